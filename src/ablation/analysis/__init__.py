@@ -1,0 +1,1 @@
+"""Analysis: from the files of the runs to tables and findings."""

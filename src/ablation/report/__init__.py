@@ -1,0 +1,1 @@
+"""The report: findings, tables and figures as one HTML page and one Markdown file."""

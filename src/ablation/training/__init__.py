@@ -1,0 +1,1 @@
+"""Training: one run from its resolved settings to its files."""
