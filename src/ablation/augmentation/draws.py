@@ -1,0 +1,44 @@
+"""The uniform numbers behind every random decision of a run's augmentation."""
+
+import numpy as np
+import numpy.typing as npt
+
+# Keeps these numbers apart from any other use of Philox with the same key: "augment" in ASCII.
+_DOMAIN = 0x6175676D656E74
+
+
+def epoch_draws(seed: int, epoch: int, examples: int, columns: int) -> npt.NDArray[np.float32]:
+    """Return the draws of one epoch: a pure function of its arguments, without any state.
+
+    Each number depends on (seed, epoch, row, column) and nothing else. So it does not matter in
+    which order or by how many workers examples are read, a run resumed at an epoch draws what an
+    undisturbed one would have drawn, and two pipelines that begin with the same steps take the
+    same decisions in them.
+
+    Args:
+        seed: the run's seed, 0 to 2**64 - 1.
+        epoch: the epoch, from 0.
+        examples: rows; row i belongs to example i of the data set, not of the epoch's order.
+        columns: numbers an example; see ``Augmentation.columns``.
+
+    Returns:
+        float32 ``[examples, columns]`` in [0, 1), multiples of 2**-24, from the counter-based
+        generator Philox4x64-10 (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3,
+        section 4.3), keyed by (seed, epoch), with the column in its counter.
+
+    Raises:
+        ValueError: an argument is negative, or seed or epoch needs more than 64 bits.
+    """
+    for name, value in (("seed", seed), ("epoch", epoch)):
+        if not 0 <= value < 2**64:
+            raise ValueError(f"{name} has to be from 0 to 2**64 - 1, not {value}")
+    if examples < 0 or columns < 0:
+        raise ValueError(f"a table of {examples} by {columns} numbers cannot be drawn")
+    key = np.array([seed, epoch], dtype=np.uint64)
+    table = np.empty((examples, columns), dtype=np.float32)
+    for column in range(columns):
+        counter = np.array([0, 0, _DOMAIN, column], dtype=np.uint64)
+        # Raw words, because numpy keeps those stable over versions but not Generator.random.
+        words = np.random.Philox(key=key, counter=counter).random_raw(examples)
+        table[:, column] = (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+    return table

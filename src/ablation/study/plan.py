@@ -1,0 +1,335 @@
+"""Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ablation.errors import InputError, nearest
+from ablation.study.architectures import resolve_architecture
+from ablation.study.grid import PreparedData, Run, expand
+from ablation.study.loading import Document, Place, dotted, read_yaml
+from ablation.study.pipelines import check_channels, parse_pipeline
+from ablation.study.schema import NAME_LENGTH, NAME_PATTERN, Config, Experiment, Study
+
+CONFIG_FILE = Path("config/config.yaml")
+STUDIES = Path("config/studies")
+
+# Channels of common sources, so that a step that needs colour is refused before any download.
+# Other sources are checked once they are prepared.
+KNOWN_CHANNELS = {"mnist5k": 1, "mnist": 1, "fashion_mnist": 1, "kmnist": 1, "emnist": 1}
+
+Block = TypeVar("Block", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class PlannedExperiment:
+    """An experiment with everything resolved.
+
+    Attributes:
+        name: its key in the study file.
+        block: what the file says.
+        architectures: resolved architecture by model name.
+        pipelines: resolved steps by augmentation label.
+        runs: its runs, in the order of the file.
+    """
+
+    name: str
+    block: Experiment
+    architectures: dict[str, dict[str, Any]]
+    pipelines: dict[str, list[dict[str, Any]]]
+    runs: list[Run]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with everything resolved.
+
+    Attributes:
+        name: the study's name.
+        study: what the file says.
+        experiments: its experiments.
+    """
+
+    name: str
+    study: Study
+    experiments: list[PlannedExperiment]
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Every run once, by folder; experiments may share runs."""
+        return {run.folder: run for experiment in self.experiments for run in experiment.runs}
+
+    @property
+    def data(self) -> dict[str, PreparedData]:
+        """Every prepared data set once, by folder."""
+        return {run.data.folder: run.data for run in self.runs.values()}
+
+    @property
+    def kept_weights(self) -> set[str]:
+        """Folders of the runs whose weights some experiment keeps."""
+        return {
+            run.folder
+            for experiment in self.experiments
+            if experiment.block.keep_weights
+            for run in experiment.runs
+        }
+
+
+def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE) -> Config:
+    """Read ``config/config.yaml``; keys ``given`` on the command line go before it.
+
+    Raises:
+        InputError: a key or value is wrong; the message names the file or the command line.
+    """
+    document = read_yaml(file) if file.exists() else Document(file, {}, {})
+    data = document.data if document.data is not None else {}
+    if not isinstance(data, dict):
+        raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
+    validate(Config, document, data)
+    merged = {**data, **(given or {})}
+    if isinstance(merged.get("study"), int):  # `--config study=2024` arrives as a number
+        merged["study"] = str(merged["study"])
+    return validate(Config, Document(Path("--config"), merged, {}), merged)
+
+
+def study_names(folder: Path = STUDIES) -> list[str]:
+    """Return the names of the studies in a folder, sorted."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
+    """Read the study that the config names and resolve it.
+
+    Raises:
+        InputError: something in the study is wrong; the message names file, line and place.
+    """
+    file = folder / f"{config.study}.yaml"
+    if not file.exists():
+        raise InputError(
+            f"study '{config.study}': there is no {file}{nearest(config.study, study_names(folder))}"
+        )
+    document = read_yaml(file)
+    study = validate(Study, document, document.data)
+    experiments = [
+        _plan_experiment(name, block, document, config) for name, block in study.experiments.items()
+    ]
+    plan = Plan(config.study, study, experiments)
+    _check_sources(plan, document, config)
+    return plan
+
+
+def validate(model: type[Block], document: Document, data: Any) -> Block:
+    """Make a typed model of a document's data.
+
+    Raises:
+        InputError: the first thing that is wrong, with its place.
+    """
+    if not isinstance(data, dict):
+        raise InputError(f"{document.where(())}: must hold keys and values")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_message(error.errors(), document, data)) from None
+
+
+def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
+    """Tell the first error in the file; of a union's branches the one that got furthest."""
+    placed = [(_place(error, data), error) for error in errors]
+    deepest = [
+        (place, error)
+        for place, error in placed
+        if not any(len(place) < len(other) and other[: len(place)] == place for other, _ in placed)
+    ]
+    place, error = min(
+        deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0))
+    )
+    return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
+
+
+def _place(error: ErrorDetails, data: Any) -> Place:
+    """Keep those parts of an error's location that are keys or indices of the data."""
+    place: list[str | int] = []
+    parts: Iterable[str | int] = error["loc"]
+    for part in parts:
+        if isinstance(data, dict) and part in data or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
+            data = data[part]
+            place.append(part)
+    if error["type"] == "unknown_key":
+        place.append(error["ctx"]["key"])
+    return tuple(place)
+
+
+def _say(error: ErrorDetails) -> str:
+    kind, value = error["type"], error.get("input")
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    if kind == "missing":
+        return f"the key '{error['loc'][-1]}' is missing"
+    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME_PATTERN:
+        return (
+            f"{shown} is not a name: names begin with a letter or digit and go on with letters, "
+            "digits, '.', '_', '+' and '-'"
+        )
+    if kind == "string_too_long" and error["ctx"]["max_length"] == NAME_LENGTH:
+        return f"{shown} is too long: a name has at most {NAME_LENGTH} characters"
+    if kind in ("unknown_key", "order", "empty"):
+        return error["msg"]
+    message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    message = message.replace("String should", "must").replace("List should", "must")
+    message = message.replace("Dictionary should", "must").replace(" dictionary", " mapping")
+    hint = ""
+    if kind == "literal_error" and isinstance(value, str):
+        hint = nearest(value, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+        hint = hint if hint.startswith("; did") else ""
+    if kind == "string_type" and value is None:
+        hint = ' (write "" for nothing)'
+    return f"{message}, not {shown}{hint}"
+
+
+def _plan_experiment(
+    name: str, block: Experiment, document: Document, config: Config
+) -> PlannedExperiment:
+    place: Place = ("experiments", name)
+    _refuse_twice([d.name for d in block.datasets], (*place, "datasets"), document)
+    _refuse_twice([m.name for m in block.models], (*place, "models"), document)
+    _refuse_twice(block.seeds, (*place, "seeds"), document)
+
+    architectures: dict[str, dict[str, Any]] = {}
+    for i, model in enumerate(block.models):
+        options = model.model_dump(exclude_unset=True, exclude={"name", "architecture"})
+        with _Placed(document, (*place, "models", i)):
+            architectures[model.name] = resolve_architecture(
+                model.architecture or model.name, options
+            )
+    pipelines: dict[str, list[dict[str, Any]]] = {}
+    augmentations = block.augmentations
+    labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
+    if isinstance(augmentations, list):
+        _refuse_twice(augmentations, (*place, "augmentations"), document)
+    for i, (label, text) in enumerate(labelled.items()):
+        key = label if isinstance(augmentations, dict) else i
+        with _Placed(document, (*place, "augmentations", key)):
+            pipelines[label] = parse_pipeline(text)
+            for dataset in block.datasets:
+                source = (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
+                if source in KNOWN_CHANNELS:
+                    check_channels(pipelines[label], KNOWN_CHANNELS[source])
+
+    _refuse_same(architectures, (*place, "models"), "models", document)
+    _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
+    data = {d.name: d.model_dump(exclude={"name"}) | {"source": d.source or d.name}
+            for d in block.datasets}
+    _refuse_same(data, (*place, "datasets"), "datasets", document)
+
+    known: dict[str, list[Any]] = {
+        "dataset": [d.name for d in block.datasets],
+        "model": [m.name for m in block.models],
+        "augmentation": list(pipelines),
+        "seed": list(block.seeds),
+    }
+    for i, override in enumerate(block.overrides):
+        _refuse_unknown(override.where.given(), known, (*place, "overrides", i, "where"), document)
+    for i, cells in enumerate(block.exclude):
+        _refuse_unknown(cells.given(), known, (*place, "exclude", i), document)
+
+    try:
+        runs = expand(block, architectures, pipelines, config.threads)
+    except ValidationError as error:
+        where = document.where((*place, "overrides"))
+        raise InputError(
+            f"{where}: {dotted((*place, 'overrides'))}: after the overrides, "
+            f"{_say(error.errors()[0])}"
+        ) from None
+    if not runs:
+        raise InputError(
+            f"{document.where((*place, 'exclude'))}: {dotted((*place, 'exclude'))}: "
+            "excludes every cell; leave at least one run"
+        )
+    if block.baseline:
+        wanted = {k: [v] for k, v in block.baseline.model_dump(exclude_none=True).items()}
+        _refuse_unknown(wanted, known, (*place, "baseline"), document)
+        if not any(
+            all(getattr(run, key) == values[0] for key, values in wanted.items()) for run in runs
+        ):
+            raise InputError(
+                f"{document.where((*place, 'baseline'))}: {dotted((*place, 'baseline'))}: "
+                "every run of the baseline is excluded"
+            )
+    return PlannedExperiment(name, block, architectures, pipelines, runs)
+
+
+class _Placed:
+    """Put the place before the message of an error that a resolver raises."""
+
+    def __init__(self, document: Document, place: Place) -> None:
+        self.prefix = f"{document.where(place)}: {dotted(place)}: "
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, InputError):
+            raise InputError(self.prefix + str(error)) from None
+
+
+def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise InputError(
+                f"{document.where((*place, i))}: {dotted((*place, i))}: '{value}' stands twice"
+            )
+
+
+def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document: Document) -> None:
+    """Refuse two names for the same thing: their runs would be the same."""
+    seen: dict[str, str] = {}
+    for i, (name, settings) in enumerate(resolved.items()):
+        text = repr(settings)
+        if text in seen:
+            key = name if (*place, name) in document.lines else i
+            raise InputError(
+                f"{document.where((*place, key))}: {dotted((*place, key))}: the {what} "
+                f"'{seen[text]}' and '{name}' are the same; leave one out"
+            )
+        seen[text] = name
+
+
+def _refuse_unknown(
+    wanted: Mapping[str, list[Any]],
+    known: Mapping[str, list[Any]],
+    place: Place,
+    document: Document,
+) -> None:
+    for key, values in wanted.items():
+        for value in values:
+            if value not in known[key]:
+                hint = nearest(value, [str(name) for name in known[key]])
+                raise InputError(
+                    f"{document.where((*place, key))}: {dotted((*place, key))}: "
+                    f"the experiment has no {key} '{value}'{hint}"
+                )
+
+
+def _check_sources(plan: Plan, document: Document, config: Config) -> None:
+    """Refuse a source that TensorFlow Datasets does not know and that is not prepared either."""
+    for experiment in plan.experiments:
+        for i, dataset in enumerate(experiment.block.datasets):
+            source = (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
+            place = ("experiments", experiment.name, "datasets", i)
+            if source == "mnist5k":
+                continue
+            # Half a second and no TensorFlow, and only where the study goes beyond the default.
+            from ablation.study.sources import known_sources  # noqa: PLC0415
+
+            known = known_sources(config.data_dir)
+            if source not in known:
+                raise InputError(
+                    f"{document.where(place)}: {dotted(place)}: TensorFlow Datasets has no "
+                    f"'{source}', and no such data set is prepared{nearest(source, known)[:300]}"
+                )

@@ -1,0 +1,335 @@
+"""The form of a study file and of ``config/config.yaml``, as typed models.
+
+The JSON Schema under ``workflow/schemas/`` is generated from these models, so every field carries
+its description.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, create_model
+from pydantic import model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from ablation.errors import nearest
+from ablation.study.architectures import ArchitectureOptions
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+NAME_LENGTH = 80  # a path component, with room for a suffix
+MAX_SEED = 2**31 - 1
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Share = Annotated[float, Field(gt=0, le=0.5)]
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+
+
+class Strict(BaseModel):
+    """A block of a configuration file: no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        # Before pydantic's own check, because its message cannot name the nearest right key.
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key '{key}'{hint}",
+                        {"key": key, "hint": nearest(key, cls.model_fields)},
+                    )
+        return data
+
+
+class Named(Strict):
+    """A block that may be written as its name alone."""
+
+    name: Name = Field(description="The label in tables, figures and paths.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let editors accept both forms."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        name = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
+        return {"anyOf": [name, schema], "description": schema.get("description", "")}
+
+
+class Dataset(Named):
+    """A data set and how its images are prepared. A name alone means that name in TFDS."""
+
+    source: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:\d+\.\d+\.\d+)?$",
+        description="`mnist5k` or a TensorFlow Datasets name, with a version if it shall be "
+        "pinned: `cifar10:3.0.2`, `name/config:version`. Default: the name.",
+    )
+    image_size: Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="Side in pixels, or [height, width]. Default: the images' own size, which "
+        "they must all share.",
+    )
+    resize: Literal["stretch", "crop", "pad"] = Field(
+        default="stretch",
+        description="How an image comes to `image_size`: `stretch` changes its aspect ratio, "
+        "`crop` fills and cuts the centre, `pad` fits and adds black borders. Bilinear.",
+    )
+    held_out: Share = Field(
+        default=0.1,
+        description="Share of each class of the training split set aside for validation.",
+    )
+    test_share: Share = Field(
+        default=0.2,
+        description="Share of each class that becomes the test split where the source has none.",
+    )
+    limit: Annotated[int, Field(ge=10)] | None = Field(
+        default=None,
+        description="Use at most so many examples of the training and of the test split, "
+        "stratified. For trying things out.",
+    )
+
+
+class Model(ArchitectureOptions, Named):
+    """A network: a known architecture, with options. A name alone means that architecture."""
+
+    architecture: str | None = Field(
+        default=None,
+        description="`resnetN`, `plainN` (N: 18, 34, 50, 101, 152 in the ImageNet form; 20, 32, "
+        "44, 56, 110 in the CIFAR form) or `resnet50-pretrained`. Default: the name.",
+    )
+
+
+class EarlyStopping(Strict):
+    """Stop when a validation measure no longer improves."""
+
+    monitor: Literal["val_loss", "val_accuracy"] = Field(
+        default="val_loss", description="The measure that is watched."
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Epochs without improvement before training stops."
+    )
+    min_delta: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Smaller improvements do not count."
+    )
+    restore_best: bool = Field(
+        default=False, description="Go back to the weights of the best epoch when stopped early."
+    )
+
+
+class Training(Strict):
+    """How a network is trained: stochastic gradient descent and its schedule."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        description="Passes over the training images (whole batches)."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        default=128, description="Images a step."
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=0.1, description="The highest learning rate of the schedule."
+    )
+    schedule: Literal["constant", "step", "cosine"] = Field(
+        default="constant",
+        description="`step` multiplies by `step_factor` at each of `step_at`; `cosine` falls to "
+        "0 at the end (Loshchilov & Hutter 2017, without restarts). Set anew every step.",
+    )
+    step_at: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[0.5, 0.75],
+        description="Where `step` falls, as shares of the training, rising.",
+    )
+    step_factor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="What `step` multiplies by."
+    )
+    warmup_epochs: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Epochs over which the learning rate first rises linearly from 0."
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="Of SGD.")
+    nesterov: bool = Field(default=False, description="Nesterov's form of momentum.")
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="Coefficient of the weight in its own decay; 1e-4 is the residual-network "
+        "paper's.",
+    )
+    weight_decay_kind: Literal["coupled", "decoupled"] = Field(
+        default="coupled",
+        description="`coupled` adds `weight_decay · w` to the gradient after clipping, as the "
+        "papers do; `decoupled` subtracts `learning_rate · weight_decay · w` from the weight.",
+    )
+    weight_decay_on: Literal["kernels", "all"] = Field(
+        default="kernels",
+        description="`kernels` leaves out biases and batch norm's scale and offset.",
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Gradients longer than this are shortened to it."
+    )
+    clip_scope: Literal["tensor", "global"] = Field(
+        default="tensor",
+        description="`tensor` measures each weight's gradient alone (Keras' clipnorm), `global` "
+        "all of them together.",
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Off unless given; `{}` takes its defaults."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="`bfloat16` computes in mixed precision; weights stay float32.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.step_at != sorted(set(self.step_at)) or not self.step_at:
+            raise PydanticCustomError("order", "step_at must be rising, for example [0.5, 0.75]")
+        if self.warmup_epochs >= self.epochs:
+            raise PydanticCustomError("order", "warmup_epochs must be less than epochs")
+        if self.nesterov and not self.momentum:
+            raise PydanticCustomError("order", "nesterov needs a momentum above 0")
+        return self
+
+
+def _patch_of(model: type[Strict], name: str) -> type[Strict]:
+    """A copy of a model in which every key may be left out and nothing is filled in."""
+    fields: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        annotation: Any = Annotated[info.annotation, *info.metadata]  # type: ignore[name-defined]
+        fields[key] = (annotation, Field(default=None, description=info.description))
+    return create_model(name, __base__=Strict, __doc__="The keys to change.", **fields)
+
+
+TrainingPatch = _patch_of(Training, "TrainingPatch")
+
+
+class Cells(Strict):
+    """Cells of the grid: all those that match every key given."""
+
+    dataset: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Name of a data set, or several."
+    )
+    model: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Name of a model, or several."
+    )
+    augmentation: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Label of an augmentation, or several."
+    )
+    seed: Seed | Annotated[list[Seed], Field(min_length=1)] | None = Field(
+        default=None, description="A seed, or several."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.given():
+            raise PydanticCustomError(
+                "empty", "names no cell: give dataset, model, augmentation or seed"
+            )
+        return self
+
+    def given(self) -> dict[str, list[Any]]:
+        """Return the keys that are given, each with the list of its values."""
+        values = {key: getattr(self, key) for key in type(self).model_fields}
+        return {
+            key: value if isinstance(value, list) else [value]
+            for key, value in values.items()
+            if value is not None
+        }
+
+
+class Override(Strict):
+    """Other training settings for some cells. Later overrides win."""
+
+    where: Cells = Field(description="The cells that are meant.")
+    training: TrainingPatch = Field(description="The settings to change.")  # type: ignore[valid-type]
+
+
+class Baseline(Strict):
+    """What the arms are compared with: the same cell with these names put in."""
+
+    dataset: Name | None = Field(default=None, description="Compare with this data set.")
+    model: Name | None = Field(default=None, description="Compare with this model.")
+    augmentation: Name | None = Field(default=None, description="Compare with this augmentation.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise PydanticCustomError("empty", "is empty: give dataset, model or augmentation")
+        return self
+
+
+class Experiment(Strict):
+    """One question and the grid of runs that shall answer it."""
+
+    question: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
+        description="The question, as the report prints it."
+    )
+    datasets: Annotated[list[Dataset], Field(min_length=1)] = Field(
+        description="Names, or blocks with a source, a size and a way of resizing."
+    )
+    models: Annotated[list[Model], Field(min_length=1)] = Field(
+        description="Names of architectures, or blocks with options."
+    )
+    augmentations: (
+        Annotated[dict[Name, str], Field(min_length=1)] | Annotated[list[Name], Field(min_length=1)]
+    ) = Field(
+        default={"none": ""},
+        description="Label: pipeline, such as `flip | crop(4) | cutmix`; or a list of named arms.",
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        description="One run of every cell for each."
+    )
+    baseline: Baseline | None = Field(
+        default=None, description="What the arms are compared with; without it, nothing is."
+    )
+    training: Training = Field(description="How every network is trained.")
+    validation: Literal["held-out", "test"] = Field(
+        default="held-out",
+        description="`held-out` validates on a share of the training split; `test` on the test "
+        "split while training on the whole training split, which makes test scores optimistic.",
+    )
+    keep_weights: bool = Field(
+        default=False, description="Keep `model.weights.h5` of every run of this experiment."
+    )
+    overrides: list[Override] = Field(default=[], description="Other settings for some cells.")
+    exclude: list[Cells] = Field(default=[], description="Cells that are not run.")
+
+
+class Study(Strict):
+    """A study: experiments, each a question with its grid."""
+
+    title: Annotated[str, Field(min_length=1, max_length=300)] = Field(
+        description="The report's title."
+    )
+    description: Annotated[str, Field(max_length=10_000)] = Field(
+        default="", description="What a reader should know first, as plain text."
+    )
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
+        description="Name: experiment."
+    )
+
+
+class Config(Strict):
+    """``config/config.yaml``: which study, and what belongs to this machine."""
+
+    study: Name = Field(
+        default="quickstart", description="The study to run: config/studies/NAME.yaml."
+    )
+    data_dir: str | None = Field(
+        default=None,
+        description="Where TensorFlow Datasets keeps its data. Default: TFDS_DATA_DIR, then "
+        "~/tensorflow_datasets.",
+    )
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=2,
+        description="CPU threads of one training job. Part of every run's identity, because "
+        "the last bits of a result depend on it.",
+    )
+    prune: Literal["list", "remove"] = Field(
+        default="list",
+        description="What `snakemake prune` does with results that no study asks for.",
+    )

@@ -1,0 +1,73 @@
+"""The machine that a run trains on: made deterministic, and recorded."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+RECORDED_PACKAGES = (
+    "tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "pandas", "snakemake",
+)  # fmt: skip
+
+
+def make_deterministic(seed: int, threads: int) -> None:
+    """Fix what decides the bits of a result: seeds, deterministic kernels, thread counts.
+
+    Must come before TensorFlow has made its first tensor, because thread counts are fixed then.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, commit and hardware as plain values."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "git_commit": git_commit(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpus": [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in gpus
+        ],
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout that this code runs from, ``-dirty`` if changed.
+
+    None where the package is not run from a checkout.
+    """
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git, or no repository: an answer, not a fault
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
