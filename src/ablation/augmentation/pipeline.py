@@ -45,6 +45,7 @@ class Augmentation:
             self.columns += part.columns
 
     def __repr__(self) -> str:
+        """Return the pipeline as a study writes it."""
         return f"Augmentation({pipelines.format_pipeline(self.steps)})"
 
     def draws(self, seed: int, epoch: int, examples: int) -> npt.NDArray[np.float32]:

@@ -26,6 +26,10 @@ from ablation.errors import InputError
 _HEAD = "head"
 _STEM_AND_HEAD = {"conv1_conv": "stem_conv", "conv1_bn": "stem_norm", "predictions": _HEAD}
 _IN_BLOCK = re.compile(r"conv([2-5])_block(\d+)_([0-3])_(conv|bn)")
+_NOT_A_MODEL = (
+    "holds a whole model, which could run code when loaded; save its weights alone with "
+    "model.save_weights('name.weights.h5')"
+)
 
 
 def load_weights(model: keras.Model, path: str | Path) -> bool:
@@ -55,7 +59,11 @@ def load_weights(model: keras.Model, path: str | Path) -> bool:
         raise InputError(f"{path}: {_NOT_A_MODEL}")
     try:
         with h5py.File(path, "r") as file:
-            return _assign(model, _stored(file, path), path)
+            try:
+                stored = _stored(file, path)
+            except (KeyError, ValueError, AttributeError, TypeError) as error:
+                raise InputError(f"{path}: not laid out as Keras weights ({error})") from None
+            return _assign(model, stored, path)
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
 
@@ -109,12 +117,6 @@ def imagenet_weights_file(folder: str | Path, depth: int = 50) -> Path:
     return target
 
 
-_NOT_A_MODEL = (
-    "holds a whole model, which could run code when loaded; save its weights alone with "
-    "model.save_weights('name.weights.h5')"
-)
-
-
 def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:
     """Return the arrays of every layer with weights, by our layer names, in Keras' order."""
     if "model_config" in file.attrs or "model_weights" in file:
@@ -125,6 +127,8 @@ def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:
         ours = _our_name(name)
         if ours in stored:
             raise InputError(f"{path}: has layer {name} twice")
+        if not all(isinstance(array, h5py.Dataset) for array in arrays):
+            raise InputError(f"{path}: layer {name} holds something that is no array")
         if arrays:
             stored[ours] = arrays
     if not stored:
@@ -190,7 +194,7 @@ def _assign(model: keras.Model, stored: dict[str, list[h5py.Dataset]], path: Pat
     # A classifier of another name or size is no part of the backbone.
     left = [name for name, arrays in stored.items() if arrays[0].ndim != 2]
     if left:
-        raise InputError(f"{path}: layer {left[0]} has no place in {model.name}")
+        raise InputError(f"{path}: layer {min(left)} has no place in {model.name}")
     for layer, arrays in values:
         layer.set_weights(arrays)
     return head_loaded

@@ -161,9 +161,7 @@ class Architecture(BaseModel):
             known = ", ".join(map(str, IMAGENET_BLOCKS))
             raise ValueError(f"the ImageNet form has depths {known}, not {self.depth}")
         if self.form == "cifar" and (self.depth < 8 or self.depth % 6 != 2):
-            raise ValueError(
-                f"the CIFAR form has depths 6n+2 (8, 14, 20, 26, …), not {self.depth}"
-            )
+            raise ValueError(f"the CIFAR form has depths 6n+2 (8, 14, 20, 26, …), not {self.depth}")
         if self.kind == "residual" and self.projection is None:
             raise ValueError("a residual network needs a projection: pad, 1x1 or 3x3")
         if self.bottleneck and self.stride_on is None:

@@ -83,7 +83,10 @@ class _Range(StepModel):
     @model_validator(mode="after")
     def _ordered(self) -> "_Range":
         if self.low > self.high:
-            raise ValueError(f"low is {_number(self.low)}, above high, {_number(self.high)}")
+            raise ValueError(
+                f"low has to be at most high, but {_number(self.low)} is above "
+                f"{_number(self.high)}; swap them?"
+            )
         return self
 
 
@@ -433,7 +436,7 @@ class _Token(NamedTuple):
 
 
 class _Call(NamedTuple):
-    text: str  # as written, for messages
+    text: str  # as written, shortened, for messages
     name: str
     bracketed: bool
     positional: list[Value]
@@ -525,7 +528,12 @@ def _read_call(reader: _Reader) -> _Call:
                 raise reader.expected("',' or ')'")
     last = reader.tokens[reader.index - 1]
     written = reader.text[start : last.place - 1 + len(last.text)]
-    return _Call(written, name, bracketed, positional, named)
+    return _Call(_shorten(written), name, bracketed, positional, named)
+
+
+def _shorten(text: str) -> str:
+    """Keep a message readable where the text in it is not."""
+    return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
 
 
 def _read_argument(
@@ -574,9 +582,7 @@ def _resolve(call: _Call) -> dict[str, Any]:
     fields = list(model.model_fields)
     if len(call.positional) > len(fields):
         takes = ", ".join(fields) or "no parameters"
-        raise InputError(
-            f"{call.text}: {len(call.positional)} values are too many; '{call.name}' takes {takes}"
-        )
+        raise InputError(f"{call.text}: more values than parameters; '{call.name}' takes {takes}")
     values: dict[str, Value] = dict(zip(fields, call.positional, strict=False))
     for name, value in call.named.items():
         if name not in fields:
@@ -608,7 +614,7 @@ def _problem(model: type[StepModel], values: Mapping[str, Value], error: Validat
         return str(first["msg"]).removeprefix("Value error, ")
     name = str(first["loc"][0])
     value = values[name]
-    message = f"{name} has to be {_allowed(model, name)}, not {_number(value)}"
+    message = f"{name} has to be {_allowed(model, name)}, not {_shorten(_number(value))}"
     choices = _schema(model, name).get("enum")
     return message + nearest(value, choices) if choices and isinstance(value, str) else message
 
@@ -621,7 +627,8 @@ def _schema(model: type[StepModel], parameter: str) -> dict[str, Any]:
 def _allowed(model: type[StepModel], parameter: str) -> str:
     schema = _schema(model, parameter)
     if "enum" in schema:
-        return " or ".join(schema["enum"])
+        *others, last = schema["enum"]
+        return f"{', '.join(others)} or {last}"
     kind = "a whole number" if schema["type"] == "integer" else "a number"
     return f"{kind} from {_number(schema['minimum'])} to {_number(schema['maximum'])}"
 

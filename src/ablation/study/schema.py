@@ -4,6 +4,7 @@ The JSON Schema under ``workflow/schemas/`` is generated from these models, so e
 its description.
 """
 
+from copy import copy
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, create_model
@@ -199,8 +200,9 @@ def _patch_of(model: type[Strict], name: str) -> type[Strict]:
     """A copy of a model in which every key may be left out and nothing is filled in."""
     fields: dict[str, Any] = {}
     for key, info in model.model_fields.items():
-        annotation: Any = Annotated[info.annotation, *info.metadata]  # type: ignore[name-defined]
-        fields[key] = (annotation, Field(default=None, description=info.description))
+        patch = copy(info)
+        patch.default, patch.default_factory = None, None
+        fields[key] = (info.annotation, patch)
     return create_model(name, __base__=Strict, __doc__="The keys to change.", **fields)
 
 

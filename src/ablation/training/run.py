@@ -158,6 +158,7 @@ def train(
         steps_per_epoch=steps,
         validation_data=evaluated(validated),
         callbacks=callbacks,
+        shuffle=False,  # the batches come shuffled
         verbose=0,
     )
 

@@ -1,0 +1,94 @@
+"""The gallery: what each augmentation does to real images and to their labels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ablation.augmentation.pipeline import Augmentation
+from ablation.data.prepared import Prepared, load
+from ablation.study.pipelines import format_pipeline
+
+SHOWN = 8  # images a row
+GALLERY_SEED = 0
+
+
+def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
+    """Draw samples of each data set and each augmentation on the same images.
+
+    Args:
+        request: blocks of augmentation (its label), steps (resolved), dataset (its label) and
+            data (folder of the prepared data).
+        file: the ``.npz`` to write: ``index``, a JSON list of {key, kind, dataset, augmentation,
+            pipeline, captions}, and for each key uint8 images [n, height, width, channels].
+    """
+    index: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+
+    def add(images: np.ndarray, **entry: Any) -> None:
+        key = f"images_{len(index)}"
+        index.append({"key": key, **entry})
+        arrays[key] = images
+
+    for folder in dict.fromkeys(wanted["data"] for wanted in request):
+        data = load(Path(folder), verify=False)
+        chosen = _one_of_each_class(data)
+        wanted_here = [wanted for wanted in request if wanted["data"] == folder]
+        dataset = wanted_here[0]["dataset"]
+        names = [data.class_names[label] for label in data.labels[chosen]]
+        add(data.images[chosen], kind="samples", dataset=dataset, captions=names)
+        for wanted in wanted_here:
+            images, targets = _augmented(data, chosen, wanted["steps"])
+            add(
+                images,
+                kind="augmented",
+                dataset=dataset,
+                augmentation=wanted["augmentation"],
+                pipeline=format_pipeline(wanted["steps"]),
+                captions=[caption(target, data.class_names) for target in targets],
+            )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"part-{file.name}")
+    np.savez_compressed(part, allow_pickle=False, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    part.replace(file)
+
+
+def caption(target: np.ndarray, class_names: list[str]) -> str:
+    """Tell a target: ``7``, or its two largest shares as ``7 62 % + 3 38 %``.
+
+    Args:
+        target: shares of the classes, float [classes], summing to one.
+        class_names: name of each class.
+    """
+    first, second = np.argsort(-target, kind="stable")[:2]
+    if target[second] < 0.005:
+        return class_names[first]
+    return " + ".join(f"{class_names[i]} {target[i]:.0%}".replace("%", " %") for i in (first, second))
+
+
+def _one_of_each_class(data: Prepared) -> np.ndarray:
+    """The first training example of each of the first classes, evenly spread over all."""
+    training = data.indices("train")
+    labels = np.unique(data.labels[training])
+    spread = labels[np.linspace(0, len(labels) - 1, min(SHOWN, len(labels))).astype(int)]
+    firsts = [training[data.labels[training] == label][0] for label in spread]
+    if len(firsts) < SHOWN:  # few classes: show several examples of them
+        rest = np.setdiff1d(training, firsts)[: SHOWN - len(firsts)]
+        firsts += list(rest)
+    return np.array(firsts)
+
+
+def _augmented(
+    data: Prepared, chosen: np.ndarray, steps: list[dict[str, Any]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen images and their targets after one batch of augmentation, as uint8 to look at."""
+    augmentation = Augmentation(steps)
+    images, targets = augmentation(
+        tf.constant(data.images[chosen], tf.float32) / 255.0,
+        tf.one_hot(data.labels[chosen], len(data.class_names)),
+        tf.constant(augmentation.draws(GALLERY_SEED, 1, len(chosen))),
+    )
+    shown = np.rint(np.clip(images.numpy(), 0, 1) * 255).astype(np.uint8)
+    return shown, targets.numpy()

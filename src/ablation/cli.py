@@ -1,0 +1,155 @@
+"""The command line that the workflow's rules call; each command can be run by hand.
+
+What takes TensorFlow or matplotlib is imported by the command that needs it.
+"""
+# ruff: noqa: PLC0415
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from ablation.errors import InputError
+from ablation.study.fingerprint import (
+    gallery_request,
+    models_request,
+    plan_digest,
+    request_digest,
+)
+from ablation.study.plan import Plan, load_config, load_plan
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run one command; exit with status 1 and one message if the input is wrong."""
+    arguments = _parser().parse_args(words)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
+    try:
+        arguments.command(arguments)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ablation", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    prepare = commands.add_parser("prepare", help="prepare a data set for training")
+    prepare.add_argument("--settings", required=True, type=json.loads, help="as JSON")
+    prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
+    prepare.set_defaults(command=_prepare)
+
+    weights = commands.add_parser("fetch-weights", help="fetch Keras' ImageNet weights")
+    weights.add_argument("file", type=Path, help="where they go")
+    weights.set_defaults(command=_fetch_weights)
+
+    train = commands.add_parser("train", help="train one run")
+    train.add_argument("--settings", required=True, type=json.loads, help="as JSON")
+    train.add_argument("--data", required=True, type=Path, help="folder of the prepared data")
+    train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
+    train.add_argument("--code", default="", help="fingerprint of the code, for the record")
+    train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
+    train.set_defaults(command=_train)
+
+    for name, command, text in (
+        ("describe-models", _describe_models, "describe the networks of a study"),
+        ("gallery", _gallery, "show the augmentations of a study on its images"),
+        ("analyse", _analyse, "analyse the runs of a study"),
+        ("report", _report, "render the report of a study"),
+    ):
+        study = commands.add_parser(name, help=text)
+        study.add_argument("--config", required=True, type=json.loads, help="config, as JSON")
+        study.add_argument("--digest", help="refuse to work if the study is another by now")
+        study.set_defaults(command=command)
+
+    prune = commands.add_parser("prune", help="list or remove results that no study asks for")
+    prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+    prune.set_defaults(command=_prune)
+
+    schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
+    schema.add_argument("folder", type=Path)
+    schema.set_defaults(command=_schema)
+    return parser
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from ablation.data.prepare import prepare
+
+    prepare(arguments.settings, arguments.folder, None)
+
+
+def _fetch_weights(arguments: argparse.Namespace) -> None:
+    from ablation.models.pretrained import imagenet_weights_file
+
+    imagenet_weights_file(arguments.file.parent).replace(arguments.file)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from ablation.training.run import train
+
+    train(
+        arguments.settings,
+        arguments.data,
+        arguments.outputs,
+        weights_file=arguments.weights,
+        code=arguments.code,
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    return load_plan(load_config(arguments.config))
+
+
+def _expect(digest: str, arguments: argparse.Namespace) -> None:
+    if arguments.digest not in (None, digest):
+        raise InputError("the study was edited while it ran: run snakemake again")
+
+
+def _describe_models(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    request = models_request(plan)
+    _expect(request_digest(request), arguments)
+    from ablation.models.table import describe_models
+
+    describe_models(request, Path("results") / plan.name / "models.json")
+
+
+def _gallery(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    request = gallery_request(plan)
+    _expect(request_digest(request), arguments)
+    from ablation.augmentation.gallery import draw_gallery
+
+    draw_gallery(request, Path("results") / plan.name / "gallery.npz")
+
+
+def _analyse(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    _expect(plan_digest(plan), arguments)
+    from ablation.analysis.analyse import analyse
+
+    analyse(plan, Path("results") / plan.name)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    _expect(plan_digest(plan), arguments)
+    from ablation.report.render import render
+
+    render(plan, Path("results") / plan.name, Path("reports"))
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from ablation.study.prune import prune
+
+    prune(load_config(arguments.config))
+
+
+def _schema(arguments: argparse.Namespace) -> None:
+    from ablation.study.json_schema import write_schemas
+
+    write_schemas(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

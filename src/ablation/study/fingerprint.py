@@ -1,0 +1,76 @@
+"""Fingerprints: what a job depends on besides its input files, as short texts for its params.
+
+Snakemake compares a rule's params with those of the last time, so a fingerprint among them reruns
+exactly the jobs that depend on what it stands for, whatever a checkout does to file times.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ablation.study.grid import identity
+from ablation.study.plan import Plan
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def code_fingerprint(*packages: str) -> str:
+    """Return the SHA-256 (16 hex digits) of the files of some of this project's packages.
+
+    Args:
+        packages: names of folders in ``src/ablation``.
+    """
+    digest = hashlib.sha256()
+    for name in packages:
+        for file in sorted((PACKAGE / name).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def models_request(plan: Plan) -> list[dict[str, Any]]:
+    """Return each (model, data) of a plan once: what the model table describes."""
+    return _once(
+        {
+            "model": run.model,
+            "architecture": run.settings["model"],
+            "dataset": run.dataset,
+            "data": run.data.folder,
+        }
+        for run in plan.runs.values()
+    )
+
+
+def gallery_request(plan: Plan) -> list[dict[str, Any]]:
+    """Return each (augmentation, data) of a plan once: what the gallery shows."""
+    return _once(
+        {
+            "augmentation": run.augmentation,
+            "steps": run.settings["augmentation"],
+            "dataset": run.dataset,
+            "data": run.data.folder,
+        }
+        for run in plan.runs.values()
+    )
+
+
+def plan_digest(plan: Plan) -> str:
+    """Return the hash of everything in a plan that the analysis or the report depends on."""
+    content = {
+        "study": plan.study.model_dump(),
+        "runs": {e.name: [run.folder for run in e.runs] for e in plan.experiments},
+    }
+    return identity(content)[:16]
+
+
+def request_digest(request: list[dict[str, Any]]) -> str:
+    """Return the hash of a request."""
+    return identity(request)[:16]
+
+
+def _once(items: Any) -> list[dict[str, Any]]:
+    seen: dict[str, dict[str, Any]] = {}
+    for item in items:
+        seen.setdefault(identity(item), item)
+    return list(seen.values())

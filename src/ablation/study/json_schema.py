@@ -1,0 +1,27 @@
+"""The JSON Schemas of the configuration files, for editors that complete keys."""
+
+import json
+from pathlib import Path
+
+from ablation.study.schema import Config, Study
+
+SCHEMAS = {"study.schema.json": Study, "config.schema.json": Config}
+
+
+def schema_texts() -> dict[str, str]:
+    """Return each schema's file name and content."""
+    return {
+        name: json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()},
+            indent=2,
+        )
+        + "\n"
+        for name, model in SCHEMAS.items()
+    }
+
+
+def write_schemas(folder: Path) -> None:
+    """Write the schemas into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schema_texts().items():
+        (folder / name).write_text(text)

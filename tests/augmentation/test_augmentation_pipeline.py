@@ -1,0 +1,171 @@
+"""A pipeline as a whole: its columns, its shapes, and the same run, same batches promise."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ablation.augmentation import steps
+from ablation.augmentation.draws import epoch_draws
+from ablation.augmentation.pipeline import Augmentation
+from ablation.errors import InputError
+from ablation.study import pipelines
+from ablation.study.pipelines import parse_pipeline
+
+EVERYTHING = (
+    "flip | crop(2, reflect) | brightness(0.2) | hue(0.1) | saturation(0.8, 1.2) | "
+    "contrast(0.8, 1.2) | clip | cutmix(alpha=0.5, box=independent) | mixup(partner=uniform)"
+)
+PER_IMAGE = EVERYTHING.partition(" | cutmix")[0]
+
+
+def data(examples, height=9, width=8, channels=3, classes=5):
+    rng = np.random.default_rng(1)
+    images = rng.random((examples, height, width, channels), np.float32)
+    return images, np.eye(classes, dtype=np.float32)[rng.integers(classes, size=examples)]
+
+
+def test_each_step_of_a_study_has_its_function_and_no_more():
+    assert list(steps.STEPS) == list(pipelines.STEPS)
+    assert {step["step"] for step in parse_pipeline(EVERYTHING)} == set(steps.STEPS)
+    for name, step in steps.STEPS.items():
+        parameters = inspect.signature(step.apply).parameters.values()
+        own = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        assert own == set(pipelines.STEPS[name].model_fields), name
+
+
+def test_columns_are_the_steps_columns_in_order():
+    assert Augmentation([]).columns == 0
+    augmentation = Augmentation(parse_pipeline("flip | clip | crop(4) | cutmix"))
+    assert augmentation.columns == 1 + 0 + 2 + 6
+    np.testing.assert_array_equal(augmentation.draws(4, 2, 10), epoch_draws(4, 2, 10, 9))
+    assert augmentation.draws(4, 2, 10).dtype == np.float32
+
+
+def test_pipelines_that_begin_alike_decide_alike():
+    images, targets = data(12)
+    short, long = (Augmentation(parse_pipeline(PER_IMAGE + rest)) for rest in ("", " | mixup"))
+    np.testing.assert_array_equal(short.draws(1, 0, 12), long.draws(1, 0, 12)[:, : short.columns])
+    alone, _ = short(images, targets, short.draws(1, 0, 12))
+    draws = long.draws(1, 0, 12)
+    draws[:, -2] = 1  # λ: nothing of the partner
+    both, _ = long(images, targets, draws)
+    np.testing.assert_array_equal(alone, both)
+
+
+def test_no_steps_change_nothing():
+    images, targets = data(3)
+    augmentation = Augmentation([])
+    same, labels = augmentation(images, targets, augmentation.draws(0, 0, 3))
+    np.testing.assert_array_equal(same, images)
+    np.testing.assert_array_equal(labels, targets)
+
+
+def test_steps_are_applied_in_order():
+    images, targets = np.full((1, 2, 2, 1), 0.9, np.float32), np.ones((1, 1), np.float32)
+    high = np.float32([[0.75]])
+    clipped, _ = Augmentation(parse_pipeline("brightness(0.4) | clip"))(images, targets, high)
+    free, _ = Augmentation(parse_pipeline("clip | brightness(0.4)"))(images, targets, high)
+    np.testing.assert_allclose(clipped, np.ones((1, 2, 2, 1)))
+    np.testing.assert_allclose(free, np.full((1, 2, 2, 1), 1.1), atol=1e-6)
+
+
+def test_an_example_is_augmented_alike_wherever_it_stands():
+    images, targets = data(20)
+    augmentation = Augmentation(parse_pipeline(PER_IMAGE))
+    draws = augmentation.draws(seed=8, epoch=1, examples=20)
+    whole, _ = augmentation(images, targets, draws)
+    order = np.random.default_rng(2).permutation(20)
+    for start in range(0, 20, 6):  # the last batch is a partial one
+        rows = order[start : start + 6]
+        batch, _ = augmentation(images[rows], targets[rows], draws[rows])
+        np.testing.assert_array_equal(batch, whole.numpy()[rows])
+
+
+def test_epochs_and_seeds_change_the_augmentation():
+    images, targets = data(6)
+    augmentation = Augmentation(parse_pipeline(EVERYTHING))
+    results = {
+        augmentation(images, targets, augmentation.draws(seed, epoch, 6))[0].numpy().tobytes()
+        for seed in (0, 1)
+        for epoch in (0, 1)
+    }
+    assert len(results) == 4
+
+
+def test_the_same_bytes_for_any_number_of_threads():
+    images, targets = data(45)
+    augmentation = Augmentation(parse_pipeline(EVERYTHING))
+    draws = augmentation.draws(seed=3, epoch=2, examples=45)
+
+    def batches(threads):
+        dataset = tf.data.Dataset.from_tensor_slices((images, targets, draws)).batch(8)
+        dataset = dataset.map(augmentation, num_parallel_calls=threads)
+        assert dataset.element_spec[0].shape.as_list() == [None, 9, 8, 3]
+        assert dataset.element_spec[1].shape.as_list() == [None, 5]
+        return [(x.tobytes(), y.tobytes()) for x, y in dataset.as_numpy_iterator()]
+
+    serial = batches(1)
+    assert len(serial) == 6
+    assert serial == batches(4) == batches(4)
+
+
+@pytest.mark.parametrize(
+    "shape", [(None, None, None, 3), (None, 9, 8, 3), (4, 9, 8, 3), (1, 9, 8, 3)]
+)
+def test_static_shapes_are_kept_in_graphs(shape):
+    augmentation = Augmentation(parse_pipeline(EVERYTHING))
+    batch = shape[0]
+    graph = tf.function(
+        augmentation,
+        input_signature=[
+            tf.TensorSpec(shape, tf.float32),
+            tf.TensorSpec((batch, 5), tf.float32),
+            tf.TensorSpec((batch, augmentation.columns), tf.float32),
+        ],
+    )
+    structure = graph.get_concrete_function().structured_outputs
+    assert [s.shape.as_list() for s in structure] == [list(shape), [batch, 5]]
+    images, targets = data(batch or 4)
+    draws = augmentation.draws(0, 0, batch or 4)
+    for in_graph, eager in zip(
+        graph(images, targets, draws), augmentation(images, targets, draws), strict=True
+    ):
+        np.testing.assert_allclose(in_graph, eager, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(7, 11, 1), (28, 28, 1), (5, 3, 3)])
+def test_odd_and_grey_images(height, width, channels):
+    text = (
+        EVERYTHING
+        if channels == 3
+        else EVERYTHING.replace("hue(0.1) | ", "").replace("saturation(0.8, 1.2) | ", "")
+    )
+    images, targets = data(6, height, width, channels)
+    augmentation = Augmentation(parse_pipeline(text))
+    mixed, labels = augmentation(images, targets, augmentation.draws(0, 0, 6))
+    assert mixed.shape == images.shape
+    assert mixed.dtype == labels.dtype == tf.float32
+    assert np.isfinite(mixed).all()
+    np.testing.assert_allclose(labels.numpy().sum(axis=1), 1, atol=1e-6)
+
+
+def test_wrong_inputs_are_refused():
+    images, targets = data(4)
+    augmentation = Augmentation(parse_pipeline("cutmix"))
+    draws = augmentation.draws(0, 0, 4)
+    with pytest.raises(ValueError, match="targets have to be float32 of rank 2, not int64"):
+        augmentation(images, targets.argmax(axis=1), draws)
+    with pytest.raises(ValueError, match="images have to be float32 of rank 4, not uint8"):
+        augmentation(images.astype(np.uint8), targets, draws)
+    with pytest.raises(ValueError, match=r"draws have to be float32 \[batch, 6\]"):
+        augmentation(images, targets, draws[:, :5])
+    with pytest.raises(InputError, match="unknown step 'cutmx'; did you mean 'cutmix'"):
+        Augmentation([{"step": "cutmx"}])
+
+
+def test_it_names_itself_as_a_study_does():
+    assert repr(Augmentation(parse_pipeline("notebook3-cutmix"))) == (
+        "Augmentation(cutmix(box=independent, partner=uniform))"
+    )

@@ -1,0 +1,128 @@
+"""Flip, crop and the colour steps: right values, right distribution, each image on its own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from ablation.augmentation.pipeline import Augmentation
+from ablation.errors import InputError
+from ablation.study.pipelines import parse_pipeline
+
+
+def run(text, images, draws):
+    targets = np.ones((len(images), 1), np.float32)
+    images, same = Augmentation(parse_pipeline(text))(
+        np.asarray(images, np.float32), targets, np.asarray(draws, np.float32)
+    )
+    np.testing.assert_array_equal(same, targets)
+    return images.numpy()
+
+
+def random_images(*shape, low=0.0, high=1.0, seed=0):
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
+
+
+def drawn(text, examples, seed=3):
+    return Augmentation(parse_pipeline(text)).draws(seed=seed, epoch=0, examples=examples)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_flip_mirrors_left_to_right_below_its_probability(channels):
+    images = random_images(3, 4, 5, channels)
+    flipped = run("flip(0.25)", images, [[0.0], [0.24], [0.25]])
+    np.testing.assert_array_equal(flipped[:2], images[:2, :, ::-1])
+    np.testing.assert_array_equal(flipped[2], images[2])
+
+
+@pytest.mark.parametrize("probability", [0, 0.2, 0.5, 1])
+def test_flip_share(probability):
+    images = np.tile(np.array([0.0, 1.0], np.float32).reshape(1, 1, 2, 1), (4000, 1, 1, 1))
+    text = f"flip({probability})"
+    flipped = run(text, images, drawn(text, 4000))[:, 0, 0, 0].sum()
+    assert stats.binomtest(int(flipped), 4000, probability).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("zero", "constant"), ("reflect", "reflect")])
+@pytest.mark.parametrize("shape", [(6, 9, 3), (7, 5, 1)])
+def test_crop_cuts_each_image_at_its_own_place(fill, mode, shape):
+    images = random_images(4, *shape)
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode=mode)
+    almost_one = np.float32(1 - 2**-24)
+    cropped = run(
+        f"crop(2, {fill})", images, [[0, 0], [almost_one, almost_one], [0.5, 0.5], [0.2, 0.79]]
+    )
+    height, width, _ = shape
+    for i, (top, left) in enumerate([(0, 0), (4, 4), (2, 2), (1, 3)]):
+        np.testing.assert_array_equal(
+            cropped[i], padded[i, top : top + height, left : left + width]
+        )
+    np.testing.assert_array_equal(cropped[2], images[2])
+
+
+def test_crop_places_are_uniform():
+    # Each pixel of the image names its own place, so the middle one tells where the crop lay.
+    places = np.arange(49, dtype=np.float32).reshape(1, 7, 7, 1)
+    cropped = run("crop(3)", np.tile(places, (9800, 1, 1, 1)), drawn("crop(3)", 9800))
+    counts = np.bincount(cropped[:, 3, 3, 0].astype(int), minlength=49)
+    assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_crop_refuses_padding_as_large_as_the_image():
+    with pytest.raises(InputError, match="at most 4 here"):
+        run("crop(5)", np.zeros((1, 5, 8, 1)), [[0, 0]])
+
+
+def test_brightness_adds_one_number_per_image_and_does_not_clamp():
+    images = random_images(3, 4, 5, 3)
+    brighter = run("brightness(0.2)", images, [[0.0], [0.5], [0.75]])
+    shifts = np.array([-0.2, 0.0, 0.1], np.float32).reshape(3, 1, 1, 1)
+    np.testing.assert_allclose(brighter, images + shifts, atol=1e-6)
+    assert brighter.min() < 0
+
+
+def test_brightness_is_uniform_in_its_range():
+    shifts = run("brightness(0.3)", np.zeros((4000, 1, 1, 1)), drawn("brightness(0.3)", 4000))
+    assert stats.kstest(shifts.ravel(), stats.uniform(-0.3, 0.6).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_contrast_is_tf_image_s_with_a_factor_per_image(channels):
+    images = random_images(3, 6, 7, channels)
+    changed = run("contrast(0.2, 1.8)", images, [[0.0], [0.5], [0.75]])
+    for image, factor, result in zip(images, [0.2, 1.0, 1.4], changed, strict=True):
+        np.testing.assert_allclose(result, tf.image.adjust_contrast(image, factor), atol=1e-6)
+    assert changed.max() > 1
+
+
+def test_contrast_factors_are_uniform_in_their_range():
+    images = np.tile(np.array([0.0, 1.0], np.float32).reshape(1, 1, 2, 1), (4000, 1, 1, 1))
+    changed = run("contrast(0.2, 0.5)", images, drawn("contrast(0.2, 0.5)", 4000))
+    factors = changed[:, 0, 1, 0] - changed[:, 0, 0, 0]
+    assert stats.kstest(factors, stats.uniform(0.2, 0.3).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "amounts"),
+    [
+        ("hue(0.2)", tf.image.adjust_hue, [-0.2, 0.0, 0.1]),
+        ("saturation(0.5, 1.5)", tf.image.adjust_saturation, [0.5, 1.0, 1.25]),
+    ],
+)
+def test_hue_and_saturation_are_tf_image_s_with_an_amount_per_image(text, function, amounts):
+    images = random_images(3, 6, 7, 3, low=-0.2, high=1.2)  # as brightness before may leave them
+    changed = run(text, images, [[0.0], [0.5], [0.75]])
+    for image, amount, result in zip(images, amounts, changed, strict=True):
+        np.testing.assert_allclose(result, function(image, amount), atol=2e-6)
+    assert np.abs(changed[0] - images[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("text", ["hue(0.2)", "saturation(0.5, 1)"])
+def test_grey_images_have_neither_hue_nor_saturation(text):
+    with pytest.raises(InputError, match="grey images have neither"):
+        run(text, np.zeros((2, 4, 4, 1)), [[0], [0]])
+
+
+def test_clip_clamps_to_the_unit_range():
+    clipped = run("clip", [[[[-0.5], [0.0], [0.3], [1.0], [1.5]]]], np.zeros((1, 0)))
+    np.testing.assert_array_equal(clipped.ravel(), np.float32([0, 0, 0.3, 1, 1]))

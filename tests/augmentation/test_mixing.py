@@ -1,0 +1,222 @@
+"""CutMix and MixUp: what the labels say is what the pixels show."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablation.augmentation.pipeline import Augmentation
+from ablation.study.pipelines import parse_pipeline
+
+ALMOST_ONE = np.float32(1 - 2**-24)
+# Columns of a CutMix draw: whether, λ, λ of the width, centre down, centre across, partner.
+SIDE, SIDE_ACROSS, DOWN, ACROSS, PARTNER = 1, 2, 3, 4, 5
+
+
+def numbered(batch, height, width, channels=1):
+    """Images filled with their own number, and a class of its own for each."""
+    images = np.zeros((batch, height, width, channels), np.float32)
+    images += np.arange(batch, dtype=np.float32).reshape(-1, 1, 1, 1)
+    return images, np.eye(batch, dtype=np.float32)
+
+
+def mix(text, images, targets, draws):
+    mixed, labels = Augmentation(parse_pipeline(text))(images, targets, draws.astype(np.float32))
+    return mixed.numpy(), labels.numpy()
+
+
+def drawn(text, examples, seed=7, epoch=0):
+    return Augmentation(parse_pipeline(text)).draws(seed, epoch, examples)
+
+
+def pixel_shares(mixed):
+    """The share of pixels with each image's number, ``[batch, batch]``."""
+    batch, height, width = mixed.shape[:3]
+    counts = np.stack([np.bincount(m.astype(int).ravel(), minlength=batch) for m in mixed[..., 0]])
+    return counts.astype(np.float32) / np.float32(height * width)
+
+
+@pytest.mark.parametrize("box", ["square", "independent"])
+@pytest.mark.parametrize("partner", ["permutation", "uniform"])
+@pytest.mark.parametrize(
+    ("height", "width", "channels"), [(32, 32, 3), (28, 28, 1), (17, 23, 1), (1, 5, 1)]
+)
+def test_label_weights_are_the_shares_of_pixels(box, partner, height, width, channels):
+    text = f"cutmix(box={box}, partner={partner})"
+    images, targets = numbered(64, height, width, channels)
+    mixed, labels = mix(text, images, targets, drawn(text, 64))
+    shares = pixel_shares(mixed)
+    pasted = ~np.eye(64, dtype=bool)
+    np.testing.assert_array_equal(labels[pasted], shares[pasted])
+    np.testing.assert_allclose(labels, shares, atol=1e-7)  # own label: one minus the other
+    np.testing.assert_array_equal(labels.sum(axis=1), np.ones(64, np.float32))
+    assert (labels > 0).sum(axis=1).max() == (2 if height > 1 else 1)
+    assert (mixed == mixed[..., :1]).all()
+
+
+@pytest.mark.parametrize("box", ["square", "independent"])
+def test_label_weights_count_the_clipped_box_at_borders_and_corners(box):
+    edges = [0.0, 0.5, ALMOST_ONE]
+    centres = [(down, across) for down in edges for across in edges]
+    draws = np.zeros((9, 6))
+    draws[:, SIDE] = draws[:, SIDE_ACROSS] = 0.75  # half of each side: 16 of 32 pixels
+    draws[:, [DOWN, ACROSS]] = centres
+    draws[:, PARTNER] = (np.arange(9) + 1.5) % 9 / 9  # uniform: the next image
+    images, targets = numbered(9, 32, 32)
+    mixed, labels = mix(f"cutmix(box={box}, partner=uniform)", images, targets, draws)
+    np.testing.assert_array_equal(labels, pixel_shares(mixed))
+    pasted = labels[np.arange(9), (np.arange(9) + 1) % 9] * 1024
+    # Pixel 0 as centre keeps 8 of 16 rows, pixel 16 all 16, pixel 31 9 of them.
+    rows = np.array([8, 16, 9])
+    np.testing.assert_array_equal(pasted.reshape(3, 3), np.outer(rows, rows))
+
+
+def test_the_box_lies_where_the_draws_say():
+    draws = np.array([[0, 0.75, 0.9375, 0.5, 0.25, 0.75], [0] * 6])
+    images, targets = numbered(2, 8, 16)
+    expected = np.zeros((8, 16))
+    expected[2:6, 0:8] = 1  # 4 rows about row 4, 8 columns about column 4
+    mixed, _ = mix("cutmix(partner=uniform)", images, targets, draws)
+    np.testing.assert_array_equal(mixed[0, ..., 0], expected)
+    expected[:, [0, 1, 6, 7]] = 0  # the other λ: 4 columns
+    mixed, _ = mix("cutmix(box=independent, partner=uniform)", images, targets, draws)
+    np.testing.assert_array_equal(mixed[0, ..., 0], expected)
+
+
+def expected_share(size, box):
+    """Mean share of a clipped box for uniform λ, summed over λ and all centre pixels."""
+    half = (size * np.sqrt(1 - (np.arange(4000) + 0.5) / 4000)).astype(int) // 2
+    centre = np.arange(size)[:, None]
+    length = (np.minimum(centre + half, size) - np.maximum(centre - half, 0)).mean(axis=0) / size
+    return (length**2).mean() if box == "square" else length.mean() ** 2
+
+
+@pytest.mark.parametrize("box", ["square", "independent"])
+@pytest.mark.parametrize(("size", "examples"), [(32, 6000), (224, 600)])
+def test_mean_share_pasted(size, examples, box):
+    text = f"cutmix(box={box}, partner=uniform)"
+    draws = drawn(text, examples)
+    draws[:, PARTNER] = ALMOST_ONE  # the last image of a batch, which alone is of class 1
+    shares = []
+    for start in range(0, examples, 300):
+        targets = np.repeat(np.float32([[1, 0], [0, 1]]), [299, 1], axis=0)
+        images = np.zeros((300, size, size, 1), np.float32)
+        images[-1] = 1
+        mixed, labels = mix(text, images, targets, draws[start : start + 300])
+        np.testing.assert_allclose(mixed.mean(axis=(1, 2, 3)), labels[:, 1], atol=1e-6)
+        shares.append(labels[:-1, 1])
+    shares = np.concatenate(shares)
+    error = shares.std() / np.sqrt(len(shares))
+    assert abs(shares.mean() - expected_share(size, box)) < 3 * error
+    if box == "square":
+        published = {32: 0.30, 224: 0.32}[size]
+        assert expected_share(size, box) == pytest.approx(published, abs=0.005)
+
+
+@pytest.mark.parametrize("step", ["cutmix", "mixup"])
+def test_uniform_partners_are_drawn_with_replacement_from_the_whole_batch(step):
+    text = f"{step}(alpha=1, partner=uniform)"
+    draws = drawn(text, 4000)
+    # All of the image is replaced: λ 0, and the box about the middle.
+    draws[:, 1 : (5 if step == "cutmix" else 2)] = 0
+    if step == "cutmix":
+        draws[:, [DOWN, ACROSS]] = 0.5
+    images, targets = numbered(20, 2, 2)
+    partners = np.array(
+        [
+            mix(text, images, targets, draws[start : start + 20])[0][:, 0, 0, 0]
+            for start in range(0, 2000, 20)
+        ]
+    ).astype(int)
+    assert stats.chisquare(np.bincount(partners.ravel(), minlength=20)).pvalue > 0.01
+    offsets = (partners - np.arange(20)) % 20  # 0: itself
+    assert stats.chisquare(np.bincount(offsets.ravel(), minlength=20)).pvalue > 0.01
+    assert any(len(set(row)) < 20 for row in partners)
+
+
+@pytest.mark.parametrize("step", ["cutmix", "mixup"])
+def test_permuted_partners_use_every_image_once(step):
+    text = f"{step}(alpha=1)"
+    draws = drawn(text, 2000)
+    draws[:, 1 : (5 if step == "cutmix" else 2)] = 0
+    if step == "cutmix":
+        draws[:, [DOWN, ACROSS]] = 0.5
+    images, targets = numbered(10, 2, 2)
+    seen = np.zeros((10, 10))
+    for start in range(0, 2000, 10):
+        mixed, labels = mix(text, images, targets, draws[start : start + 10])
+        partners = mixed[:, 0, 0, 0].astype(int)
+        np.testing.assert_array_equal(np.sort(partners), np.arange(10))
+        np.testing.assert_array_equal(labels, np.eye(10)[partners])
+        seen[np.arange(10), partners] += 1
+    assert stats.chisquare(seen.ravel(), ddof=18).pvalue > 0.01  # 9×9 free cells
+
+
+@pytest.mark.parametrize("partner", ["permutation", "uniform"])
+def test_mixup_weighs_images_and_labels_alike(partner):
+    text = f"mixup(alpha=1, partner={partner})"
+    rng = np.random.default_rng(0)
+    images, targets = rng.random((16, 5, 4, 3), np.float32), np.eye(16, dtype=np.float32)
+    mixed, labels = mix(text, images, targets, drawn(text, 16))
+    np.testing.assert_allclose(mixed, np.tensordot(labels, images, 1), atol=1e-6)
+    np.testing.assert_array_equal(labels.sum(axis=1), np.ones(16, np.float32))
+    assert (labels > 0).sum(axis=1).max() == 2
+    assert len(np.unique(labels.diagonal())) > 10  # a weight of its own for each
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1, 4])
+def test_mixup_weights_follow_their_beta_distribution(alpha):
+    text = f"mixup(alpha={alpha}, partner=uniform)"
+    draws = drawn(text, 4000)
+    draws[:, 2] = 0  # everyone's partner is image 0, alone in class 1
+    targets = np.repeat(np.float32([[0, 1], [1, 0]]), [1, 3999], axis=0)
+    _, labels = mix(text, np.zeros((4000, 1, 1, 1), np.float32), targets, draws)
+    assert stats.kstest(labels[1:, 0], stats.beta(alpha, alpha).cdf).pvalue > 0.01
+
+
+def test_cutmix_sides_follow_their_beta_distributions():
+    raw = drawn("cutmix", 4000)
+    shaped = drawn("cutmix(alpha=0.3)", 4000)
+    for column in (SIDE, SIDE_ACROSS):
+        assert stats.kstest(raw[:, column], "uniform").pvalue > 0.01
+        assert stats.kstest(shaped[:, column], stats.beta(0.3, 0.3).cdf).pvalue > 0.01
+    others = [0, DOWN, ACROSS, PARTNER]
+    np.testing.assert_array_equal(raw[:, others], shaped[:, others])
+
+
+@pytest.mark.parametrize("step", ["cutmix", "mixup"])
+def test_probability_leaves_the_rest_untouched(step):
+    text = f"{step}(alpha=1, probability=0.3, partner=uniform)"
+    draws = drawn(text, 2000)
+    images, _ = numbered(2000, 4, 4)
+    targets = np.float32(np.arange(2000)[:, None] % 2 == [0, 1])
+    mixed, labels = mix(text, images, targets, draws)
+    untouched = draws[:, 0] >= np.float32(0.3)
+    np.testing.assert_array_equal(mixed[untouched], images[untouched])
+    np.testing.assert_array_equal(labels[untouched], targets[untouched])
+    assert stats.binomtest(int(untouched.sum()), 2000, 0.7).pvalue > 0.01
+    assert (mixed != images)[~untouched].any(axis=(1, 2, 3)).mean() > 0.5
+
+
+def test_first_pair_gives_one_image_and_one_label_for_the_whole_batch():
+    images, targets = numbered(4, 2, 2)
+    images += 5
+    draws = np.float32([[0, 0.75, 0.9]] + [[0.9, 0.1, 0.1]] * 3)
+    mixed, labels = mix("mixup(alpha=1, partner=first-pair)", images, targets, draws)
+    np.testing.assert_array_equal(mixed, np.full((4, 2, 2, 1), 5.25))
+    np.testing.assert_array_equal(labels, np.tile(np.float32([0.75, 0.25, 0, 0]), (4, 1)))
+    text = "mixup(alpha=1, probability=0.5, partner=first-pair)"
+    draws[0, 0] = 0.5  # row 0 decides for all
+    mixed, labels = mix(text, images, targets, draws)
+    np.testing.assert_array_equal(mixed, images)
+    np.testing.assert_array_equal(labels, targets)
+
+
+@pytest.mark.parametrize(
+    "text", ["cutmix", "cutmix(partner=uniform)", "mixup", "mixup(partner=first-pair)"]
+)
+def test_an_image_alone_stays_itself(text):
+    rng = np.random.default_rng(0)
+    image, target = rng.random((1, 6, 7, 3), np.float32), np.float32([[0, 1, 0]])
+    mixed, label = mix(text, image, target, drawn(text, 1))
+    np.testing.assert_allclose(mixed, image, atol=1e-6)
+    np.testing.assert_array_equal(label, target)

@@ -1,0 +1,87 @@
+# Reads the configuration and resolves the study into its runs; every rule looks things up here.
+import os
+import re
+import sys
+from pathlib import Path
+
+SOURCE = Path(workflow.basedir).parent / "src"
+if not SOURCE.is_dir():  # where the top-level Snakefile is the one that was started
+    SOURCE = Path(workflow.basedir) / "src"
+if SOURCE.is_dir():
+    # Jobs run this checkout's code also in a conda environment that has not got it installed.
+    sys.path.insert(0, str(SOURCE))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
+    )
+
+from ablation.errors import InputError
+from ablation.study.fingerprint import (
+    code_fingerprint,
+    gallery_request,
+    models_request,
+    plan_digest,
+    request_digest,
+)
+from ablation.study.grid import canonical_json
+from ablation.study.plan import load_config, load_plan
+from ablation.study.schema import NAME_PATTERN
+
+try:
+    CONFIG = load_config(config)
+    PLAN = load_plan(CONFIG)
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+# Where TensorFlow Datasets keeps its data does not change results, so no param carries it.
+if CONFIG.data_dir is not None:
+    os.environ["TFDS_DATA_DIR"] = CONFIG.data_dir
+
+STUDY = PLAN.name
+CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads", "data_dir"}))
+RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
+NAME = NAME_PATTERN.strip("^$")
+RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
+RUN_LOG = "results/logs/train/{dataset}/{model}/{augmentation}/seed-{seed}-{id}.log"
+IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
+
+
+wildcard_constraints:
+    dataset=NAME,
+    model=NAME,
+    augmentation=NAME,
+    seed=r"\d+",
+    id="[0-9a-f]{8}",
+    form="[a-z0-9]+-[a-z]+-[0-9a-f]{8}",
+
+
+def run_of(wildcards):
+    """The run whose files a job makes."""
+    folder = RUN_FOLDER.format(**wildcards)
+    if folder not in RUNS:
+        raise WorkflowError(f"study '{STUDY}' has no run {folder}")
+    return RUNS[folder]
+
+
+def data_of(wildcards):
+    """The prepared data set that a job makes."""
+    folder = f"results/data/{wildcards.dataset}/{wildcards.form}"
+    if folder not in DATA:
+        raise WorkflowError(f"study '{STUDY}' has no data {folder}")
+    return DATA[folder]
+
+
+def weights_of(wildcards):
+    """The file of pretrained weights that a run starts from; none for most."""
+    weights = run_of(wildcards).settings["model"]["weights"]
+    return {None: [], "imagenet": IMAGENET_WEIGHTS}.get(weights, weights)
+
+
+def any_of(folders):
+    """A constraint on ids that lets just those of the given run folders pass."""
+    ids = sorted(folder.rpartition("-")[2] for folder in folders)
+    return "|".join(map(re.escape, ids)) or "(?!)"
+
+
+def of_all_runs(name):
+    """One file of every run of the study."""
+    return [f"{folder}/{name}" for folder in RUNS]

@@ -1,0 +1,87 @@
+# From the files of the runs to the report.
+rule describe_models:
+    input:
+        [f"{folder}/description.json" for folder in DATA],
+    output:
+        f"results/{STUDY}/models.json",
+    params:
+        digest=request_digest(models_request(PLAN)),
+        code=code_fingerprint("models"),
+    log:
+        f"results/logs/{STUDY}/models.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        f"Describe the networks of {STUDY}"
+    shell:
+        "python -m ablation describe-models --config {CONFIG_JSON:q}"
+        " --digest {params.digest} > {log:q} 2>&1"
+
+
+rule gallery:
+    input:
+        [f"{folder}/description.json" for folder in DATA],
+    output:
+        f"results/{STUDY}/gallery.npz",
+    params:
+        digest=request_digest(gallery_request(PLAN)),
+        code=code_fingerprint("augmentation"),
+    log:
+        f"results/logs/{STUDY}/gallery.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        f"Show the augmentations of {STUDY} on its images"
+    shell:
+        "python -m ablation gallery --config {CONFIG_JSON:q}"
+        " --digest {params.digest} > {log:q} 2>&1"
+
+
+rule analyse:
+    input:
+        of_all_runs("history.csv"),
+        of_all_runs("timing.csv"),
+        of_all_runs("predictions.npz"),
+        of_all_runs("run.json"),
+    output:
+        runs=f"results/{STUDY}/runs.csv",
+        curves=f"results/{STUDY}/curves.csv",
+        analysis=f"results/{STUDY}/analysis.json",
+    params:
+        digest=plan_digest(PLAN),
+        code=code_fingerprint("analysis"),
+    log:
+        f"results/logs/{STUDY}/analyse.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        f"Analyse the runs of {STUDY}"
+    shell:
+        "python -m ablation analyse --config {CONFIG_JSON:q}"
+        " --digest {params.digest} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        rules.analyse.output,
+        rules.describe_models.output,
+        rules.gallery.output,
+        [f"{folder}/description.json" for folder in DATA],
+    output:
+        html=report(
+            f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"
+        ),
+        markdown=f"reports/{STUDY}.md",
+        figures=directory(f"reports/{STUDY}"),
+    params:
+        digest=plan_digest(PLAN),
+        code=code_fingerprint("report"),
+    log:
+        f"results/logs/{STUDY}/report.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        f"Write the report of {STUDY}"
+    shell:
+        "python -m ablation report --config {CONFIG_JSON:q}"
+        " --digest {params.digest} > {log:q} 2>&1"

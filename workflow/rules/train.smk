@@ -1,0 +1,38 @@
+# One job a run. `train` and `train_keeping_weights` differ in one more output; which of them
+# makes a run is decided by its id.
+rule train:
+    input:
+        data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
+        weights=weights_of,
+    output:
+        history=f"{RUN_FOLDER}/history.csv",
+        timing=f"{RUN_FOLDER}/timing.csv",
+        predictions=f"{RUN_FOLDER}/predictions.npz",
+        record=f"{RUN_FOLDER}/run.json",
+    params:
+        settings=lambda wildcards: run_of(wildcards).settings_json,
+        code=code_fingerprint("data", "augmentation", "models", "training"),
+    wildcard_constraints:
+        id=f"(?!(?:{any_of(KEPT_WEIGHTS)})/)[0-9a-f]{{8}}",
+    threads: CONFIG.threads
+    resources:
+        gpu=1,
+    log:
+        RUN_LOG,
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
+        " seed {wildcards.seed} ({wildcards.id})"
+    shell:
+        "python -m ablation train --settings {params.settings:q}"
+        " --data $(dirname {input.data:q}) --weights {input.weights:q}"
+        " --code {params.code} -- {output:q} > {log:q} 2>&1"
+
+
+use rule train as train_keeping_weights with:
+    output:
+        *rules.train.output,
+        weights=f"{RUN_FOLDER}/model.weights.h5",
+    wildcard_constraints:
+        id=any_of(KEPT_WEIGHTS),
