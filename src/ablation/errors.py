@@ -1,6 +1,7 @@
 """The one exception that speaks to the user."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -17,8 +18,17 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
     Where none is near, the known names are listed instead.
     """
-    names = sorted(known)
-    close = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    names, wrong = sorted(known), str(name).lower()
+    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
+    if close:  # of equally near ones, the one that begins alike for longest
+        best = max(close, key=lambda right: (_ratio(wrong, right), len(_start(wrong, right))))
+        return f"; did you mean '{best}'?"
     return f"; known are {', '.join(names)}" if names else ""
+
+
+def _ratio(first: str, second: str) -> float:
+    return difflib.SequenceMatcher(None, first, second).ratio()
+
+
+def _start(first: str, second: str) -> str:
+    return os.path.commonprefix([first, second])

@@ -205,10 +205,12 @@ def test_first_pair_gives_one_image_and_one_label_for_the_whole_batch():
     np.testing.assert_array_equal(mixed, np.full((4, 2, 2, 1), 5.25))
     np.testing.assert_array_equal(labels, np.tile(np.float32([0.75, 0.25, 0, 0]), (4, 1)))
     text = "mixup(alpha=1, probability=0.5, partner=first-pair)"
-    draws[0, 0] = 0.5  # row 0 decides for all
-    mixed, labels = mix(text, images, targets, draws)
-    np.testing.assert_array_equal(mixed, images)
-    np.testing.assert_array_equal(labels, targets)
+    for first, others in ((0.5, 0.1), (0.1, 0.9)):  # row 0 decides for all
+        draws[:, 0] = [first, others, others, others]
+        mixed, labels = mix(text, images, targets, draws)
+        unmixed = first >= 0.5
+        np.testing.assert_array_equal(mixed, images if unmixed else np.full_like(images, 5.25))
+        np.testing.assert_array_equal((labels == targets).all(), unmixed)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_stride_of_a_bottleneck(stride_on, strides):
 
 
 def test_padding_moves_the_window():
-    """A window of SAME begins at the first pixel of an even side, a symmetric one before it."""
+    """Pixel (0, 0) lies under the kernel's centre with symmetric padding, beside it with SAME."""
     x = np.zeros((1, *SMALL), "float32")
     x[0, 0, 0] = 1
     seen = {}
@@ -141,11 +141,12 @@ def test_padding_moves_the_window():
         model = build(_small("resnet18", padding=padding), SMALL, 10, seed=0)
         conv = model.get_layer("stem_conv")
         kernel = np.zeros(conv.kernel.shape, "float32")
-        kernel[2, 2] = 1
+        kernel[2, 2], kernel[3, 3] = 1, 10
         conv.set_weights([kernel])
         seen[padding] = np.asarray(keras.Model(model.input, conv.output)(x))[0, :, :, 0]
-    # SAME pads 2 left and 3 right: the kernel's (2, 2) lies on pixel (0, 0) at first.
-    assert seen["same"][0, 0] == 3 and seen["symmetric"].sum() == 0
+    # SAME pads 2 left and 3 right, symmetric padding 3 and 3: which of the kernel's numbers
+    # meets the three channels of pixel (0, 0) tells them apart.
+    assert seen["same"][0, 0] == 3 and seen["symmetric"][0, 0] == 30
     assert seen["same"].shape == seen["symmetric"].shape == (8, 8)
 
 

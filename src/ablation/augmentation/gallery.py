@@ -65,7 +65,9 @@ def caption(target: np.ndarray, class_names: list[str]) -> str:
     first, second = np.argsort(-target, kind="stable")[:2]
     if target[second] < 0.005:
         return class_names[first]
-    return " + ".join(f"{class_names[i]} {target[i]:.0%}".replace("%", " %") for i in (first, second))
+    return " + ".join(
+        f"{class_names[i]} {target[i]:.0%}".replace("%", " %") for i in (first, second)
+    )
 
 
 def _one_of_each_class(data: Prepared) -> np.ndarray:

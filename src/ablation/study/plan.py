@@ -1,7 +1,8 @@
 """Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -180,6 +181,8 @@ def _say(error: ErrorDetails) -> str:
         return f"{shown} is too long: a name has at most {NAME_LENGTH} characters"
     if kind in ("unknown_key", "order", "empty"):
         return error["msg"]
+    if kind == "too_short" and not value:
+        return "must not be empty"
     message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     message = message.replace("String should", "must").replace("List should", "must")
     message = message.replace("Dictionary should", "must").replace(" dictionary", " mapping")
@@ -203,7 +206,7 @@ def _plan_experiment(
     architectures: dict[str, dict[str, Any]] = {}
     for i, model in enumerate(block.models):
         options = model.model_dump(exclude_unset=True, exclude={"name", "architecture"})
-        with _Placed(document, (*place, "models", i)):
+        with _placed(document, (*place, "models", i)):
             architectures[model.name] = resolve_architecture(
                 model.architecture or model.name, options
             )
@@ -214,7 +217,7 @@ def _plan_experiment(
         _refuse_twice(augmentations, (*place, "augmentations"), document)
     for i, (label, text) in enumerate(labelled.items()):
         key = label if isinstance(augmentations, dict) else i
-        with _Placed(document, (*place, "augmentations", key)):
+        with _placed(document, (*place, "augmentations", key)):
             pipelines[label] = parse_pipeline(text)
             for dataset in block.datasets:
                 source = (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
@@ -264,18 +267,13 @@ def _plan_experiment(
     return PlannedExperiment(name, block, architectures, pipelines, runs)
 
 
-class _Placed:
+@contextmanager
+def _placed(document: Document, place: Place) -> Iterator[None]:
     """Put the place before the message of an error that a resolver raises."""
-
-    def __init__(self, document: Document, place: Place) -> None:
-        self.prefix = f"{document.where(place)}: {dotted(place)}: "
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, InputError):
-            raise InputError(self.prefix + str(error)) from None
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{document.where(place)}: {dotted(place)}: {error}") from None
 
 
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:

@@ -58,7 +58,7 @@ class EpochLog(keras.callbacks.Callback):
         logs = logs or {}
         row = {
             "epoch": epoch + 1,
-            **{key: float(logs[key]) for key in HISTORY_COLUMNS[1:5]},
+            **{key: np.float32(logs[key]) for key in HISTORY_COLUMNS[1:5]},
             "learning_rate": self.schedule.at(epoch * self.steps),
         }
         seconds = time.perf_counter() - self._began
@@ -263,7 +263,7 @@ def _clock(seconds: float) -> str:
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     """Write rows with the shortest digits that read back as the same number."""
-    lines = [",".join(columns), *(",".join(repr(row[c]) for c in columns) for row in rows)]
+    lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
 
 

@@ -1,0 +1,117 @@
+"""Numbers and foreign text as the report prints them."""
+
+import math
+import re
+
+from markupsafe import Markup
+
+MINUS = "−"
+NOTHING = "–"
+OPTIMISTIC = (
+    "† The test split was used for validation in this experiment, so its test scores are "
+    "optimistic."
+)
+
+# Backslashes take away the meaning of these; what GitHub reads as HTML or as mathematics needs
+# a character reference.
+_ESCAPED = re.compile(r"([\\`*_{}\[\]|~^])")
+_BLOCK_START = re.compile(r"^(\d+)([.)])|^([#+=-])")
+
+
+def percent(share: float | None, decimals: int = 2) -> str:
+    """Write a share, 0 to 1, in percent without the sign; a dash for None and not-a-number."""
+    if share is None or not math.isfinite(share):
+        return NOTHING
+    return _plain(f"{100 * share:.{decimals}f}")
+
+
+def points(difference: float) -> str:
+    """Write a difference of shares, -1 to 1, in percentage points, always with its sign."""
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """Write a number with fixed decimals; a dash for None and not-a-number."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return _plain(f"{value:.{decimals}f}")
+
+
+def magnitude(value: float) -> str:
+    """Write a large count with three digits and the unit's prefix: ``1.81 G``."""
+    for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            scaled = value / size
+            decimals = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            return f"{scaled:.{decimals}f}{prefix}"
+    return f"{value:g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in seconds as hours, minutes or seconds, whichever reads best."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun: ``1 run``, ``2 runs``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def setting(value: object) -> str:
+    """Write the value of a setting: yes, no, a dash for nothing, otherwise as it is."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(setting(item) for item in value)
+    return str(value)
+
+
+def shape(sizes: list[int]) -> str:
+    """Write a shape: ``28×28×8``."""
+    return "×".join(map(str, sizes))
+
+
+def markdown_text(value: object) -> Markup:
+    """Write foreign text for Markdown so that it comes out as the characters that it holds.
+
+    Line breaks become spaces, because a line is the most that a table's cell may hold. What is
+    `Markup` already is left as it is.
+    """
+    if isinstance(value, Markup):
+        return value
+    text = " ".join(str(value).split())
+    text = _ESCAPED.sub(r"\\\1", text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.replace("$", "&#36;")
+    text = _BLOCK_START.sub(_disarm, text)
+    return Markup(text)
+
+
+def fenced(text: str) -> Markup:
+    """Write foreign text as a fenced block of Markdown whose fence it cannot close."""
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup(f"{fence}text\n{text.rstrip()}\n{fence}")
+
+
+def slug(text: str) -> str:
+    """Make a text fit for an anchor or a file's name: lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def _plain(text: str) -> str:
+    """Write a number with a real minus sign, and no sign before zero."""
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def _disarm(found: re.Match[str]) -> str:
+    """Keep the beginning of a line from starting a list, a heading or a rule."""
+    digits, mark, sign = found.groups()
+    return f"{digits}\\{mark}" if digits else f"\\{sign}"

@@ -1,0 +1,56 @@
+"""What tests of several packages share."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).parent.parent
+TINY_STUDY = """\
+title: Does a tiny study run?
+experiments:
+  tiny:
+    question: Does CutMix help?
+    datasets: [{name: digits, source: mnist5k, limit: 60}]
+    models: [{name: small, architecture: resnet20, width: 4}]
+    augmentations: {none: "", cutmix: crop(2) | cutmix}
+    seeds: [0]
+    baseline: {augmentation: none}
+    training: {epochs: 1, batch_size: 10, learning_rate: 0.05}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tfds_folder(tmp_path_factory):
+    """A data folder of the tests' own: nothing is read from or written to the user's."""
+    folder = tmp_path_factory.mktemp("tfds")
+    before = os.environ.get("TFDS_DATA_DIR")
+    os.environ["TFDS_DATA_DIR"] = str(folder)
+    # Snakemake's rules call `python`; let it be the one that runs the tests.
+    path = os.environ["PATH"]
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    yield folder
+    os.environ["PATH"] = path
+    if before is None:
+        del os.environ["TFDS_DATA_DIR"]
+    else:
+        os.environ["TFDS_DATA_DIR"] = before
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project folder, entered, with a function that writes a study into it."""
+    (tmp_path / "config/studies").mkdir(parents=True)
+    (tmp_path / "config/config.yaml").write_text("study: tiny\n")
+    monkeypatch.chdir(tmp_path)
+
+    def write(text=TINY_STUDY, name="tiny"):
+        file = tmp_path / f"config/studies/{name}.yaml"
+        file.write_text(text)
+        return file
+
+    write()
+    return write

@@ -1,0 +1,98 @@
+"""Facts of the repository as a whole: what it declares, and what it must not give away."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run(*command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def files():
+    """Every file that is, or is about to be, under version control."""
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file() and path != Path(__file__).resolve()]
+
+
+def test_no_file_names_a_package_index_or_a_place_on_a_machine():
+    forbidden = ["pypi.org", "pythonhosted.org", "file:///", "/root/", "/home/", "index-url ="]
+    # This checkout's own place, unless it is part of a relative path.
+    here = re.compile(rf"(?<![\w.]){re.escape(str(ROOT))}\b")
+    found = []
+    for path in files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture or an array
+        for number, line in enumerate(text.splitlines(), start=1):
+            words = [word for word in forbidden if word in line] + here.findall(line)
+            found += [f"{path.relative_to(ROOT)}:{number}: {word}" for word in words]
+    assert not found, "\n".join(found)
+
+
+def test_citation_agrees_with_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["message"]
+    assert citation["title"].startswith(PROJECT["name"])
+    assert citation["authors"] == PROJECT["authors"]
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+
+
+def test_catalog_file_offers_what_the_workflow_has():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    deployment = usage["software-stack-deployment"]
+    assert deployment["conda"] == ("conda:" in rules)
+    assert deployment["apptainer"] == ("container:" in rules)
+    assert usage["report"] == ("report(" in rules)
+
+
+@pytest.mark.parametrize("name", ["workflow/Snakefile", "config/README.md", "README.md", "LICENSE"])
+def test_what_the_workflow_catalog_looks_for_is_there(name):
+    assert (ROOT / name).is_file()
+
+
+def test_readme_can_be_found_by_the_workflow_catalog():
+    words = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in words
+    assert "workflow" in words
+
+
+def test_snakemake_finds_nothing_to_complain_about():
+    result = run(sys.executable, "-m", "snakemake", "--lint")
+    assert result.returncode == 0, result.stderr
+
+
+def test_make_runs_the_declared_command():
+    steps = run("make", "--dry-run").stdout
+    assert re.search(r"snakemake +--cores 8 --resources gpu=1\s", steps)
+    assert "--config" not in steps
+
+
+def test_make_takes_another_study_cores_and_the_gpu():
+    steps = run("make", "--dry-run", "STUDY=mine", "CORES=3", "GPU=1").stdout
+    assert "tools/venv.sh gpu" in steps
+    # --resources and --config take all the words that follow them.
+    assert re.search(r"--cores 3 --resources gpu=1\s+(\\\n\s*)?--config 'study=mine'", steps)
+
+
+def test_every_make_target_that_ci_runs_exists():
+    targets = re.search(r"^targets=\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    for target in targets[1].split():
+        assert run("make", "--dry-run", target).returncode == 0, target

@@ -1,0 +1,204 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ablation.errors import InputError
+from ablation.study.grid import canonical_json, identity
+from ablation.study.plan import load_config, load_plan
+
+STUDY = """\
+title: A study
+experiments:
+  first:
+    question: Which?
+    datasets: [mnist5k]
+    models: [resnet20, plain20]
+    augmentations: {none: "", mix: crop(2) | cutmix}
+    seeds: [0, 1]
+    training: {epochs: 5, learning_rate: 0.1}
+"""
+
+
+def plan_of(project, text=STUDY):
+    project(text)
+    return load_plan(load_config())
+
+
+def message_of(project, text):
+    with pytest.raises(InputError) as caught:
+        plan_of(project, text)
+    return str(caught.value)
+
+
+def test_the_grid_is_the_full_product(project):
+    plan = plan_of(project)
+    assert len(plan.runs) == 2 * 2 * 2
+    run = next(iter(plan.runs.values()))
+    assert run.folder == f"results/runs/mnist5k/resnet20/none/seed-0-{run.id}"
+
+
+def test_identity_is_the_hash_of_the_settings(project):
+    run = next(iter(plan_of(project).runs.values()))
+    assert run.id == identity(json.loads(run.settings_json))[:8]
+    assert json.loads(canonical_json(run.settings)) == run.settings
+    keys = {"dataset", "model", "augmentation", "training", "validation", "seed", "threads"}
+    assert set(run.settings) == keys
+
+
+def test_identity_does_not_depend_on_how_it_is_written(project):
+    before = set(plan_of(project).runs)
+    again = STUDY.replace("crop(2) | cutmix", "crop(padding=2)|cutmix(alpha=1)")
+    again = again.replace("learning_rate: 0.1", "momentum: 0.9, learning_rate: 1e-1")
+    assert set(plan_of(project, "# a comment\n" + again).runs) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("epochs: 5", "epochs: 6", 8),
+        ("crop(2)", "crop(3)", 4),
+        ("plain20]", "{name: plain20, width: 8}]", 4),
+        ("seeds: [0, 1]", "seeds: [0, 2]", 4),
+        ("[mnist5k]", "[{name: mnist5k, limit: 100}]", 8),
+        ("seeds:", "validation: test\n    seeds:", 8),
+    ],
+)
+def test_an_edit_makes_new_runs_and_leaves_the_others(project, old, new, changed):
+    before = set(plan_of(project).runs)
+    after = set(plan_of(project, STUDY.replace(old, new)).runs)
+    assert len(after - before) == changed
+    assert len(before & after) == 8 - changed
+
+
+def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
+    project(STUDY)
+    before = set(load_plan(load_config()).runs)
+    assert set(load_plan(load_config({"data_dir": "/elsewhere"})).runs) == before
+    assert not set(load_plan(load_config({"threads": 3})).runs) & before
+
+
+def test_overrides_and_exclusions(project):
+    text = STUDY + (
+        "    overrides:\n"
+        "      - {where: {model: plain20}, training: {learning_rate: 0.05}}\n"
+        "      - {where: {model: [plain20], seed: 1}, training: {learning_rate: 0.01}}\n"
+        "    exclude: [{model: resnet20, augmentation: mix}]\n"
+    )
+    runs = plan_of(project, text).runs.values()
+    assert len(runs) == 6
+    rates = {(r.model, r.seed): r.settings["training"]["learning_rate"] for r in runs}
+    assert rates == {
+        ("resnet20", 0): 0.1,
+        ("resnet20", 1): 0.1,
+        ("plain20", 0): 0.05,
+        ("plain20", 1): 0.01,
+    }
+
+
+def test_experiments_share_runs(project):
+    second = STUDY.split("experiments:\n")[1].replace("first:", "second:").replace("[0, 1]", "[0]")
+    plan = plan_of(project, STUDY + second)
+    assert len(plan.runs) == 8
+    assert [len(e.runs) for e in plan.experiments] == [8, 4]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("resnet20", "resnet21", "6:14: experiments.first.models[0]", "did you mean 'resnet20'?"),
+        ("epochs", "epoch", "9:16: experiments.first.training.epoch", "did you mean 'epochs'?"),
+        ("epochs: 5", "epochs: 0", "training.epochs", "greater than or equal to 1, not 0"),
+        ("epochs: 5", "epochs: 5.5", "training.epochs", "valid integer, not 5.5"),
+        ("epochs: 5", 'epochs: "5"', "training.epochs", "valid integer, not '5'"),
+        ("epochs: 5", "epochs: true", "training.epochs", "valid integer, not True"),
+        ("epochs: 5, ", "", "9:5: experiments.first.training", "key 'epochs' is missing"),
+        ('""', "", "7:21: experiments.first.augmentations.none", 'write ""'),
+        ('""', "flop", "augmentations.none", "did you mean 'flip'?"),
+        ('""', "hue(0.1)", "augmentations.none", "grey"),
+        ("[mnist5k]", "[cifar11]", "5:16: experiments.first.datasets[0]", "did you mean 'cifar10"),
+        ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "match"),
+        ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
+        ("[0, 1]", "[]", "seeds", "must not be empty"),
+        ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
+        ("first:", "a b:", "experiments.a b", "is not a name"),
+        ("none:", "../up:", "augmentations", "is not a name"),
+        ("none:", "none: flip, none:", "7:33", "key 'none' stands twice"),
+        ("crop(2) | cutmix", '""', "augmentations.mix", "'none' and 'mix' are the same"),
+        ("plain20", "{name: p, architecture: resnet20}", "models[1]", "are the same"),
+        ("plain20", "{name: plain20, widht: 8}", "models[1].widht", "did you mean 'width'?"),
+        ("plain20", "resnet20", "models[1]", "'resnet20' stands twice"),
+        ("question: Which?", "question: 3", "question", "valid string, not 3"),
+        ("seeds:", "baseline: {model: resnet2}\n    seeds:", "baseline.model", "'resnet20'?"),
+        ("seeds:", "baseline: {}\n    seeds:", "baseline", "is empty"),
+        ("seeds:", "baselin: {}\n    seeds:", "8:5: experiments.first.baselin", "'baseline'?"),
+        ("seeds:", "exclude: [{seed: [0, 1]}]\n    seeds:", "exclude", "excludes every cell"),
+        ("seeds:", "exclude: [{sed: 0}]\n    seeds:", "exclude[0].sed", "did you mean 'seed'?"),
+        (
+            "seeds:",
+            "overrides: [{where: {model: plain20}, training: {schedule: cosin}}]\n    seeds:",
+            "overrides[0].training.schedule",
+            "did you mean 'cosine'?",
+        ),
+        (
+            "seeds:",
+            "overrides: [{where: {model: plain20}, training: {warmup_epochs: 5}}]\n    seeds:",
+            "overrides",
+            "warmup_epochs must be less than epochs",
+        ),
+        (STUDY, "title: x\nexperiments: {}\n", "experiments", "must not be empty"),
+        (STUDY, "", "1:1", "must hold keys and values"),
+        (STUDY, "[1]", "1:1", "must hold keys and values"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(
+    project, old, new, place, message
+):
+    assert old in STUDY
+    told = message_of(project, STUDY.replace(old, new, 1))
+    assert told.startswith("config/studies/tiny.yaml:")
+    assert place in told
+    assert message in told
+    assert "\n" not in told
+
+
+def test_an_unknown_study_names_the_nearest(project):
+    with pytest.raises(InputError, match=r"config/studies/tinny.yaml; did you mean 'tiny'"):
+        load_plan(load_config({"study": "tinny"}))
+
+
+@pytest.mark.parametrize("name", ["../tiny", "a/b", "", ".hidden", "a b", "$(x)"])
+def test_a_study_name_is_no_path(project, name):
+    with pytest.raises(InputError, match="is not a name"):
+        load_config({"study": name})
+
+
+def test_a_study_named_by_a_number(project):
+    project(STUDY, "2024")
+    assert load_plan(load_config({"study": 2024})).name == "2024"
+
+
+def test_the_config_is_checked_too(project, tmp_path):
+    (tmp_path / "config/config.yaml").write_text("study: tiny\nthread: 2\n")
+    with pytest.raises(InputError, match=r"config.yaml:2:1: thread: .*did you mean 'threads'"):
+        load_config()
+
+
+def test_named_arms_as_a_list(project):
+    text = STUDY.replace('{none: "", mix: crop(2) | cutmix}', "[none, notebook2-cutmix]")
+    plan = plan_of(project, text)
+    assert set(plan.experiments[0].pipelines) == {"none", "notebook2-cutmix"}
+
+
+def test_a_mistake_is_told_without_tensorflow_and_within_three_seconds(project):
+    project(STUDY.replace("epochs", "epoch"))
+    code = (
+        "import sys\nfrom ablation.study.plan import *\n"
+        "try:\n    load_plan(load_config())\n"
+        "except InputError:\n    print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=3, check=True
+    )
+    assert done.stdout == "[]\n"

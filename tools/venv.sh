@@ -1,0 +1,101 @@
+#!/bin/sh
+# Brings .venv in step with a lock in envs/: `sh tools/venv.sh cpu` (or gpu, dev), from the top of
+# the checkout. Where it is in step already, this takes no time. PYTHON names the interpreter;
+# without it, the newest one that works here is taken.
+set -eu
+
+wanted=$1
+state=.venv/.in-step # copies of what is installed: comparing contents survives `git switch`
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Prints the interpreter itself, also where $1 is a shim or belongs to a virtual environment.
+# Shims of versions that are not installed exist too, so running it is the only test.
+suitable() {
+    "$1" - 2>/dev/null <<'PROBE'
+import sys
+if sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    sys.exit(1)
+print(getattr(sys, "_base_executable", None) or sys.executable)
+PROBE
+}
+
+find_python() {
+    incomplete=
+    for name in ${PYTHON:+"$PYTHON"} ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
+        if found=$(suitable "$name"); then
+            if "$found" -c 'import ensurepip, venv' 2>/dev/null; then
+                printf '%s\n' "$found"
+                return
+            fi
+            incomplete=$found
+        fi
+    done
+    if [ -n "$incomplete" ]; then
+        say "error: $incomplete cannot make virtual environments: its ensurepip is missing." \
+            "On Debian and Ubuntu the package is python3-venv."
+    elif [ -n "${PYTHON:-}" ]; then
+        say "error: '$PYTHON' does not run, or is not CPython 3.11, 3.12 or 3.13."
+    else
+        say "error: no CPython 3.11, 3.12 or 3.13 found. Install one, or name one:" \
+            "make PYTHON=/path/to/python3.12"
+    fi
+    return 1
+}
+
+# Whether .venv is whole, of this place, and of the Python that was asked for.
+usable() {
+    [ ! -e "$state/unfinished" ] || return 1
+    [ ! -e "$state/place" ] || [ "$(cat "$state/place")" = "$(pwd -P)" ] || return 1
+    suitable .venv/bin/python >/dev/null || return 1
+    .venv/bin/python -c 'import pip' 2>/dev/null || return 1
+    if [ -n "${PYTHON:-}" ]; then
+        version='import sys; print(sys.version_info[:2])'
+        [ "$("$PYTHON" -c "$version" 2>/dev/null)" = "$(.venv/bin/python -c "$version")" ]
+    fi
+}
+
+installed() { cmp -s "envs/$1.lock" "$state/$1.lock"; }
+
+# dev.lock and gpu.lock hold every pin of cpu.lock.
+case $wanted in
+cpu) in_step() { installed cpu || installed gpu || installed dev; } ;;
+gpu | dev) in_step() { installed "$wanted"; } ;;
+*) say "usage: sh tools/venv.sh cpu|gpu|dev" && exit 2 ;;
+esac
+
+pip() {
+    # PIP_USER from someone's configuration would refuse to work in a virtual environment.
+    PIP_USER=0 .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"
+}
+
+pins() { awk -v names="^($1)==" '$0 ~ names {on = 1} on {print} !/\\$/ {on = 0}' "envs/$wanted.lock"; }
+
+if usable; then
+    in_step && cmp -s pyproject.toml "$state/pyproject.toml" && exit 0
+else
+    python=$(find_python)
+    say "Making .venv with $("$python" -V) ($python)."
+    "$python" -m venv --clear .venv
+fi
+
+mkdir -p "$state"
+touch "$state/unfinished" # an interrupted installation is not to be trusted: next time anew
+pwd -P >"$state/place"
+
+if ! in_step; then
+    say "Installing the packages of envs/$wanted.lock: some minutes the first time."
+    # Older pins go; those of the other locks that are unchanged stay true, as the locks agree.
+    for set in cpu gpu dev; do
+        installed "$set" || rm -f "$state/$set.lock"
+    done
+    # Packages that come as source only are built with the lock's build tools, not with whatever
+    # is the newest today. So these tools come first.
+    pins 'setuptools|wheel|packaging' >"$state/build-tools.lock"
+    pip install --require-hashes --no-deps -r "$state/build-tools.lock"
+    pip install --require-hashes --no-build-isolation -r "envs/$wanted.lock"
+    cp "envs/$wanted.lock" "$state/"
+fi
+pip install --no-deps --no-build-isolation --editable .
+cp pyproject.toml "$state/"
+rm "$state/unfinished"
