@@ -32,7 +32,13 @@ COLOURS = (
     "#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8a5a2b", "#7a7a7a",
     "#222222",
 )  # fmt: skip
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # Foreign text is text: no `$…$` is read as mathematics. The salt makes the SVG's ids repeatable.
@@ -140,7 +146,9 @@ def draw_curves(
     shown = {arm: _legend_name(arm, arms, styles, crossed) for arm in arms}
     with mpl.rc_context(STYLE):
         lines = -(-len(set(shown.values())) // 4)
-        figure = Figure(figsize=(10.2, 2.75 * len(rows) + 0.25 * lines + 0.15), layout="constrained")
+        figure = Figure(
+            figsize=(10.2, 2.75 * len(rows) + 0.25 * lines + 0.15), layout="constrained"
+        )
         grid = figure.subplots(len(rows), len(MEASURES), squeeze=False, sharex=True, sharey="col")
         for row, axes in zip(rows, grid, strict=True):
             for (measure, label), ax in zip(MEASURES.items(), axes, strict=True):
@@ -224,9 +232,9 @@ def draw_results(
                     markeredgecolor="white", markeredgewidth=0.6,
                 )  # fmt: skip
             elif compared and cell["is_baseline"]:
-                panels[1].text(
-                    0, y, "reference", va="center", ha="center", color="#555555",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                panels[1].plot(
+                    [0], [y], style.marker, color=style.colour, markersize=6,
+                    markerfacecolor="white", markeredgewidth=1.3,
                 )  # fmt: skip
         panels[0].set_yticks(range(len(cells)), [names[arm] for arm in arms])
         panels[0].set_ylim(len(cells) - 0.4, -0.6)

@@ -14,8 +14,8 @@ OPTIMISTIC = (
 
 # Backslashes take away the meaning of these; what GitHub reads as HTML or as mathematics needs
 # a character reference.
-_ESCAPED = re.compile(r"([\\`*_{}\[\]|~^])")
-_BLOCK_START = re.compile(r"^(\d+)([.)])|^([#+=-])")
+_ESCAPED = re.compile(r"([\\`*_\[\]|~])")
+_BLOCK_START = re.compile(r"^(\d+)([.)])(?=\s|$)|^([#+=-])(?=[\s#=-]|$)")
 
 
 def percent(share: float | None, decimals: int = 2) -> str:

@@ -1,0 +1,172 @@
+"""Whole runs, each in a process of its own, because TensorFlow fixes its threads once."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ablation.data.prepare import prepare
+from ablation.data.prepared import load
+from ablation.study.architectures import resolve_architecture
+from ablation.study.grid import canonical_json, identity
+from ablation.study.pipelines import parse_pipeline
+from ablation.study.schema import Training
+
+FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
+DATA = {
+    "source": "mnist5k",
+    "image_size": None,
+    "resize": "stretch",
+    "held_out": 0.1,
+    "test_share": 0.2,
+    "limit": 110,
+}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "digits"
+    prepare(DATA, folder, None)
+    return folder
+
+
+def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **training):
+    training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
+    return {
+        "dataset": DATA,
+        "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
+        "augmentation": parse_pipeline(pipeline),
+        "training": Training.model_validate(training).model_dump(),
+        "validation": validation,
+        "seed": seed,
+        "threads": 2,
+    }
+
+
+def train(wanted, data, folder, *more):
+    words = ["--settings", canonical_json(wanted), "--data", str(data), "--code", "abc", "--"]
+    return subprocess.run(
+        [sys.executable, "-m", "ablation", "train", *words]
+        + [str(folder / name) for name in (*FILES, *more)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = train(settings(), digits, folder, "model.weights.h5")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_history_holds_every_epoch(trained):
+    text = (trained[0] / "history.csv").read_text()
+    assert text.splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"
+    history = pd.read_csv(trained[0] / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["learning_rate"].tolist() == [0.05, 0.05]
+    assert np.isfinite(history).all(axis=None)
+
+
+def test_timing_stands_apart(trained):
+    timing = pd.read_csv(trained[0] / "timing.csv")
+    assert list(timing) == ["epoch", "seconds", "images_per_second"]
+    assert (timing[["seconds", "images_per_second"]] > 0).all(axis=None)
+
+
+def test_predictions_belong_to_the_splits(trained, digits):
+    data = load(digits)
+    with np.load(trained[0] / "predictions.npz", allow_pickle=False) as file:
+        assert (file["label"] == data.labels[data.indices("test")]).all()
+        assert (file["val_label"] == data.labels[data.indices("validation")]).all()
+        assert file["probability"].dtype == np.float32
+        assert file["probability"].shape == (110, 10)
+        np.testing.assert_allclose(file["probability"].sum(axis=1), 1, rtol=1e-5)
+        accuracy = (file["val_probability"].argmax(axis=1) == file["val_label"]).mean()
+    history = pd.read_csv(trained[0] / "history.csv")
+    assert accuracy == pytest.approx(history["val_accuracy"].iloc[-1])
+
+
+def test_the_record_tells_everything(trained, digits):
+    record = json.loads((trained[0] / "run.json").read_text())
+    wanted = settings()
+    assert record["format"] == 1
+    assert record["id"] == identity(wanted)[:8]
+    assert record["status"] == "completed"
+    assert record["settings"] == wanted
+    assert record["code"] == "abc"
+    assert record["data"]["hash"] == load(digits).description["hash"]
+    assert (record["data"]["train"], record["data"]["validation"]) == (100, 10)
+    assert record["threads"] == {"intra_op": 2, "inter_op": 2}
+    assert 0 <= record["train_accuracy_clean"] <= 1
+    assert record["environment"]["packages"]["tensorflow"].startswith("2.")
+    assert (trained[0] / "model.weights.h5").stat().st_size > 10_000
+
+
+def test_the_log_has_a_line_an_epoch_with_the_time_left(trained):
+    lines = [line for line in trained[1].splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert all("val_accuracy" in line and line.endswith(" left") for line in lines)
+    assert not set(trained[1]) & {"\r", "\b", "\x1b"}
+
+
+def test_the_same_run_gives_the_same_bytes(trained, digits, tmp_path):
+    assert train(settings(), digits, tmp_path).returncode == 0
+    for name in ("history.csv", "predictions.npz"):
+        assert (tmp_path / name).read_bytes() == (trained[0] / name).read_bytes(), name
+    assert not (tmp_path / "model.weights.h5").exists()
+
+
+def test_another_seed_gives_other_numbers(trained, digits, tmp_path):
+    assert train(settings(seed=1), digits, tmp_path).returncode == 0
+    assert (tmp_path / "history.csv").read_bytes() != (trained[0] / "history.csv").read_bytes()
+
+
+def test_divergence_is_a_result(digits, tmp_path):
+    done = train(settings("", epochs=9, learning_rate=100.0, weight_decay=1.0), digits, tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["status"] == "diverged"
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert not np.isfinite(history["loss"].iloc[-1])
+    assert np.isfinite(history["loss"].iloc[:-1]).all()
+    assert (tmp_path / "predictions.npz").exists()
+
+
+def test_early_stopping_bfloat16_and_test_as_validation(digits, tmp_path):
+    wanted = settings(
+        "",
+        validation="test",
+        epochs=6,
+        precision="bfloat16",
+        learning_rate=1e-6,
+        early_stopping={"patience": 2, "min_delta": 1.0},
+    )
+    done = train(wanted, digits, tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["status"], record["epochs"]) == ("stopped_early", 3)
+    assert (record["data"]["train"], record["data"]["validation"]) == (110, 110)
+    with np.load(tmp_path / "predictions.npz") as file:
+        assert (file["label"] == file["val_label"]).all()
+        assert file["probability"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 101}, "batch_size 101 is more than the 100 training images"),
+        ({"pipeline": "hue(0.1)"}, "grey"),
+    ],
+)
+def test_what_does_not_fit_is_told_without_a_traceback(digits, tmp_path, changes, message):
+    done = train(settings(**changes), digits, tmp_path / "run")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

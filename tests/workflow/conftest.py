@@ -1,0 +1,100 @@
+"""A tiny study run once through Snakemake; the tests edit copies of what it left."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = ("Snakefile", "workflow", "src", "profiles", "envs")
+
+STUDY = """\
+title: Does a tiny study run?
+experiments:
+  tiny:
+    question: Does CutMix help?
+    datasets: [{name: digits, source: mnist5k, limit: 60}]
+    models: [{name: small, architecture: resnet20, width: 4}]
+    augmentations: {none: "", cutmix: crop(2) | cutmix}
+    seeds: [0]
+    baseline: {augmentation: none}
+    training: {epochs: 1, batch_size: 10, learning_rate: 0.05, momentum: 0.9}
+"""
+
+
+class Project:
+    """A checkout of its own with a tiny study."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.study = folder / "config/studies/tiny.yaml"
+
+    def snakemake(self, *words, check=True, **environment):
+        command = [str(Path(sys.executable).parent / "snakemake"), *words]
+        if "--cores" not in words:
+            command += ["--cores", "8", "--resources", "gpu=1"]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        done.output = done.stdout
+        return done
+
+    def plan(self, *words):
+        """What a real invocation would run now: rule name to the lines that tell its jobs."""
+        done = self.snakemake(*words, "--dry-run")
+        if "Nothing to be done" in done.output:
+            return {}
+        stats = re.search(r"Job stats:\n.*?\n-+.*?\n(.*?)\ntotal", done.output, re.S)
+        counts = {line.split()[0]: int(line.split()[1]) for line in stats[1].splitlines()}
+        return {rule: count for rule, count in counts.items() if rule != "default"}
+
+    def edit(self, old, new, file=None):
+        file = file or self.study
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def copy(self, folder):
+        # Times are kept: what Snakemake decides must not come from the copying.
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+
+def make_project(folder):
+    for name in SOURCES:
+        source = ROOT / name
+        skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=skip)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    (folder / "config/studies").mkdir(parents=True)
+    (folder / "config/config.yaml").write_text("study: tiny\n")
+    project = Project(folder)
+    project.study.write_text(STUDY)
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The study, run by bare ``snakemake --cores 8 --resources gpu=1``; do not change it."""
+    project = make_project(tmp_path_factory.mktemp("workflow") / "project")
+    project.first = project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the finished study that a test may change."""
+    return finished.copy(tmp_path / "project")

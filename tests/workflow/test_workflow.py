@@ -1,0 +1,218 @@
+"""Whole runs through Snakemake."""
+
+import os
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from .conftest import STUDY, make_project
+
+pytestmark = pytest.mark.workflow
+AFTERWARDS = {"analyse": 1, "report": 1}
+
+
+def test_bare_snakemake_runs_the_study_to_its_report(finished):
+    for file in ("reports/tiny.html", "reports/tiny.md", "results/tiny/runs.csv"):
+        assert (finished.folder / file).stat().st_size > 0
+    runs = pd.read_csv(finished.folder / "results/tiny/runs.csv")
+    assert list(runs["augmentation"]) == ["none", "cutmix"]
+    assert set(runs["status"]) == {"completed"}
+    for row in runs.itertuples():
+        folder = f"results/runs/digits/small/{row.augmentation}/seed-{row.seed}-{row.id}"
+        files = {file.name for file in (finished.folder / folder).iterdir()}
+        assert files == {"history.csv", "timing.csv", "predictions.npz", "run.json"}
+
+
+def test_one_job_trains_at_a_time(finished):
+    steps = [line for line in finished.first.output.splitlines() if "Train small" in line]
+    assert len(steps) == 2
+    text = finished.first.output
+    first, second = (text.index(step) for step in steps)
+    assert "(Rule: train)" in text[first:second]  # the first had finished when the second began
+
+
+def test_nothing_edited_nothing_runs(finished):
+    assert finished.plan() == {}
+
+
+def test_a_second_snakemake_really_does_nothing(project):
+    before = {f: f.stat().st_mtime_ns for f in project.folder.glob("re*/**/*") if f.is_file()}
+    assert "Nothing to be done" in project.snakemake().output
+    after = {f: f.stat().st_mtime_ns for f in project.folder.glob("re*/**/*") if f.is_file()}
+    assert after == before
+
+
+def test_an_edit_runs_what_changed_and_undoing_it_nothing_but_the_report(project):
+    """Really run: one arm's learning rate is edited, then edited back."""
+    project.edit(
+        "    training:",
+        "    overrides: [{where: {augmentation: cutmix}, training: {learning_rate: 0.01}}]\n"
+        "    training:",
+    )
+    done = project.snakemake()
+    assert done.output.count("Train small on digits, cutmix") == 1
+    assert "Train small on digits, none" not in done.output
+    assert len(list(project.folder.glob("results/runs/digits/small/cutmix/seed-*"))) == 2
+    project.study.write_text(STUDY)
+    assert project.plan() == AFTERWARDS
+    assert "Train" not in project.snakemake().output
+    assert project.plan() == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("seeds: [0]", "seeds: [0, 1]", {"train": 2, **AFTERWARDS}),
+        ("crop(2) | cutmix", "crop(1) | cutmix", {"gallery": 1, "train": 1, **AFTERWARDS}),
+        ("Does CutMix help?", "Does it?", AFTERWARDS),
+        ("learning_rate: 0.05", "learning_rate: 0.06", {"train": 2, **AFTERWARDS}),
+        ("title:", "# a comment\ntitle:", {}),
+        ("{epochs: 1, batch_size: 10", "{batch_size: 10, epochs: 1", {}),
+        ("crop(2) | cutmix", "crop( padding = 2 )|cutmix()", {}),
+        ("tiny:\n", "tiny:\n    keep_weights: true\n", {"train_keeping_weights": 2, **AFTERWARDS}),
+        (
+            "width: 4}",
+            "width: 4}, {name: plain, architecture: plain20, width: 4}",
+            {"describe_models": 1, "gallery": 0, "train": 2, **AFTERWARDS},
+        ),
+    ],
+)
+def test_only_what_changed_runs_again(project, old, new, expected):
+    project.edit(old, new)
+    assert project.plan() == {rule: count for rule, count in expected.items() if count}
+
+
+def test_two_values_swapped(project):
+    project.edit("learning_rate: 0.05, momentum: 0.9", "learning_rate: 0.9, momentum: 0.05")
+    assert project.plan() == {"train": 2, **AFTERWARDS}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("src/ablation/training/run.py", {"train": 2, **AFTERWARDS}),
+        ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
+        ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
+        ("src/ablation/analysis/effects.py", AFTERWARDS),
+        ("src/ablation/report/templates/report.html.j2", {"report": 1}),
+    ],
+)
+def test_code_that_decides_a_result_runs_it_again(project, file, expected):
+    path = project.folder / file
+    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
+    path.write_text(path.read_text() + comment)
+    assert project.plan() == expected
+
+
+def test_touching_files_runs_nothing(project):
+    later = time.time() + 60
+    for pattern in ("src/**/*", "workflow/**/*", "config/**/*", "envs/*", "Snakefile"):
+        for file in project.folder.glob(pattern):
+            os.utime(file, (later, later))
+    assert project.plan() == {}
+
+
+def test_switching_branches_and_back_runs_nothing(project):
+    def git(*words):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *words], cwd=project.folder, check=True, capture_output=True)
+
+    (project.folder / ".gitignore").write_text("results\nreports\n.snakemake\n")
+    git("init", "-b", "main")
+    git("add", ".")
+    git("commit", "-m", "one")
+    git("switch", "-c", "other")
+    for file in ("src/ablation/training/run.py", "workflow/rules/train.smk"):
+        project.edit("\n", "\n# another\n", project.folder / file)
+    git("commit", "-am", "two")
+    assert project.plan()["train"] == 2
+    git("switch", "main")
+    assert project.plan() == {}
+
+
+def test_a_half_finished_study_is_taken_up(project):
+    for file in project.folder.glob("results/runs/digits/small/cutmix/*/history.csv"):
+        file.unlink()
+    assert project.plan() == {"train": 1, **AFTERWARDS}
+
+
+def test_a_failing_run_leaves_the_others(project, tmp_path):
+    """Under --keep-going every run that can finish does; the message names what is wrong."""
+    project.edit("seeds: [0]", "seeds: [1]")
+    project.edit(
+        "    training:",
+        "    overrides: [{where: {augmentation: cutmix}, training: {batch_size: 1000}}]\n"
+        "    training:",
+    )
+    done = project.snakemake("--keep-going", check=False)
+    assert done.returncode != 0
+    assert "batch_size 1000 is more than the" in done.output
+    assert list(project.folder.glob("results/runs/digits/small/none/seed-1-*/run.json"))
+    assert not list(project.folder.glob("results/runs/digits/small/cutmix/seed-1-*/*"))
+
+
+def test_weights_are_kept_where_the_study_asks(project, finished):
+    project.edit("tiny:\n", "tiny:\n    keep_weights: true\n")
+    project.edit('{none: "", cutmix: crop(2) | cutmix}', '{none: ""}')
+    project.snakemake("--until", "train_keeping_weights")
+    (folder,) = project.folder.glob("results/runs/digits/small/none/seed-0-*")
+    assert (folder / "model.weights.h5").stat().st_size > 10_000
+    assert not {"train", "train_keeping_weights"} & set(project.plan())
+    (again,) = finished.folder.glob("results/runs/digits/small/none/seed-0-*")
+    for name in ("history.csv", "predictions.npz"):  # keeping weights changes no number
+        assert (folder / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_prune_lists_and_removes_what_no_study_asks_for(project):
+    project.edit('{none: "", cutmix: crop(2) | cutmix}', '{none: ""}')
+    listed = project.snakemake("prune", "--cores", "1").output
+    assert "unused" in listed
+    assert "small/cutmix/seed-0-" in listed
+    assert "small/none" not in listed
+    assert list(project.folder.glob("results/runs/*/*/cutmix"))
+    removed = project.snakemake("prune", "--cores", "1", "--config", "prune=remove").output
+    assert "removed" in removed
+    assert not list(project.folder.glob("results/runs/*/*/cutmix"))
+    assert list(project.folder.glob("results/runs/*/*/none/*/history.csv"))
+    assert list(project.folder.glob("results/data/*/*/images.npy"))
+
+
+def test_prune_refuses_where_a_study_cannot_be_read(project):
+    project.edit('{none: "", cutmix: crop(2) | cutmix}', '{none: ""}')
+    (project.folder / "config/studies/broken.yaml").write_text("title: [")
+    done = project.snakemake("prune", "--cores", "1", "--config", "prune=remove", check=False)
+    assert done.returncode != 0
+    assert "broken.yaml" in done.output
+    assert list(project.folder.glob("results/runs/*/*/cutmix"))
+
+
+def test_a_mistake_is_told_in_one_line_and_leaves_nothing(tmp_path):
+    project = make_project(tmp_path / "project")
+    project.edit("epochs: 1", "epoch: 1")
+    before = {f for f in project.folder.rglob("*") if "__pycache__" not in f.parts}
+    start = time.monotonic()
+    done = project.snakemake(check=False, PYTHONDONTWRITEBYTECODE="1")
+    assert time.monotonic() - start < 6  # measured alone it is under three seconds
+    assert done.returncode != 0
+    assert "Traceback" not in done.output
+    assert "config/studies/tiny.yaml:10:16: experiments.tiny.training.epoch: unknown key" in done.output
+    new = {f for f in project.folder.rglob("*")} - before
+    assert all(".snakemake" in f.parts for f in new)
+
+
+def test_another_study_by_config(project):
+    other = STUDY.replace("Does a tiny study run?", "Another").replace("seeds: [0]", "seeds: [0, 3]")
+    (project.folder / "config/studies/other.yaml").write_text(other)
+    assert project.plan("--config", "study=other", "--cores", "8") == {
+        "describe_models": 1,
+        "gallery": 1,
+        "train": 2,  # the other two are shared
+        **AFTERWARDS,
+    }
+
+
+def test_snakemakes_own_report(project):
+    project.snakemake("--report", "own.html")
+    assert (project.folder / "own.html").stat().st_size > 10_000
