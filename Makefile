@@ -23,9 +23,9 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 .PHONY: run
 run: $(if $(filter-out 0,$(GPU)),venv-gpu,venv) ## Run the study (STUDY=name, CORES=8, GPU=1, ARGS=…): the default
-	@$(IN_VENV) snakemake $(ARGS) --cores $(CORES) --resources gpu=1 \
+	@$(IN_VENV) snakemake $(if $(ARGS),$(ARGS) )--cores $(CORES) --resources gpu=1 \
 		$(if $(STUDY),--config 'study=$(STUDY)')
-	@$(if $(ARGS),exit; )$(IN_VENV) python -c 'import sys; from ablation.study.plan import load_config; \
+	@$(if $(ARGS),exit 0; )$(IN_VENV) python -c 'import sys; from ablation.study.plan import load_config; \
 		study = load_config({"study": name for name in sys.argv[1:]}).study; \
 		print(f"Report: reports/{study}.html, and as text reports/{study}.md")' \
 		$(if $(STUDY),'$(STUDY)')
@@ -75,6 +75,7 @@ check-generated:
 	@$(IN_VENV) made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && ablation schema "$$made" && \
 		{ diff -ru workflow/schemas "$$made" || \
 		{ echo "workflow/schemas is behind the code: run 'make schemas'" >&2; exit 1; }; }
+	@echo "Generated files are what they are made from."
 
 
 ## Write

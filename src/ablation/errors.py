@@ -1,8 +1,8 @@
 """The one exception that speaks to the user."""
 
 import difflib
-import os
 from collections.abc import Iterable
+from itertools import takewhile
 
 
 class InputError(Exception):
@@ -30,5 +30,6 @@ def _ratio(first: str, second: str) -> float:
     return difflib.SequenceMatcher(None, first, second).ratio()
 
 
-def _start(first: str, second: str) -> str:
-    return os.path.commonprefix([first, second])
+def _start(first: str, second: str) -> list[tuple[str, str]]:
+    pairs = zip(first, second, strict=False)
+    return list(takewhile(lambda pair: pair[0] == pair[1], pairs))

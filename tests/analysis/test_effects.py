@@ -72,10 +72,9 @@ def test_no_more_than_one_study_in_twenty_claims_a_difference_where_there_is_non
     random = np.random.RandomState(seeds)
     studies, wrong = 400, 0
     for _ in range(studies):
+
         def arm():
-            return {
-                s: random.random(500) < 0.95 + 0.01 * random.normal() for s in range(seeds)
-            }
+            return {s: random.random(500) < 0.95 + 0.01 * random.normal() for s in range(seeds)}
 
         reference = arm()
         verdicts = [difference(arm(), reference, comparisons=5).verdict for _ in range(5)]

@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,8 +77,13 @@ def test_mnist5k_is_the_5000_digits_each_once(digits):
 
     data = load(digits)
     images, labels = mnist_data()
-    expected = {(i.astype(np.uint8).tobytes(), int(label)) for i, label in zip(images, labels, strict=True)}
-    got = {(i.tobytes(), int(label)) for i, label in zip(np.asarray(data.images), data.labels, strict=True)}
+    expected = {
+        (i.astype(np.uint8).tobytes(), int(label)) for i, label in zip(images, labels, strict=True)
+    }
+    got = {
+        (i.tobytes(), int(label))
+        for i, label in zip(np.asarray(data.images), data.labels, strict=True)
+    }
     assert data.images.dtype == np.uint8
     assert data.images.shape == (5000, 28, 28, 1)
     assert len(got) == 5000

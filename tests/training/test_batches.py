@@ -28,7 +28,7 @@ def batches(text="", *, seed=0, size=5, parallel=1, first=1, count=8):
 
 
 def examples_of(part):
-    return [int(round(float(x[0, 0, 0]) * 255)) for images, _ in part for x in images]
+    return [round(float(x[0, 0, 0]) * 255) for images, _ in part for x in images]
 
 
 def test_an_epoch_holds_whole_batches_of_different_examples():

@@ -53,6 +53,7 @@ def train(wanted, data, folder, *more):
         + [str(folder / name) for name in (*FILES, *more)],
         capture_output=True,
         text=True,
+        check=False,
     )
 
 

@@ -44,6 +44,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            check=False,
         )
         assert not check or done.returncode == 0, done.stdout
         done.output = done.stdout

@@ -117,7 +117,9 @@ def test_touching_files_runs_nothing(project):
 def test_switching_branches_and_back_runs_nothing(project):
     def git(*words):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        subprocess.run(["git", *identity, *words], cwd=project.folder, check=True, capture_output=True)
+        subprocess.run(
+            ["git", *identity, *words], cwd=project.folder, check=True, capture_output=True
+        )
 
     (project.folder / ".gitignore").write_text("results\nreports\n.snakemake\n")
     git("init", "-b", "main")
@@ -197,13 +199,18 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(tmp_path):
     assert time.monotonic() - start < 6  # measured alone it is under three seconds
     assert done.returncode != 0
     assert "Traceback" not in done.output
-    assert "config/studies/tiny.yaml:10:16: experiments.tiny.training.epoch: unknown key" in done.output
-    new = {f for f in project.folder.rglob("*")} - before
+    assert (
+        "config/studies/tiny.yaml:10:16: experiments.tiny.training.epoch: unknown key"
+        in done.output
+    )
+    new = set(project.folder.rglob("*")) - before
     assert all(".snakemake" in f.parts for f in new)
 
 
 def test_another_study_by_config(project):
-    other = STUDY.replace("Does a tiny study run?", "Another").replace("seeds: [0]", "seeds: [0, 3]")
+    other = STUDY.replace("Does a tiny study run?", "Another").replace(
+        "seeds: [0]", "seeds: [0, 3]"
+    )
     (project.folder / "config/studies/other.yaml").write_text(other)
     assert project.plan("--config", "study=other", "--cores", "8") == {
         "describe_models": 1,

@@ -38,7 +38,7 @@ def analyse(plan: Plan, results: Path) -> None:
         for run in experiment.runs:
             result = by_folder[run.folder]
             results_of.setdefault(run.cell, []).append(result)
-            labels = {
+            labels: dict[str, Any] = {
                 "experiment": experiment.name,
                 "dataset": run.dataset,
                 "model": run.model,
@@ -54,7 +54,10 @@ def analyse(plan: Plan, results: Path) -> None:
                     "validation": experiment.block.validation,
                 }
             )
-            curve_frames.append(result.history.assign(**labels)[[*labels, *result.history]])
+            curve = result.history.copy()
+            for position, (name, value) in enumerate(labels.items()):
+                curve.insert(position, name, value)
+            curve_frames.append(curve)
         block, writer = _experiment(experiment, results_of)
         experiments.append(block)
         writers.append(writer)
@@ -66,7 +69,7 @@ def analyse(plan: Plan, results: Path) -> None:
         "description": plan.study.description,
         "summary": [finding.plain() for finding in summarise(writers)],
         "experiments": experiments,
-        "provenance": _provenance(plan, list(by_folder.values())),
+        "provenance": _provenance(list(by_folder.values())),
         "method": _method(),
     }
     results.mkdir(parents=True, exist_ok=True)
@@ -169,7 +172,7 @@ def _tell_override(override: Any) -> str:
     return f"{where}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
 
 
-def _provenance(plan: Plan, results: list[RunResult]) -> dict[str, Any]:
+def _provenance(results: list[RunResult]) -> dict[str, Any]:
     environments = [result.record["environment"] for result in results]
 
     def every(values: Iterable[Any]) -> list[Any]:
@@ -192,7 +195,7 @@ def _provenance(plan: Plan, results: list[RunResult]) -> dict[str, Any]:
         "train_seconds": sum(result.record["seconds"] for result in results),
         "first_started": min(result.record["started"] for result in results),
         "last_started": max(result.record["started"] for result in results),
-        "data": _data(plan, results),
+        "data": _data(results),
     }
     several = [
         ("TensorFlow versions", packages["tensorflow"]),
@@ -213,7 +216,7 @@ def _provenance(plan: Plan, results: list[RunResult]) -> dict[str, Any]:
     return content
 
 
-def _data(plan: Plan, results: list[RunResult]) -> list[dict[str, Any]]:
+def _data(results: list[RunResult]) -> list[dict[str, Any]]:
     found = {}
     for result in results:
         data = result.record["data"]
@@ -259,5 +262,3 @@ def _write(path: Path, text: str) -> None:
     part = path.with_name(f"part-{path.name}")
     part.write_text(text)
     part.replace(path)
-
-

@@ -76,7 +76,12 @@ def _twin(experiment: PlannedExperiment, model: str) -> str | None:
 def _shallowest(experiment: PlannedExperiment, model: str) -> str | None:
     """The shallowest relative of the deepest network of a kind; None for other networks."""
     own = experiment.architectures[model]
-    depth_settings = {"depth", "projection", "padding", "stride_on"}  # the block's form goes with it
+    depth_settings = {
+        "depth",
+        "projection",
+        "padding",
+        "stride_on",
+    }  # the block's form goes with it
     relatives = {
         name: other["depth"]
         for name, other in experiment.architectures.items()

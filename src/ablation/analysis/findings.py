@@ -70,9 +70,7 @@ class Writer:
 
     def name(self, cell: Cell) -> str:
         """Name a cell by the factors that vary in this experiment."""
-        return " · ".join(
-            part for part, shown in zip(cell, self._shown, strict=True) if shown
-        )
+        return " · ".join(part for part, shown in zip(cell, self._shown, strict=True) if shown)
 
     def answer(self) -> list[Finding]:
         """Return the answer in a sentence or two."""
@@ -286,17 +284,13 @@ class Writer:
 
     def _of_runs(self, words: str, is_so: Any) -> str:
         """``3 of 8 runs <words>: names.``, or nothing."""
-        counts = {
-            cell: sum(map(is_so, results)) for cell, results in self.results.items()
-        }
+        counts = {cell: sum(map(is_so, results)) for cell, results in self.results.items()}
         total = sum(counts.values())
         if not total:
             return ""
         words = words.format(is_are=_is(total, "is", "are"), was_were=_is(total, "was", "were"))
         runs = sum(map(len, self.results.values()))
-        listed = _join(
-            [f"{self.name(cell)} ({count})" for cell, count in counts.items() if count]
-        )
+        listed = _join([f"{self.name(cell)} ({count})" for cell, count in counts.items() if count])
         return f"{total} of {_count_of(runs, 'run')} {words}: {listed}."
 
     def _all(self) -> Iterable[RunResult]:

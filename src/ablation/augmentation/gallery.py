@@ -51,7 +51,7 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
             )
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"part-{file.name}")
-    np.savez_compressed(part, allow_pickle=False, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(part, allow_pickle=False, index=np.array(json.dumps(index)), **arrays)
     part.replace(file)
 
 

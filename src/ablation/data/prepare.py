@@ -1,7 +1,6 @@
 """From TensorFlow Datasets to a prepared data set."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +104,10 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
         "hash": content_hash(images, examples, class_names),
     }
     del images
-    os.replace(temporary, folder / IMAGES)
+    temporary.replace(folder / IMAGES)
     part = folder / f"{DESCRIPTION}.part"
     part.write_text(json.dumps(description, indent=2) + "\n")
-    os.replace(part, folder / DESCRIPTION)
+    part.replace(folder / DESCRIPTION)
     return description
 
 
@@ -180,7 +179,9 @@ def _assign_splits(
         examples = examples[keep].reset_index(drop=True)
     training = np.flatnonzero(examples["split"] == "train")
     try:
-        held = stratified_choice(examples["label"].to_numpy()[training], settings["held_out"], SPLIT_SEED + 1)
+        held = stratified_choice(
+            examples["label"].to_numpy()[training], settings["held_out"], SPLIT_SEED + 1
+        )
     except ValueError as error:
         raise InputError(f"'{builder.info.full_name}': {error}") from None
     examples.loc[training[held], "split"] = "validation"
@@ -191,9 +192,7 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, key: str, *, decode: bo
     """Iterate over one feature and the example's name, in the order in which TFDS stores them."""
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1)
     wanted = tfds.decode.PartialDecoding({key: builder.info.features[key]})
-    data = builder.as_dataset(
-        split=split, shuffle_files=False, read_config=config, decoders=wanted
-    )
+    data = builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=wanted)
     if decode:
         return data
     return data.map(lambda row: {"label": row[key], "tfds_id": row["tfds_id"]}).as_numpy_iterator()
@@ -209,7 +208,8 @@ def _write_images(
     height, width = images.shape[1:3]
     step = max(len(examples) // 10, 1)
     written = 0
-    for part, members in examples.groupby("part", sort=False):
+    for part in examples["part"].unique():
+        members = examples[examples["part"] == part]
         wanted = np.zeros(builder.info.splits[part].num_examples, dtype=bool)
         wanted[members["position"]] = True
         keep = tf.constant(wanted)
@@ -249,9 +249,7 @@ def to_size(image: tf.Tensor, height: int, width: int, resize: str) -> tf.Tensor
         resized = tf.image.resize_with_pad(image, height, width)
     elif resize == "crop":
         scale = tf.maximum(height / shape[0], width / shape[1])
-        covered = tf.cast(
-            tf.math.ceil(tf.cast(shape[:2], tf.float64) * scale - 1e-6), tf.int32
-        )
+        covered = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float64) * scale - 1e-6), tf.int32)
         covered = tf.maximum(covered, [height, width])
         resized = tf.image.resize_with_crop_or_pad(tf.image.resize(image, covered), height, width)
     else:

@@ -51,7 +51,7 @@ def content_hash(images: np.ndarray, examples: pd.DataFrame, class_names: list[s
     digest = hashlib.sha256()
     digest.update(json.dumps([list(images.shape), class_names]).encode())
     for start in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[start : start + 1024]))
+        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
     digest.update(examples["label"].to_numpy(np.int64).tobytes())
     digest.update("\n".join(examples["split"]).encode())
     return digest.hexdigest()

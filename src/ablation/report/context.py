@@ -19,6 +19,7 @@ from ablation.report.figures import (
 )
 from ablation.report.inputs import Inputs
 from ablation.report.text import (
+    NO_BREAK,
     NOTHING,
     OPTIMISTIC,
     counted,
@@ -39,8 +40,8 @@ PARTS = {
     "open": "What stays open",
 }
 MIXED_LABELS = (
-    "training loss under mixed labels is not comparable with that of the other arms; compare the "
-    "validation curves and the clean training accuracy."
+    "training loss and training accuracy under mixed labels are not comparable with those of the "
+    "other arms; compare the validation curves and the clean training accuracy."
 )
 _STATUS = {
     "completed": "completed",
@@ -261,12 +262,12 @@ def build_context(inputs: Inputs) -> Report:
         command=provenance["command"],
         warnings=provenance["warnings"],
         method=analysis["method"],
-        provenance=_provenance(provenance, numbering),
         data_table=_data(provenance["data"], numbering),
         splits=_splits(provenance["data"], numbering),
         citations=[
             (data["dataset"], data["citation"]) for data in provenance["data"] if data["citation"]
         ],
+        provenance=_provenance(provenance, numbering),
     )
 
 
@@ -290,12 +291,12 @@ def _experiment(
             continue
         runs = _rows_of(inputs.runs, name, dataset)
         epochs = _rows_of(inputs.curves, name, dataset)
-        results.append(_results(block, dataset, cells, runs, styles, numbering))
+        results.append(_results(block, dataset, cells, runs, styles=styles, numbering=numbering))
         tables.append(_ablation_table(block, dataset, cells, numbering))
         arms = [(cell["model"], cell["augmentation"]) for cell in cells]
         if all(len(set(names)) > 1 for names in zip(*arms, strict=True)):
             tables.append(_cross_table(block, dataset, cells, numbering))
-        curves.append(_curves(block, dataset, cells, epochs, styles, numbering))
+        curves.append(_curves(block, dataset, cells, epochs, styles=styles, numbering=numbering))
     seeds = ", ".join(map(str, block["seeds"]))
     scope = (
         f"{counted(len(block['models']), 'model')} × "
@@ -327,6 +328,7 @@ def _results(
     dataset: str,
     cells: Sequence[Mapping[str, Any]],
     runs: pd.DataFrame,
+    *,
     styles: ArmStyles,
     numbering: _Numbering,
 ) -> Drawing:
@@ -376,7 +378,9 @@ def _mean(value: Mapping[str, Any] | None) -> str:
 def _mean_and_spread(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return NOTHING
-    return _mean(value) + (f" ± {percent(value['sd'])}" if value["sd"] is not None else "")
+    return _mean(value) + (
+        f"{NO_BREAK}±{NO_BREAK}{percent(value['sd'])}" if value["sd"] is not None else ""
+    )
 
 
 def _score(cell: Mapping[str, Any]) -> str:
@@ -387,9 +391,7 @@ def _score(cell: Mapping[str, Any]) -> str:
 def _remarks(cell: Mapping[str, Any]) -> str:
     """Tell in words what the numbers of a cell hide: runs that diverged or stopped early."""
     runs, remarks = counted(cell["runs"], "run"), []
-    if cell["diverged"] == cell["runs"]:
-        remarks.append("every run diverged")
-    elif cell["diverged"]:
+    if 0 < cell["diverged"] < cell["runs"]:
         remarks.append(f"{cell['diverged']} of {runs} diverged; means are over the others")
     if cell["stopped_early"]:
         epochs = cell["measures"]["epochs"]
@@ -430,7 +432,8 @@ def _ablation_table(
     ]
     if remarked:
         columns.append(Column("Remarks", prose=True))
-    rows, marked = [], set()
+    rows: list[list[str]] = []
+    marked: set[int] = set()
     for cell in cells:
         measures, test = cell["measures"], cell["measures"]["test_accuracy"]
         row = [cell["model"], cell["augmentation"], _score(cell), str(test["n"] if test else 0)]
@@ -469,7 +472,8 @@ def _difference(cell: Mapping[str, Any]) -> str:
     found = cell["difference"]
     if not found:
         return NOTHING
-    return f"{points(found['mean'])} ({points(found['low'])} to {points(found['high'])})"
+    interval = f"({points(found['low'])} to {points(found['high'])})".replace(" ", NO_BREAK)
+    return f"{points(found['mean'])} {interval}"
 
 
 def _verdict(cell: Mapping[str, Any]) -> str:
@@ -508,6 +512,7 @@ def _curves(
     dataset: str,
     cells: Sequence[Mapping[str, Any]],
     epochs: pd.DataFrame,
+    *,
     styles: ArmStyles,
     numbering: _Numbering,
 ) -> Drawing:

@@ -39,10 +39,10 @@ DASHES: tuple[Any, ...] = (
     (0, (5, 1.5, 1.2, 1.5)),
     (0, (9, 2)),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
 # Foreign text is text: no `$…$` is read as mathematics. The salt makes the SVG's ids repeatable.
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     **sns.axes_style("whitegrid"),
     "text.parse_math": False,
     "svg.hashsalt": "ablation",
@@ -154,11 +154,11 @@ def draw_curves(
             for (measure, label), ax in zip(MEASURES.items(), axes, strict=True):
                 for arm in arms:
                     if row in (None, arm[0]):
-                        _draw_arm(ax, curves, arm, measure, styles[arm], last)
+                        _draw_arm(ax, curves, arm, measure, style=styles[arm], last=last)
                 marked = measure != "loss" and optimistic
                 ax.set(xlabel="epoch", ylabel=label + OPTIMISTIC_AXIS * marked)
-                ax.label_outer(remove_inner_ticks=True)
-                ax.set_ylabel(label + OPTIMISTIC_AXIS * marked)
+                if row != rows[-1]:
+                    ax.set_xlabel("")
                 ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             if row is not None:
                 axes[0].set_title(row, loc="left", fontweight="bold")
@@ -169,9 +169,7 @@ def draw_curves(
                     column = axes[list(MEASURES).index(measure)]
                     column.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                     column.yaxis.set_minor_formatter(NullFormatter())
-        handles = {
-            shown[arm]: _handle(styles[arm]) for arm in sorted(arms, key=lambda a: styles.place(a))
-        }
+        handles = {shown[arm]: _handle(styles[arm]) for arm in sorted(arms, key=styles.place)}
         figure.legend(
             list(handles.values()),
             list(handles),
@@ -280,7 +278,7 @@ def strip(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_arm(
-    ax: Axes, curves: pd.DataFrame, arm: Arm, measure: str, style: ArmStyle, last: int
+    ax: Axes, curves: pd.DataFrame, arm: Arm, measure: str, *, style: ArmStyle, last: int
 ) -> None:
     of_arm = curves[(curves["model"] == arm[0]) & (curves["augmentation"] == arm[1])]
     of_arm = of_arm.dropna(subset=[measure])

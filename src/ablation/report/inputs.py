@@ -73,5 +73,5 @@ def _read_table(file: Path) -> pd.DataFrame:
         file,
         dtype=dict.fromkeys(set(header) - set(numbers), str),
         keep_default_na=False,
-        na_values=dict.fromkeys(numbers, ["", "nan", "NaN"]),
+        na_values={name: ["", "nan", "NaN"] for name in numbers},
     )

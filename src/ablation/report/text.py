@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 MINUS = "−"
 NOTHING = "–"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 OPTIMISTIC = (
     "† The test split was used for validation in this experiment, so its test scores are "
     "optimistic."
@@ -86,7 +87,7 @@ def markdown_text(value: object) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    text = " ".join(str(value).split())
+    text = re.sub(r"\s+", " ", str(value), flags=re.ASCII).strip()
     text = _ESCAPED.sub(r"\\\1", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = text.replace("$", "&#36;")

@@ -3,16 +3,21 @@
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from ablation.study.schema import Config, Study
 
-SCHEMAS = {"study.schema.json": Study, "config.schema.json": Config}
+SCHEMAS: dict[str, type[BaseModel]] = {"study.schema.json": Study, "config.schema.json": Config}
 
 
 def schema_texts() -> dict[str, str]:
     """Return each schema's file name and content."""
     return {
         name: json.dumps(
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()},
+            {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                **model.model_json_schema(),
+            },
             indent=2,
         )
         + "\n"

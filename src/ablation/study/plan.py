@@ -111,9 +111,8 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     """
     file = folder / f"{config.study}.yaml"
     if not file.exists():
-        raise InputError(
-            f"study '{config.study}': there is no {file}{nearest(config.study, study_names(folder))}"
-        )
+        hint = nearest(config.study, study_names(folder))
+        raise InputError(f"study '{config.study}': there is no {file}{hint}")
     document = read_yaml(file)
     study = validate(Study, document, document.data)
     experiments = [
@@ -146,9 +145,7 @@ def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
         for place, error in placed
         if not any(len(place) < len(other) and other[: len(place)] == place for other, _ in placed)
     ]
-    place, error = min(
-        deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0))
-    )
+    place, error = min(deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0)))
     return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
 
 
@@ -157,11 +154,15 @@ def _place(error: ErrorDetails, data: Any) -> Place:
     place: list[str | int] = []
     parts: Iterable[str | int] = error["loc"]
     for part in parts:
-        if isinstance(data, dict) and part in data or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
+        if isinstance(data, list):
+            if not isinstance(part, int) or part >= len(data):
+                continue
             data = data[part]
-            place.append(part)
+        elif isinstance(data, dict) and part in data:
+            data = data[part]
+        else:
+            continue  # the name of a union's branch
+        place.append(part)
     if error["type"] == "unknown_key":
         place.append(error["ctx"]["key"])
     return tuple(place)
@@ -226,8 +227,10 @@ def _plan_experiment(
 
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
-    data = {d.name: d.model_dump(exclude={"name"}) | {"source": d.source or d.name}
-            for d in block.datasets}
+    data = {
+        d.name: d.model_dump(exclude={"name"}) | {"source": d.source or d.name}
+        for d in block.datasets
+    }
     _refuse_same(data, (*place, "datasets"), "datasets", document)
 
     known: dict[str, list[Any]] = {

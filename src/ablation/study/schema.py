@@ -5,10 +5,16 @@ its description.
 """
 
 from copy import copy
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, create_model
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    create_model,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
@@ -206,7 +212,13 @@ def _patch_of(model: type[Strict], name: str) -> type[Strict]:
     return create_model(name, __base__=Strict, __doc__="The keys to change.", **fields)
 
 
-TrainingPatch = _patch_of(Training, "TrainingPatch")
+if TYPE_CHECKING:
+
+    class TrainingPatch(Training):
+        """The keys to change."""
+
+else:
+    TrainingPatch = _patch_of(Training, "TrainingPatch")
 
 
 class Cells(Strict):
@@ -247,7 +259,7 @@ class Override(Strict):
     """Other training settings for some cells. Later overrides win."""
 
     where: Cells = Field(description="The cells that are meant.")
-    training: TrainingPatch = Field(description="The settings to change.")  # type: ignore[valid-type]
+    training: TrainingPatch = Field(description="The settings to change.")
 
 
 class Baseline(Strict):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,9 @@ from ablation.training.optimizer import Schedule, make_optimizer, make_schedule
 FORMAT = 1
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 TIMING_COLUMNS = ("epoch", "seconds", "images_per_second")
-EVALUATION_BATCH = 256  # at most; evaluation needs less memory than training a batch of the same size
+EVALUATION_BATCH = (
+    256  # at most; evaluation needs less memory than training a batch of the same size
+)
 
 
 class EpochLog(keras.callbacks.Callback):
@@ -40,7 +41,12 @@ class EpochLog(keras.callbacks.Callback):
 
     def __init__(self, schedule: Schedule, steps: int, batch_size: int, epochs: int) -> None:
         super().__init__()
-        self.schedule, self.steps, self.batch_size, self.epochs = schedule, steps, batch_size, epochs
+        self.schedule, self.steps, self.batch_size, self.epochs = (
+            schedule,
+            steps,
+            batch_size,
+            epochs,
+        )
         self.history: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self._began = self._trained = 0.0
@@ -64,9 +70,7 @@ class EpochLog(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         rate = self.steps * self.batch_size / (self._trained - self._began)
         self.history.append(row)
-        self.timing.append(
-            {"epoch": epoch + 1, "seconds": seconds, "images_per_second": rate}
-        )
+        self.timing.append({"epoch": epoch + 1, "seconds": seconds, "images_per_second": rate})
         spent = sorted(entry["seconds"] for entry in self.timing)[len(self.timing) // 2]
         left = spent * (self.epochs - epoch - 1)
         print(
@@ -110,14 +114,17 @@ def train(
     batch_size = training["batch_size"]
     steps = len(fitted) // batch_size
     if not steps:
-        raise InputError(
-            f"batch_size {batch_size} is more than the {len(fitted)} training images"
-        )
+        raise InputError(f"batch_size {batch_size} is more than the {len(fitted)} training images")
     check_channels(settings["augmentation"], data.images.shape[-1])
     classes = len(data.class_names)
     keras.config.set_dtype_policy("float32")
-    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[training["precision"]]
-    model = build(settings["model"], data.images.shape[1:], classes, seed=seed, dtype=dtype)
+    model = build(
+        settings["model"],
+        data.images.shape[1:],
+        classes,
+        seed=seed,
+        dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
+    )
     if weights_file is not None:
         load_weights(model, weights_file)
     schedule = make_schedule(training, steps)
@@ -210,7 +217,7 @@ def train(
             val_probability=val_probability,
         ),
         "run.json": lambda path: _write_json(path, record),
-        "model.weights.h5": lambda path: model.save_weights(path),
+        "model.weights.h5": model.save_weights,
     }
     for output in sorted(outputs, key=lambda path: path.name == "run.json"):  # the record last
         _atomically(output, writers[output.name])
@@ -276,7 +283,7 @@ def _atomically(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"part-{path.name}")
     write(part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _sha256(path: Path) -> str:
