@@ -44,10 +44,13 @@ venv-dev: ## Make .venv with the tools of what follows
 ## Test and check
 
 .PHONY: test
-test: venv-dev ## Run the tests that take minutes at most (ARGS goes to pytest)
+test: venv-dev ## Run all tests (ARGS goes to pytest)
+	@$(IN_VENV) python -m pytest $(ARGS)
+
+.PHONY: test-unit test-workflow
+test-unit: venv-dev ## Run the tests that do without Snakemake
 	@$(IN_VENV) python -m pytest -m "not workflow" $(ARGS)
 
-.PHONY: test-workflow
 test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
 	@$(IN_VENV) python -m pytest -m workflow $(ARGS)
 
@@ -75,6 +78,10 @@ check-generated:
 	@$(IN_VENV) made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && ablation schema "$$made" && \
 		{ diff -ru workflow/schemas "$$made" || \
 		{ echo "workflow/schemas is behind the code: run 'make schemas'" >&2; exit 1; }; }
+	@$(IN_VENV) python -c 'import sys; from pathlib import Path; \
+		from ablation.study.reference import with_reference; \
+		text = Path("config/README.md").read_text(); \
+		sys.exit(text != with_reference(text) and "config/README.md is behind the code: run make docs")'
 	@echo "Generated files are what they are made from."
 
 
@@ -87,6 +94,10 @@ format: venv-dev ## Format the code and the workflow
 .PHONY: schemas
 schemas: venv-dev ## Write the JSON Schemas of the configuration files
 	@$(IN_VENV) ablation schema workflow/schemas
+
+.PHONY: docs
+docs: venv-dev ## Renew the reference in config/README.md
+	@$(IN_VENV) ablation reference config/README.md
 
 .PHONY: lock
 lock: venv-dev ## Bring the locks in step with envs/*.in (ARGS=--upgrade: newest versions)

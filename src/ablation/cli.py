@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train one run")
     train.add_argument("--settings", required=True, type=json.loads, help="as JSON")
-    train.add_argument("--data", required=True, type=Path, help="folder of the prepared data")
+    train.add_argument(
+        "--data", required=True, type=Path, help="description.json of the prepared data"
+    )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
     train.add_argument("--code", default="", help="fingerprint of the code, for the record")
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
@@ -69,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command=_schema)
+
+    reference = commands.add_parser("reference", help="renew the reference part of a document")
+    reference.add_argument("file", type=Path)
+    reference.set_defaults(command=_reference)
     return parser
 
 
@@ -89,7 +95,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     train(
         arguments.settings,
-        arguments.data,
+        arguments.data.parent,
         arguments.outputs,
         weights_file=arguments.weights,
         code=arguments.code,
@@ -149,6 +155,12 @@ def _schema(arguments: argparse.Namespace) -> None:
     from ablation.study.json_schema import write_schemas
 
     write_schemas(arguments.folder)
+
+
+def _reference(arguments: argparse.Namespace) -> None:
+    from ablation.study.reference import write_reference
+
+    write_reference(arguments.file)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,15 @@ def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **train
 
 
 def train(wanted, data, folder, *more):
-    words = ["--settings", canonical_json(wanted), "--data", str(data), "--code", "abc", "--"]
+    words = [
+        "--settings",
+        canonical_json(wanted),
+        "--data",
+        str(data / "description.json"),
+        "--code",
+        "abc",
+        "--",
+    ]
     return subprocess.run(
         [sys.executable, "-m", "ablation", "train", *words]
         + [str(folder / name) for name in (*FILES, *more)],

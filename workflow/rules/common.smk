@@ -4,15 +4,15 @@ import re
 import sys
 from pathlib import Path
 
-SOURCE = Path(workflow.basedir).parent / "src"
-if not SOURCE.is_dir():  # where the top-level Snakefile is the one that was started
-    SOURCE = Path(workflow.basedir) / "src"
-if SOURCE.is_dir():
+from snakemake.exceptions import WorkflowError
+
+# Started by the top-level Snakefile or by workflow/Snakefile; elsewhere the package is installed.
+SOURCES = [Path(workflow.basedir) / "src", Path(workflow.basedir).parent / "src"]
+for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:1]:
     # Jobs run this checkout's code also in a conda environment that has not got it installed.
     sys.path.insert(0, str(SOURCE))
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
-    )
+    paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
+    os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from ablation.errors import InputError
 from ablation.study.fingerprint import (
@@ -34,10 +34,10 @@ except InputError as error:
 
 # Where TensorFlow Datasets keeps its data does not change results, so no param carries it.
 if CONFIG.data_dir is not None:
-    os.environ["TFDS_DATA_DIR"] = CONFIG.data_dir
+    os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
 
 STUDY = PLAN.name
-CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads", "data_dir"}))
+CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"

@@ -4,13 +4,13 @@ rule prepare:
         images="results/data/{dataset}/{form}/images.npy",
         examples="results/data/{dataset}/{form}/examples.csv",
         description="results/data/{dataset}/{form}/description.json",
-    params:
-        settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
-        code=code_fingerprint("data"),
     log:
         "results/logs/prepare/{dataset}/{form}.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
+        code=code_fingerprint("data"),
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
     shell:

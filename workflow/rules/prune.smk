@@ -4,12 +4,12 @@ localrules:
 
 
 rule prune:
-    params:
-        config=canonical_json(CONFIG.model_dump()),
     log:
         "results/logs/prune.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        config=canonical_json(CONFIG.model_dump()),
     message:
         "Look for results that no study asks for"
     shell:

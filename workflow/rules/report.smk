@@ -4,17 +4,18 @@ rule describe_models:
         [f"{folder}/description.json" for folder in DATA],
     output:
         f"results/{STUDY}/models.json",
-    params:
-        digest=request_digest(models_request(PLAN)),
-        code=code_fingerprint("models"),
     log:
         f"results/logs/{STUDY}/models.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        config=CONFIG_JSON,
+        digest=request_digest(models_request(PLAN)),
+        code=code_fingerprint("models"),
     message:
         f"Describe the networks of {STUDY}"
     shell:
-        "python -m ablation describe-models --config {CONFIG_JSON:q}"
+        "python -m ablation describe-models --config {params.config:q}"
         " --digest {params.digest} > {log:q} 2>&1"
 
 
@@ -23,17 +24,18 @@ rule gallery:
         [f"{folder}/description.json" for folder in DATA],
     output:
         f"results/{STUDY}/gallery.npz",
-    params:
-        digest=request_digest(gallery_request(PLAN)),
-        code=code_fingerprint("augmentation"),
     log:
         f"results/logs/{STUDY}/gallery.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        config=CONFIG_JSON,
+        digest=request_digest(gallery_request(PLAN)),
+        code=code_fingerprint("augmentation"),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
-        "python -m ablation gallery --config {CONFIG_JSON:q}"
+        "python -m ablation gallery --config {params.config:q}"
         " --digest {params.digest} > {log:q} 2>&1"
 
 
@@ -47,17 +49,18 @@ rule analyse:
         runs=f"results/{STUDY}/runs.csv",
         curves=f"results/{STUDY}/curves.csv",
         analysis=f"results/{STUDY}/analysis.json",
-    params:
-        digest=plan_digest(PLAN),
-        code=code_fingerprint("analysis"),
     log:
         f"results/logs/{STUDY}/analyse.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        config=CONFIG_JSON,
+        digest=plan_digest(PLAN),
+        code=code_fingerprint("analysis"),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
-        "python -m ablation analyse --config {CONFIG_JSON:q}"
+        "python -m ablation analyse --config {params.config:q}"
         " --digest {params.digest} > {log:q} 2>&1"
 
 
@@ -68,20 +71,19 @@ rule report:
         rules.gallery.output,
         [f"{folder}/description.json" for folder in DATA],
     output:
-        html=report(
-            f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"
-        ),
+        html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",
         figures=directory(f"reports/{STUDY}"),
-    params:
-        digest=plan_digest(PLAN),
-        code=code_fingerprint("report"),
     log:
         f"results/logs/{STUDY}/report.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        config=CONFIG_JSON,
+        digest=plan_digest(PLAN),
+        code=code_fingerprint("report"),
     message:
         f"Write the report of {STUDY}"
     shell:
-        "python -m ablation report --config {CONFIG_JSON:q}"
+        "python -m ablation report --config {params.config:q}"
         " --digest {params.digest} > {log:q} 2>&1"

@@ -9,24 +9,24 @@ rule train:
         timing=f"{RUN_FOLDER}/timing.csv",
         predictions=f"{RUN_FOLDER}/predictions.npz",
         record=f"{RUN_FOLDER}/run.json",
-    params:
-        settings=lambda wildcards: run_of(wildcards).settings_json,
-        code=code_fingerprint("data", "augmentation", "models", "training"),
+    log:
+        RUN_LOG,
     wildcard_constraints:
         id=f"(?!(?:{any_of(KEPT_WEIGHTS)})/)[0-9a-f]{{8}}",
+    conda:
+        f"../../envs/{CONFIG.environment}.yaml"
     threads: CONFIG.threads
     resources:
         gpu=1,
-    log:
-        RUN_LOG,
-    conda:
-        "../../envs/cpu.yaml"
+    params:
+        settings=lambda wildcards: run_of(wildcards).settings_json,
+        code=code_fingerprint("data", "augmentation", "models", "training"),
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
         "python -m ablation train --settings {params.settings:q}"
-        " --data $(dirname {input.data:q}) --weights {input.weights:q}"
+        " --data {input.data:q} --weights {input.weights:q}"
         " --code {params.code} -- {output:q} > {log:q} 2>&1"
 
 

@@ -127,7 +127,7 @@ class Clip(StepModel):
     The colour steps do not clamp by themselves, as tf.image does not on floats and the four
     notebooks did not.
 
-    Source: none; range keeping.
+    Source: tf.clip_by_value.
     """
 
 

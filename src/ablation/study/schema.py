@@ -343,6 +343,10 @@ class Config(Strict):
         description="CPU threads of one training job. Part of every run's identity, because "
         "the last bits of a result depend on it.",
     )
+    environment: Literal["cpu", "gpu"] = Field(
+        default="cpu",
+        description="Which of `envs/*.yaml` training jobs take under `--sdm conda`.",
+    )
     prune: Literal["list", "remove"] = Field(
         default="list",
         description="What `snakemake prune` does with results that no study asks for.",

@@ -1,0 +1,133 @@
+"""The reference part of ``config/README.md``: every key, step, arm and architecture."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ablation.errors import InputError
+from ablation.study.architectures import KNOWN_ARCHITECTURES
+from ablation.study.pipelines import ARMS, describe_steps
+from ablation.study.schema import (
+    Baseline,
+    Cells,
+    Config,
+    Dataset,
+    EarlyStopping,
+    Experiment,
+    Model,
+    Override,
+    Study,
+    Training,
+)
+
+BEGIN = "<!-- The part from here on is written by `make docs`. -->"
+BLOCKS = (
+    ("Study", Study),
+    ("Experiment", Experiment),
+    ("Data set (`datasets`)", Dataset),
+    ("Model (`models`)", Model),
+    ("Training (`training`)", Training),
+    ("Early stopping (`training.early_stopping`)", EarlyStopping),
+    ("Baseline (`baseline`)", Baseline),
+    ("Override (`overrides`)", Override),
+    ("Cells (`exclude`, and `where` of `overrides`)", Cells),
+    ("`config/config.yaml`", Config),
+)
+
+
+def reference_text() -> str:
+    """Return the reference as Markdown."""
+    parts = [BEGIN, "", "# Reference", ""]
+    for title, model in BLOCKS:
+        parts += [f"## {title}", "", (model.__doc__ or "").strip().replace("``", "`"), ""]
+        parts += _table(("key", "type", "default", "what it is"), _keys(model.model_json_schema()))
+    parts += ["## Architectures", "", ", ".join(f"`{name}`" for name in KNOWN_ARCHITECTURES), ""]
+    parts += ["## Augmentation steps", ""]
+    for step in describe_steps():
+        parts += [
+            f"### `{step.name}`",
+            "",
+            f"{step.summary} {step.source}".strip().replace("``", "`"),
+            "",
+        ]
+        if step.parameters:
+            rows = [
+                (f"`{p.name}`", p.allowed, "required" if p.default is None else f"`{p.default}`",
+                 p.description)
+                for p in step.parameters
+            ]  # fmt: skip
+            parts += _table(("parameter", "values", "default", "what it is"), rows)
+    parts += ["## Named arms", ""]
+    arms = [(f"`{name}`", f"`{arm.text}`", arm.description) for name, arm in ARMS.items()]
+    parts += _table(("name", "pipeline", "what it is"), arms)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def with_reference(text: str) -> str:
+    """Return a document with its reference part renewed.
+
+    Raises:
+        InputError: the document has no line where the reference begins.
+    """
+    before, mark, _ = text.partition(BEGIN)
+    if not mark:
+        raise InputError(f"the document has no line '{BEGIN}'")
+    return before + reference_text()
+
+
+def write_reference(file: Path) -> None:
+    """Renew the reference part of a document."""
+    file.write_text(with_reference(file.read_text()))
+
+
+def _keys(schema: dict[str, Any]) -> list[tuple[str, ...]]:
+    schema = next((part for part in schema.get("anyOf", []) if "properties" in part), schema)
+    if "$ref" in schema:
+        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    required = schema.get("required", [])
+    return [
+        (
+            f"`{key}`",
+            _type(value),
+            "required" if key in required else _default(value.get("default")),
+            value["description"],
+        )
+        for key, value in schema["properties"].items()
+    ]
+
+
+def _type(value: dict[str, Any]) -> str:
+    if "anyOf" in value:
+        return " or ".join(
+            dict.fromkeys(_type(part) for part in value["anyOf"] if part.get("type") != "null")
+        )
+    if "enum" in value or "const" in value:
+        return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
+    if "$ref" in value:
+        return "block"
+    kind = value.get("type", "")
+    if kind == "array":
+        return f"list of {_type(value['items'])}"
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false",
+             "object": "names and values"}  # fmt: skip
+    limits = [
+        f"{sign} {value[key]:,}"
+        for key, sign in (
+            ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")
+        )
+        if key in value
+    ]  # fmt: skip
+    return " ".join([names.get(kind, kind), " and ".join(limits)]).strip()
+
+
+def _default(value: Any) -> str:
+    return "" if value is None else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return [
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    ] + [""]

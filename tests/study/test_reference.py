@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from ablation.errors import InputError
+from ablation.study.pipelines import ARMS, STEPS
+from ablation.study.reference import reference_text, with_reference
+from ablation.study.schema import Training
+
+README = Path(__file__).parent.parent.parent / "config/README.md"
+
+
+def test_the_committed_reference_is_that_of_the_code():
+    text = README.read_text()
+    assert with_reference(text) == text, "run `make docs`"
+
+
+def test_it_tells_every_key_step_and_arm():
+    text = reference_text()
+    for name in (*Training.model_fields, *STEPS, *ARMS):
+        assert f"`{name}`" in text
+
+
+def test_a_document_without_the_mark_is_refused():
+    with pytest.raises(InputError, match="has no line"):
+        with_reference("# Title\n")
