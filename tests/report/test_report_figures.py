@@ -95,13 +95,14 @@ def test_arms_with_the_same_style_get_panels_of_their_own():
 
 
 def test_foreign_text_in_a_figure_is_no_mathematics():
-    frame = curves(["$\\frac{"], ["none", "$x$"])
+    broken = "$\\frac{$"  # which mathematics could not read
     block = {
-        "models": ["$\\frac{"],
-        "augmentations": [{"label": "none", "pipeline": ""}, {"label": "$x$", "pipeline": "flip"}],
+        "models": [broken, "m"],
+        "augmentations": [{"label": "none", "pipeline": ""}, {"label": broken, "pipeline": "flip"}],
     }
+    frame = curves([broken, "m"], ["none", broken])
     drawn = draw_curves(frame, arms_of(frame), ArmStyles([block]), False).decode()
-    assert "<!-- $x$ -->" in drawn
+    assert drawn.count(f"<!-- {broken} -->") == 2  # a row's title and an entry of the legend
 
 
 def test_curves_without_any_finite_value_are_drawn_empty():

@@ -35,7 +35,7 @@ def test_a_failing_report_leaves_the_older_one_alone(reports, results, plan, tmp
     shutil.copytree(reports, copy)
     shutil.copytree(results, broken)
     (broken / "gallery.npz").unlink()
-    with pytest.raises(InputError, match="gallery.npz"):
+    with pytest.raises(InputError, match=r"gallery\.npz"):
         render(plan, broken, copy)
     assert files_of(copy) == files_of(reports)
 

@@ -101,7 +101,7 @@ def _experiment(
     ]
     writer = Writer(experiment, results, measures, compared)
     to_baseline = {
-        item.comparison.arm: item for item in compared if item.comparison.kind == "baseline"
+        item.comparison.arm: item for item in compared if "baseline" in item.comparison.kinds
     }
     block = experiment.block
     content = {

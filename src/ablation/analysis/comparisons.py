@@ -12,25 +12,33 @@ class Comparison:
     """An arm and what it is compared with.
 
     Attributes:
-        kind: ``baseline``: with the experiment's baseline; ``twin``: a plain network with the
-            residual network of the same depth; ``depth``: the deepest with the shallowest network
-            of one kind.
+        kinds: why they are compared, one or more of ``baseline``: with the experiment's baseline;
+            ``twin``: a plain network with the residual network of the same depth; ``depth``: the
+            deepest with the shallowest network of one kind.
         arm, reference: cells.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     arm: Cell
     reference: Cell
 
 
 def comparisons(experiment: PlannedExperiment) -> list[Comparison]:
-    """Return the comparisons of an experiment, each pair of cells once."""
+    """Return the comparisons of an experiment, each pair of cells once.
+
+    A pair that is compared for a second reason the other way round keeps its first direction.
+    """
     cells = list(dict.fromkeys(run.cell for run in experiment.runs))
     found: dict[frozenset[Cell], Comparison] = {}
 
     def add(kind: str, arm: Cell, reference: Cell) -> None:
         if arm != reference and reference in cells and arm in cells:
-            found.setdefault(frozenset((arm, reference)), Comparison(kind, arm, reference))
+            pair = frozenset((arm, reference))
+            known = found.get(pair)
+            if known is None:
+                found[pair] = Comparison((kind,), arm, reference)
+            elif known.arm == arm:
+                found[pair] = Comparison((*known.kinds, kind), arm, reference)
 
     for cell in cells:
         reference = reference_of(experiment, cell)

@@ -14,6 +14,16 @@ from ablation.study.plan import PlannedExperiment
 OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
 LOSS_JUMP = 1.25  # training loss of an epoch relative to that of the epoch before
 STILL_FALLING = 0.95  # last validation loss relative to that of the epoch before
+SUBJECTS = {
+    "baseline": "Against the baseline",
+    "twin": "Plain networks against their residual twins",
+    "depth": "The deepest networks against the shallowest of their kind",
+}
+VERDICTS = {
+    "better": "more accurate",
+    "worse": "less accurate",
+    "unclear": "too close to rank",
+}
 
 
 @dataclass(frozen=True)
@@ -77,15 +87,10 @@ class Writer:
         if not self.compared:
             return [Finding("answer", self._no_comparison())]
         sentences = []
-        kinds = {
-            "baseline": "the baseline",
-            "twin": "plain network against its residual twin",
-            "depth": "deep network against the shallow one of its kind",
-        }
-        for kind in kinds:
-            items = [item for item in self.compared if item.comparison.kind == kind]
+        for kind, subject in SUBJECTS.items():
+            items = [item for item in self.compared if kind in item.comparison.kinds]
             if items:
-                sentences.append(self._count(kind, items))
+                sentences.append(f"{subject}: {self._verdicts(items)}.")
         return [Finding("answer", " ".join([*sentences, self._reach()]))]
 
     def evidence(self) -> list[Finding]:
@@ -149,24 +154,15 @@ class Writer:
             "by themselves, so nothing is ranked."
         )
 
-    def _count(self, kind: str, items: list[Compared]) -> str:
-        subject = {
-            "baseline": ("arm", "the baseline"),
-            "twin": ("plain network", "its residual twin"),
-            "depth": ("deepest network", "the shallowest of its kind"),
-        }[kind]
+    def _verdicts(self, items: list[Compared]) -> str:
         parts = []
-        for verdict, words in (
-            ("better", "more accurate"),
-            ("worse", "less accurate"),
-            ("unclear", "too close to rank"),
-        ):
+        for verdict, words in VERDICTS.items():
             names = [
                 self.name(item.comparison.arm) for item in items if _of(item).verdict == verdict
             ]
             if names:
-                parts.append(f"{words}: {_join(names)}")
-        return f"Each {subject[0]} against {subject[1]}: {'; '.join(parts)}."
+                parts.append(f"{_join(names)} {_is(len(names), 'is', 'are')} {words}")
+        return "; ".join(parts)
 
     def _reach(self) -> str:
         if any(_of(item).basis == "images" for item in self.compared):

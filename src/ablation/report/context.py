@@ -603,7 +603,7 @@ def _settings_table(block: Mapping[str, Any], numbering: _Numbering) -> Table:
     rows = [[key.replace("_", " "), setting(value)] for key, value in block["training"].items()]
     rows += [["validation", validation], ["seeds", setting(block["seeds"])]]
     rows += [
-        [f"augmentation {a['label']}", a["pipeline"] or "none"] for a in block["augmentations"]
+        [f"augmentation {a['label']}", a["pipeline"] or "unchanged"] for a in block["augmentations"]
     ]
     return Table(
         id=numbering.anchor("training", block["name"]),
