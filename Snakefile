@@ -7,3 +7,5 @@ rule default:
     default_target: True
     input:
         rules.all.input,
+    message:
+        f"The study {STUDY} is complete: reports/{STUDY}.html"

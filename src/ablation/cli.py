@@ -78,13 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _leave_gpus_alone() -> None:
+    """Keep TensorFlow off the cards, which belong to the jobs that train."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
+    _leave_gpus_alone()
     from ablation.data.prepare import prepare
 
     prepare(arguments.settings, arguments.folder, None)
 
 
 def _fetch_weights(arguments: argparse.Namespace) -> None:
+    _leave_gpus_alone()
     from ablation.models.pretrained import imagenet_weights_file
 
     imagenet_weights_file(arguments.file.parent).replace(arguments.file)
@@ -115,6 +122,7 @@ def _describe_models(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
     request = models_request(plan)
     _expect(request_digest(request), arguments)
+    _leave_gpus_alone()
     from ablation.models.table import describe_models
 
     describe_models(request, Path("results") / plan.name / "models.json")
@@ -124,6 +132,7 @@ def _gallery(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
     request = gallery_request(plan)
     _expect(request_digest(request), arguments)
+    _leave_gpus_alone()
     from ablation.augmentation.gallery import draw_gallery
 
     draw_gallery(request, Path("results") / plan.name / "gallery.npz")

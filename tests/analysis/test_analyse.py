@@ -227,6 +227,16 @@ def test_fewer_than_three_seeds_speak_of_these_networks_only(project):
     assert "these trained networks only" in texts(experiment, "open")[0]
 
 
+def test_networks_of_the_best_epoch_are_told(project):
+    project(STUDY.replace("{epochs: 3}", "{epochs: 3, early_stopping: {restore_best: true}}", 1))
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 960)
+    first, second = analysed(plan)["experiments"]
+    assert "weights of their best epoch by val_loss" in "\n".join(texts(first, "problem"))
+    assert "best epoch by" not in "\n".join(texts(second, "problem"))
+
+
 def test_mixed_versions_are_told(plan):
     folder = Path(plan.experiments[0].runs[0].folder)
     record = json.loads((folder / "run.json").read_text())

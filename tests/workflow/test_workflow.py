@@ -96,12 +96,12 @@ def test_two_values_swapped(project):
         ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
         ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
         ("src/ablation/analysis/effects.py", AFTERWARDS),
-        ("src/ablation/report/templates/report.html.j2", {"report": 1}),
+        ("src/ablation/report/templates/report.html", {"report": 1}),
     ],
 )
 def test_code_that_decides_a_result_runs_it_again(project, file, expected):
     path = project.folder / file
-    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
+    comment = "{# edited #}\n" if path.suffix == ".html" else "# edited\n"
     path.write_text(path.read_text() + comment)
     assert project.plan() == expected
 
@@ -135,7 +135,14 @@ def test_switching_branches_and_back_runs_nothing(project):
 
 
 def test_a_half_finished_study_is_taken_up(project):
-    for file in project.folder.glob("results/runs/digits/small/cutmix/*/history.csv"):
+    for file in project.folder.glob("results/runs/digits/small/cutmix/*/*"):
+        file.unlink()
+    assert project.plan() == {"train": 1, **AFTERWARDS}
+
+
+@pytest.mark.parametrize("name", ["history.csv", "timing.csv", "predictions.npz", "run.json"])
+def test_a_lost_file_is_made_again(project, name):
+    for file in project.folder.glob(f"results/runs/digits/small/cutmix/*/{name}"):
         file.unlink()
     assert project.plan() == {"train": 1, **AFTERWARDS}
 
@@ -165,6 +172,8 @@ def test_weights_are_kept_where_the_study_asks(project, finished):
     (again,) = finished.folder.glob("results/runs/digits/small/none/seed-0-*")
     for name in ("history.csv", "predictions.npz"):  # keeping weights changes no number
         assert (folder / name).read_bytes() == (again / name).read_bytes()
+    project.edit("    keep_weights: true\n", "")
+    assert not {"train", "train_keeping_weights"} & set(project.plan())
 
 
 def test_prune_lists_and_removes_what_no_study_asks_for(project):

@@ -82,6 +82,7 @@ def any_of(folders):
     return "|".join(map(re.escape, ids)) or "(?!)"
 
 
-def of_all_runs(name):
-    """One file of every run of the study."""
-    return [f"{folder}/{name}" for folder in RUNS]
+def of_all_runs(files):
+    """The given output files of a training job, for every run of the study."""
+    names = [str(file).rpartition("/")[2] for file in files]
+    return [f"{folder}/{name}" for folder in RUNS for name in names]

@@ -41,10 +41,7 @@ rule gallery:
 
 rule analyse:
     input:
-        of_all_runs("history.csv"),
-        of_all_runs("timing.csv"),
-        of_all_runs("predictions.npz"),
-        of_all_runs("run.json"),
+        of_all_runs(rules.train.output),
     output:
         runs=f"results/{STUDY}/runs.csv",
         curves=f"results/{STUDY}/curves.csv",

@@ -14,7 +14,7 @@ from ablation.analysis.runs import RunResult, read_run
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
-COMMAND = "snakemake --cores 8 --resources gpu=1"
+COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 RUN_COLUMNS = (
     "experiment", "dataset", "model", "augmentation", "seed", "id", "status",
     "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds",
@@ -69,7 +69,7 @@ def analyse(plan: Plan, results: Path) -> None:
         "description": plan.study.description,
         "summary": [finding.plain() for finding in summarise(writers)],
         "experiments": experiments,
-        "provenance": _provenance(list(by_folder.values())),
+        "provenance": _provenance(plan.name, list(by_folder.values())),
         "method": _method(),
     }
     results.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def _tell_override(override: Any) -> str:
     return f"{where}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
 
 
-def _provenance(results: list[RunResult]) -> dict[str, Any]:
+def _provenance(study: str, results: list[RunResult]) -> dict[str, Any]:
     environments = [result.record["environment"] for result in results]
 
     def every(values: Iterable[Any]) -> list[Any]:
@@ -183,7 +183,7 @@ def _provenance(results: list[RunResult]) -> dict[str, Any]:
         for name in environments[0]["packages"]
     }
     content: dict[str, Any] = {
-        "command": COMMAND,
+        "command": COMMAND.format(study),
         "git_commits": every(environment["git_commit"] for environment in environments),
         "python": every(environment["python"] for environment in environments),
         "packages": packages,
@@ -238,7 +238,8 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
 
 def _method() -> list[str]:
     return [
-        "Every number is of the last epoch; no epoch was chosen by its score. Test accuracy is "
+        "Every number is of the last epoch, unless an experiment says that it restores the best; "
+        "no other epoch was chosen by its score. Test accuracy is "
         "the share of test images classified rightly. Spread is the standard deviation over "
         "seeds. Clean training accuracy scores the training images without augmentation after "
         "training. During training, accuracy under mixed labels counts the class with the larger "

@@ -118,6 +118,7 @@ class Writer:
             for text in (
                 self._diverged(),
                 self._test_as_validation(),
+                self._best_weights(),
                 self._overfitting(),
                 self._jumps(),
                 self._stopped_early(),
@@ -218,6 +219,19 @@ class Writer:
         return (
             "The test split served as validation split: whatever was chosen by looking at "
             "validation was chosen on the test images, and the test accuracies are optimistic."
+        )
+
+    def _best_weights(self) -> str:
+        chosen = {
+            run.settings["training"]["early_stopping"]["monitor"]
+            for run in self.experiment.runs
+            if (run.settings["training"]["early_stopping"] or {}).get("restore_best")
+        }
+        if not chosen:
+            return ""
+        return (
+            f"Networks were scored with the weights of their best epoch by {_join(sorted(chosen))}, "
+            "not of the last: scores on the split that chose them are optimistic."
         )
 
     def _overfitting(self) -> str:

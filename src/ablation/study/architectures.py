@@ -35,7 +35,7 @@ IMAGENET_BLOCKS: dict[int, tuple[int, int, int, int]] = {
 }
 """Blocks a stage by depth, He et al. 2015 (arXiv:1512.03385), Table 1."""
 
-_CIFAR_DEPTHS = (20, 32, 44, 56, 110)
+_CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)  # the first two are not of the paper: quick trials
 _PRETRAINED = "resnet50-pretrained"
 _BOTTLENECK_FROM = 50
 

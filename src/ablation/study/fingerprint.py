@@ -56,10 +56,25 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
 
 
 def plan_digest(plan: Plan) -> str:
-    """Return the hash of everything in a plan that the analysis or the report depends on."""
+    """Return the hash of everything in a plan that the analysis or the report depends on.
+
+    Of the resolved plan, so that the same thing written in another way changes nothing.
+    """
     content = {
-        "study": plan.study.model_dump(),
-        "runs": {e.name: [run.folder for run in e.runs] for e in plan.experiments},
+        "title": plan.study.title,
+        "description": plan.study.description,
+        "experiments": [
+            {
+                "name": experiment.name,
+                **experiment.block.model_dump(
+                    include={"question", "baseline", "training", "validation", "overrides"}
+                ),
+                "architectures": experiment.architectures,
+                "pipelines": experiment.pipelines,
+                "runs": [run.folder for run in experiment.runs],
+            }
+            for experiment in plan.experiments
+        ],
     }
     return identity(content)[:16]
 

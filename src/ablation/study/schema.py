@@ -110,8 +110,8 @@ class Model(ArchitectureOptions, Named):
 
     architecture: str | None = Field(
         default=None,
-        description="`resnetN`, `plainN` (N: 18, 34, 50, 101, 152 in the ImageNet form; 20, 32, "
-        "44, 56, 110 in the CIFAR form) or `resnet50-pretrained`. Default: the name.",
+        description="`resnetN`, `plainN` (N: 18, 34, 50, 101, 152 in the ImageNet form; 8, 14, "
+        "20, 32, 44, 56, 110 in the CIFAR form) or `resnet50-pretrained`. Default: the name.",
     )
 
 
@@ -128,7 +128,8 @@ class EarlyStopping(Strict):
         default=0.0, description="Smaller improvements do not count."
     )
     restore_best: bool = Field(
-        default=False, description="Go back to the weights of the best epoch when stopped early."
+        default=False,
+        description="Take the weights of the best epoch in the end, stopped early or not.",
     )
 
 
