@@ -230,8 +230,9 @@ class Writer:
         if not chosen:
             return ""
         return (
-            f"Networks were scored with the weights of their best epoch by "
-            f"{_join(sorted(chosen))}, not of the last: scores on the split that chose them are optimistic."
+            "Networks were scored with the weights of their best epoch by "
+            f"{_join(sorted(chosen))}, not of the last: scores on the split that chose them "
+            "are optimistic."
         )
 
     def _overfitting(self) -> str:
