@@ -147,6 +147,7 @@ def test_experiments_share_runs(project):
             "overrides",
             "warmup_epochs must be less than epochs",
         ),
+        ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.'a\\nb'", "unknown key 'a\\nb'"),
         (STUDY, "title: x\nexperiments: {}\n", "experiments", "must not be empty"),
         (STUDY, "", "1:1", "must hold keys and values"),
         (STUDY, "[1]", "1:1", "must hold keys and values"),

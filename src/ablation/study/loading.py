@@ -49,7 +49,8 @@ def dotted(place: Place) -> str:
     """Write a place as ``experiments.residual.models[2]``."""
     text = ""
     for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = part if isinstance(part, int) or part.isprintable() else repr(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{name}" if text else str(name)
     return text
 
 

@@ -45,8 +45,8 @@ class Strict(BaseModel):
                 if key not in cls.model_fields:
                     raise PydanticCustomError(
                         "unknown_key",
-                        "unknown key '{key}'{hint}",
-                        {"key": key, "hint": nearest(key, cls.model_fields)},
+                        "unknown key {shown}{hint}",
+                        {"key": key, "shown": repr(key), "hint": nearest(key, cls.model_fields)},
                     )
         return data
 
