@@ -8,20 +8,6 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-ROOT = Path(__file__).parent.parent
-TINY_STUDY = """\
-title: Does a tiny study run?
-experiments:
-  tiny:
-    question: Does CutMix help?
-    datasets: [{name: digits, source: mnist5k, limit: 60}]
-    models: [{name: small, architecture: resnet20, width: 4}]
-    augmentations: {none: "", cutmix: crop(2) | cutmix}
-    seeds: [0]
-    baseline: {augmentation: none}
-    training: {epochs: 1, batch_size: 10, learning_rate: 0.05}
-"""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def tfds_folder(tmp_path_factory):
@@ -47,10 +33,9 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "config/config.yaml").write_text("study: tiny\n")
     monkeypatch.chdir(tmp_path)
 
-    def write(text=TINY_STUDY, name="tiny"):
+    def write(text, name="tiny"):
         file = tmp_path / f"config/studies/{name}.yaml"
         file.write_text(text)
         return file
 
-    write()
     return write

@@ -165,6 +165,7 @@ def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(
 
 
 def test_an_unknown_study_names_the_nearest(project):
+    project(STUDY)
     with pytest.raises(InputError, match=r"config/studies/tinny.yaml; did you mean 'tiny'"):
         load_plan(load_config({"study": "tinny"}))
 
