@@ -209,6 +209,36 @@ def test_stanford_dogs_comes_through_its_own_builder(tmp_path):
     assert description["splits"]["test"] == "the source's 'test'"
 
 
+def test_unlabelled_test_examples_give_way_to_the_validation_split(tmp_path):
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(8, 8, 1)),
+            "label": tfds.features.ClassLabel(names=["a", "b"]),
+        }
+    )
+    signature = {
+        "image": tf.TensorSpec((8, 8, 1), tf.uint8),
+        "label": tf.TensorSpec((), tf.int64),
+    }
+
+    def rows(count, label=None):
+        return [
+            {"image": np.full((8, 8, 1), i, np.uint8), "label": i % 2 if label is None else label}
+            for i in range(count)
+        ]
+
+    splits = {
+        "train": (rows(40), signature),
+        "validation": (rows(12), signature),
+        "test": (rows(6, label=-1), signature),
+    }
+    store("mine", "1.0.0", features, splits, tmp_path / "tfds")
+    settings = {**DEFAULTS, "source": "mine"}
+    description = prepare(settings, tmp_path / "out", str(tmp_path / "tfds"))
+    assert description["counts"]["test"] == [6, 6]
+    assert description["splits"]["test"] == "the source's 'validation'"
+
+
 def test_what_is_refused_before_any_download(cats_and_dogs, tmp_path):
     def message(**settings):
         with pytest.raises(InputError) as caught:

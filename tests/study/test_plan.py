@@ -129,6 +129,13 @@ def test_experiments_share_runs(project):
         ("plain20", "{name: p, architecture: resnet20}", "models[1]", "are the same"),
         ("plain20", "{name: plain20, widht: 8}", "models[1].widht", "did you mean 'width'?"),
         ("plain20", "resnet20", "models[1]", "'resnet20' stands twice"),
+        (
+            "plain20",
+            "{name: p, architecture: plain20, weights: no.h5}",
+            "models[1]",
+            "no file 'no.h5'",
+        ),
+        ("crop(2) | cutmix", '"crop(28, fill=reflect)"', "augmentations.mix", "28"),
         ("question: Which?", "question: 3", "question", "valid string, not 3"),
         ("seeds:", "baseline: {model: resnet2}\n    seeds:", "baseline.model", "'resnet20'?"),
         ("seeds:", "baseline: {}\n    seeds:", "baseline", "is empty"),

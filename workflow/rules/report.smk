@@ -43,7 +43,7 @@ rule analyse:
     input:
         of_all_runs(rules.train.output),
     output:
-        runs=f"results/{STUDY}/runs.csv",
+        runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
         curves=f"results/{STUDY}/curves.csv",
         analysis=f"results/{STUDY}/analysis.json",
     log:

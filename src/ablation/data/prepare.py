@@ -1,6 +1,9 @@
 """From TensorFlow Datasets to a prepared data set."""
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +68,15 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
     if feature.np_dtype != np.uint8:
         raise InputError(f"'{source}' has images of type {feature.np_dtype}, not uint8")
     try:
-        builder.download_and_prepare()
+        with _alone(data_dir(tfds_folder), builder.name):
+            builder.download_and_prepare()
     except (OSError, tfds.download.DownloadError, tf.errors.OpError) as error:
         raise InputError(
             f"'{source}' could not be fetched into {data_dir(tfds_folder)}: "
             f"{type(error).__name__}: {error}"
         ) from error
 
-    examples = _assign_splits(builder, label_key, settings)
+    examples, tested = _assign_splits(builder, label_key, settings)
     height, width = size or feature.shape[:2]
     channels = feature.shape[-1]
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
             ).tolist()
             for split in SPLITS
         },
-        "splits": _tell_splits(builder, settings),
+        "splits": _tell_splits(tested, settings),
         "citation": builder.info.citation,
         "hash": content_hash(images, examples, class_names),
     }
@@ -109,6 +113,15 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
     part.write_text(json.dumps(description, indent=2) + "\n")
     part.replace(folder / DESCRIPTION)
     return description
+
+
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Keep other jobs from fetching the same source, at another size, at the same time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it, also if this process is killed
+        yield
 
 
 def _keys(builder: tfds.core.DatasetBuilder, source: str) -> tuple[str, str]:
@@ -124,68 +137,72 @@ def _keys(builder: tfds.core.DatasetBuilder, source: str) -> tuple[str, str]:
     return keys[0], keys[1]
 
 
-def _source_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, str | None]:
-    """The source's splits that are trained and tested on; None where one must be made."""
-    names = list(builder.info.splits)
-    if "train" not in names:
-        raise InputError(f"'{builder.info.full_name}' has no split 'train', only {names}")
-    return "train", next((name for name in ("test", "validation") if name in names), None)
-
-
-def _tell_splits(builder: tfds.core.DatasetBuilder, settings: dict[str, Any]) -> dict[str, str]:
-    _, test = _source_splits(builder)
+def _tell_splits(tested: str | None, settings: dict[str, Any]) -> dict[str, str]:
     taken = f"{settings['test_share']:.4g} of each class of the source's 'train', fixed seed"
     kept = "" if settings["limit"] is None else f", at most {settings['limit']} examples"
     held = f"{settings['held_out']:.4g} of each class of what is left for training, fixed seed"
     return {
         "train": f"the rest of the source's 'train'{kept}",
         "validation": held,
-        "test": (f"the source's '{test}'" if test else taken) + kept,
+        "test": (f"the source's '{tested}'" if tested else taken) + kept,
     }
 
 
 def _assign_splits(
     builder: tfds.core.DatasetBuilder, label_key: str, settings: dict[str, Any]
-) -> pd.DataFrame:
-    """Return source split, position there, name, label and split of every example kept."""
-    trained, tested = _source_splits(builder)
-    frames = []
-    for part in (trained, tested):
-        if part is None:
-            continue
-        rows = [
-            (part, position, row["tfds_id"].decode(), int(row["label"]))
-            for position, row in enumerate(_read(builder, part, label_key, decode=False))
-        ]
-        frame = pd.DataFrame(rows, columns=["part", "position", "name", "label"])
-        if frame.empty or (frame["label"] < 0).any():
-            raise InputError(f"'{builder.info.full_name}': split '{part}' is without labels")
-        if tested is not None:
-            frame["split"] = "train" if part == trained else "test"
-        else:
-            try:
-                chosen = stratified_choice(frame["label"].to_numpy(), settings["test_share"])
-            except ValueError as error:
-                raise InputError(f"'{builder.info.full_name}': {error}") from None
-            frame["split"] = np.where(chosen, "test", "train")
-        frames.append(frame)
-    examples = pd.concat(frames, ignore_index=True)
-    if settings["limit"] is not None:
-        keep = np.zeros(len(examples), dtype=bool)
-        for split in ("train", "test"):
-            members = np.flatnonzero(examples["split"] == split)
-            kept = stratified_limit(examples["label"].to_numpy()[members], settings["limit"])
-            keep[members[kept]] = True
-        examples = examples[keep].reset_index(drop=True)
-    training = np.flatnonzero(examples["split"] == "train")
+) -> tuple[pd.DataFrame, str | None]:
+    """Return part, position there, name, label and split of every example kept.
+
+    The second is the source's split that is tested on: ``test``, or ``validation`` where there is
+    no labelled ``test``; None where the test split is taken from ``train``.
+    """
+    name = builder.info.full_name
+    if "train" not in builder.info.splits:
+        raise InputError(f"'{name}' has no split 'train', only {list(builder.info.splits)}")
+    training = _labels(builder, "train", label_key)
+    if training is None:
+        raise InputError(f"'{name}': the examples of 'train' have no labels")
     try:
-        held = stratified_choice(
-            examples["label"].to_numpy()[training], settings["held_out"], SPLIT_SEED + 1
-        )
+        for tested in ("test", "validation"):
+            testing = _labels(builder, tested, label_key)
+            if testing is not None:
+                training["split"], testing["split"] = "train", "test"
+                examples = pd.concat([training, testing], ignore_index=True)
+                break
+        else:
+            tested, examples = None, training
+            chosen = stratified_choice(examples["label"].to_numpy(), settings["test_share"])
+            examples["split"] = np.where(chosen, "test", "train")
+        if settings["limit"] is not None:
+            examples = _limited(examples, settings["limit"])
+        fitted = np.flatnonzero(examples["split"] == "train")
+        labels = examples["label"].to_numpy()[fitted]
+        held = stratified_choice(labels, settings["held_out"], SPLIT_SEED + 1)
     except ValueError as error:
-        raise InputError(f"'{builder.info.full_name}': {error}") from None
-    examples.loc[training[held], "split"] = "validation"
-    return examples
+        raise InputError(f"'{name}': {error}") from None
+    examples.loc[fitted[held], "split"] = "validation"
+    return examples, tested
+
+
+def _labels(builder: tfds.core.DatasetBuilder, part: str, label_key: str) -> pd.DataFrame | None:
+    """Part, position, name and label of a split's examples; None if it is missing or unlabelled."""
+    if part not in builder.info.splits:
+        return None
+    rows = [
+        (part, position, row["tfds_id"].decode(), int(row["label"]))
+        for position, row in enumerate(_read(builder, part, label_key, decode=False))
+    ]
+    frame = pd.DataFrame(rows, columns=["part", "position", "name", "label"])
+    return None if frame.empty or (frame["label"] < 0).any() else frame
+
+
+def _limited(examples: pd.DataFrame, limit: int) -> pd.DataFrame:
+    keep = np.zeros(len(examples), dtype=bool)
+    for split in ("train", "test"):
+        members = np.flatnonzero(examples["split"] == split)
+        labels = examples["label"].to_numpy()[members]
+        keep[members[stratified_limit(labels, limit)]] = True
+    return examples[keep].reset_index(drop=True)
 
 
 def _read(builder: tfds.core.DatasetBuilder, split: str, key: str, *, decode: bool) -> Any:

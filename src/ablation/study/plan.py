@@ -12,17 +12,26 @@ from pydantic_core import ErrorDetails
 
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
-from ablation.study.grid import PreparedData, Run, expand
+from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, dotted, read_yaml
-from ablation.study.pipelines import check_channels, parse_pipeline
-from ablation.study.schema import NAME_LENGTH, NAME_PATTERN, Config, Experiment, Study
+from ablation.study.pipelines import check_channels, check_size, parse_pipeline
+from ablation.study.schema import NAME_LENGTH, NAME_PATTERN, Config, Dataset, Experiment, Study
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 
-# Channels of common sources, so that a step that needs colour is refused before any download.
-# Other sources are checked once they are prepared.
-KNOWN_CHANNELS = {"mnist5k": 1, "mnist": 1, "fashion_mnist": 1, "kmnist": 1, "emnist": 1}
+# Images of common sources (height, width, channels), so that a step that does not fit them is
+# refused before any download. Other sources are checked once they are prepared.
+GREY = (28, 28, 1)
+KNOWN_SHAPES = {
+    "mnist5k": GREY,
+    "mnist": GREY,
+    "fashion_mnist": GREY,
+    "kmnist": GREY,
+    "emnist": GREY,
+    "cifar10": (32, 32, 3),
+    "cifar100": (32, 32, 3),
+}
 
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -211,6 +220,9 @@ def _plan_experiment(
             architectures[model.name] = resolve_architecture(
                 model.architecture or model.name, options
             )
+            weights = architectures[model.name]["weights"]
+            if weights not in (None, "imagenet") and not Path(weights).is_file():
+                raise InputError(f"weights: there is no file {weights!r}")
     pipelines: dict[str, list[dict[str, Any]]] = {}
     augmentations = block.augmentations
     labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
@@ -221,9 +233,7 @@ def _plan_experiment(
         with _placed(document, (*place, "augmentations", key)):
             pipelines[label] = parse_pipeline(text)
             for dataset in block.datasets:
-                source = (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
-                if source in KNOWN_CHANNELS:
-                    check_channels(pipelines[label], KNOWN_CHANNELS[source])
+                _check_images(pipelines[label], dataset)
 
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
@@ -279,6 +289,21 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
         raise InputError(f"{document.where(place)}: {dotted(place)}: {error}") from None
 
 
+def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
+    """Refuse steps that make no sense on images of this shape, as far as it is known."""
+    shape = KNOWN_SHAPES.get(source_name(dataset))
+    if shape is not None:
+        check_channels(steps, shape[2])
+    size = prepared_data(dataset).settings["image_size"] or (shape and shape[:2])
+    if size:
+        check_size(steps, *size)
+
+
+def source_name(dataset: Dataset) -> str:
+    """Return the name of a data set's source, without config and version."""
+    return (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
+
+
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
     for i, value in enumerate(values):
         if value in values[:i]:
@@ -321,7 +346,7 @@ def _check_sources(plan: Plan, document: Document, config: Config) -> None:
     """Refuse a source that TensorFlow Datasets does not know and that is not prepared either."""
     for experiment in plan.experiments:
         for i, dataset in enumerate(experiment.block.datasets):
-            source = (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
+            source = source_name(dataset)
             place = ("experiments", experiment.name, "datasets", i)
             if source == "mnist5k":
                 continue

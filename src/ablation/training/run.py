@@ -18,7 +18,7 @@ from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
 from ablation.study.grid import identity
-from ablation.study.pipelines import check_channels
+from ablation.study.pipelines import check_channels, check_size
 from ablation.training.batches import evaluation_batches, training_batches
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import Schedule, make_optimizer, make_schedule
@@ -115,7 +115,9 @@ def train(
     steps = len(fitted) // batch_size
     if not steps:
         raise InputError(f"batch_size {batch_size} is more than the {len(fitted)} training images")
-    check_channels(settings["augmentation"], data.images.shape[-1])
+    height, width, channels = data.images.shape[1:]
+    check_channels(settings["augmentation"], channels)
+    check_size(settings["augmentation"], height, width)
     classes = len(data.class_names)
     keras.config.set_dtype_policy("float32")
     model = build(
