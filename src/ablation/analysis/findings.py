@@ -294,13 +294,15 @@ class Writer:
         )
 
     def _of_runs(self, words: str, is_so: Any) -> str:
-        """``3 of 8 runs <words>: names.``, or nothing."""
+        """``3 of 8 runs <words>: names.``, ``All 8 runs <words>.``, or nothing."""
         counts = {cell: sum(map(is_so, results)) for cell, results in self.results.items()}
         total = sum(counts.values())
         if not total:
             return ""
-        words = words.format(is_are=_is(total, "is", "are"), was_were=_is(total, "was", "were"))
         runs = sum(map(len, self.results.values()))
+        words = words.format(is_are=_is(total, "is", "are"), was_were=_is(total, "was", "were"))
+        if total == runs:
+            return f"{'The run' if runs == 1 else f'All {runs} runs'} {words}."
         listed = _join([f"{self.name(cell)} ({count})" for cell, count in counts.items() if count])
         return f"{total} of {_count_of(runs, 'run')} {words}: {listed}."
 
