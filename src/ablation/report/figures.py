@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 Arm = tuple[str, str]  # model, augmentation
@@ -167,6 +167,8 @@ def draw_curves(
                 ax.set_yscale("log")
                 for axes in grid:
                     column = axes[list(MEASURES).index(measure)]
+                    column.set_ylabel(f"{column.get_ylabel()} (log scale)")
+                    column.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                     column.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                     column.yaxis.set_minor_formatter(NullFormatter())
         handles = {shown[arm]: _handle(styles[arm]) for arm in sorted(arms, key=styles.place)}
