@@ -9,8 +9,12 @@ class InputError(Exception):
     """Something the user gave is wrong.
 
     The message names the file, key or value and says what would be right; the command line
-    prints it as it is, without a traceback, and exits with status 1.
+    prints it as it is, without a traceback, and exits with status 1. What cannot be printed is
+    written as in Python, so that a message is one line and moves no cursor.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -193,7 +193,10 @@ def test_problems_are_told(plan):
     write_run(runs[9], 700, status="stopped_early", loss=(2.0, 1.0))
     analysis = analysed(plan)
     problems = "\n".join(texts(analysis["experiments"][0], "problem"))
-    assert "1 of 12 runs diverged and is left out of every mean: plain20 (1)." in problems
+    assert (
+        "1 of 12 runs diverged and is left out of every mean of accuracy and loss: plain20 (1)."
+        in problems
+    )
     assert "1 of 12 runs was stopped early" in problems
     assert "rose by more than 25 % from one epoch to the next: resnet20 (1)" in problems
     assert "Overfitting" in problems
@@ -202,6 +205,33 @@ def test_problems_are_told(plan):
     cell = next(c for c in analysis["experiments"][0]["cells"] if c["model"] == "plain20")
     assert (cell["diverged"], cell["measures"]["test_accuracy"]["n"]) == (1, 2)
     assert "test split served as validation" in texts(analysis["experiments"][1], "problem")[0]
+
+
+def test_accuracies_beside_a_difference_are_of_the_same_seeds(plan):
+    """An arm that lost a seed is compared, and told, on the seeds that both have."""
+    for run in plan.experiments[1].runs:
+        if run.augmentation == "none":
+            write_run(run, 900 if run.seed == 0 else 500)
+        if run.augmentation == "crop" and run.seed == 0:
+            write_run(run, 0, status="diverged", loss=(float("nan"),))
+        elif run.augmentation == "crop":
+            write_run(run, 800)
+    experiment = analysed(plan)["experiments"][1]
+    (text,) = [t for t in texts(experiment, "evidence") if t.startswith("crop is")]
+    assert "80.00 % against 50.00 % of the test images, +30.00 points" in text
+    assert "over the 2 seeds that both have" in text
+    assert "With 2 seeds" in texts(experiment, "open")[0]
+
+
+def test_networks_of_one_depth_are_not_compared_by_depth(project):
+    project(
+        STUDY.replace(
+            "models: [resnet20, plain20, resnet56, plain56]",
+            "models: [resnet20, {name: b, architecture: resnet20, projection: 1x1}]",
+        )
+    )
+    kinds = {k for c in comparisons(load_plan(load_config()).experiments[0]) for k in c.kinds}
+    assert kinds == {"baseline"}
 
 
 def test_an_arm_of_which_every_run_diverged(plan):

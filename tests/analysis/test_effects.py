@@ -24,6 +24,20 @@ def test_three_seeds_give_students_interval_over_the_seeds():
     assert (found.seeds, found.basis, found.verdict) == (3, "seeds", "better")
 
 
+@pytest.mark.parametrize(
+    ("won", "lost", "verdict"),
+    [(4, 0, "unclear"), (5, 0, "unclear"), (6, 0, "better"), (0, 6, "worse")],
+)
+def test_few_images_that_differ_take_an_exact_test(won, lost, verdict):
+    """McNemar's exact test gives p = .125, .0625 and .03125 for 4, 5 and 6 images of one kind."""
+    arm, reference = np.zeros(1000, bool), np.zeros(1000, bool)
+    arm[:won] = True
+    reference[:lost] = True
+    found = difference({0: arm}, {0: reference}, comparisons=1)
+    assert found.p_images == pytest.approx(2 * 0.5 ** (won + lost))
+    assert found.verdict == verdict
+
+
 def test_more_comparisons_widen_the_interval():
     arm, reference = exactly([960, 955, 970]), exactly([940, 945, 950])
     one, ten = (difference(arm, reference, comparisons=n) for n in (1, 10))

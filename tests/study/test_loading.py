@@ -66,7 +66,9 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         (BOMB, "too many"),
         ("a: &x [*x]", "nested"),
         ("a: " + "9" * 5000, "cannot read"),
-        ("#" * 1_000_001, "larger than"),
+        ("#" * 200_001, "larger than"),
+        ("%YAML 1.1\n---\na: yes", "directives"),
+        ('a: "\\ud800"', "not valid text"),
     ],
 )
 def test_what_is_refused(tmp_path, text, message):

@@ -83,17 +83,16 @@ def test_overrides_and_exclusions(project):
     text = STUDY + (
         "    overrides:\n"
         "      - {where: {model: plain20}, training: {learning_rate: 0.05}}\n"
-        "      - {where: {model: [plain20], seed: 1}, training: {learning_rate: 0.01}}\n"
+        "      - {where: {model: [plain20], augmentation: mix}, training: {learning_rate: 0.01}}\n"
         "    exclude: [{model: resnet20, augmentation: mix}]\n"
     )
     runs = plan_of(project, text).runs.values()
     assert len(runs) == 6
-    rates = {(r.model, r.seed): r.settings["training"]["learning_rate"] for r in runs}
+    rates = {(r.model, r.augmentation): r.settings["training"]["learning_rate"] for r in runs}
     assert rates == {
-        ("resnet20", 0): 0.1,
-        ("resnet20", 1): 0.1,
-        ("plain20", 0): 0.05,
-        ("plain20", 1): 0.01,
+        ("resnet20", "none"): 0.1,
+        ("plain20", "none"): 0.05,
+        ("plain20", "mix"): 0.01,
     }
 
 
@@ -139,6 +138,23 @@ def test_experiments_share_runs(project):
         ("question: Which?", "question: 3", "question", "valid string, not 3"),
         ("seeds:", "baseline: {model: resnet2}\n    seeds:", "baseline.model", "'resnet20'?"),
         ("seeds:", "baseline: {}\n    seeds:", "baseline", "is empty"),
+        ("seeds:", "baseline: {dataset: mnist5k}\n    seeds:", "baseline.dataset", "unknown key"),
+        (
+            "seeds:",
+            "overrides: [{where: {seed: 1}, training: {epochs: 2}}]\n    seeds:",
+            "overrides[0].where.seed",
+            "would pass for its spread",
+        ),
+        ("[mnist5k]", '[{name: m, source: "mnist5k:9.9.9"}]', "datasets[0]", "one version"),
+        (
+            "plain20",
+            "{name: p, architecture: plain20, weights: " + 300 * "x" + "}",
+            "models[1]",
+            "no file",
+        ),
+        ("plain20", "resnet50-pretrained", "models[1]", "colour images"),
+        ("plain20", "{name: p, architecture: plain20, width: 9999}", "models[1].width", "4096"),
+        ("crop(2) | cutmix", '"\\e[31mflip\\n"', "augmentations.mix", "\\x1b"),
         ("seeds:", "baselin: {}\n    seeds:", "8:5: experiments.first.baselin", "'baseline'?"),
         ("seeds:", "exclude: [{seed: [0, 1]}]\n    seeds:", "exclude", "excludes every cell"),
         ("seeds:", "exclude: [{sed: 0}]\n    seeds:", "exclude[0].sed", "did you mean 'seed'?"),
@@ -186,6 +202,12 @@ def test_a_study_name_is_no_path(project, name):
 def test_a_study_named_by_a_number(project):
     project(STUDY, "2024")
     assert load_plan(load_config({"study": 2024})).name == "2024"
+
+
+@pytest.mark.parametrize("number", [7, 1.1])
+def test_a_number_that_names_no_study(project, number):
+    with pytest.raises(InputError, match="looks like a number"):
+        load_config({"study": number})
 
 
 def test_the_config_is_checked_too(project, tmp_path):

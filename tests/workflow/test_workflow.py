@@ -95,6 +95,10 @@ def test_two_values_swapped(project):
         ("src/ablation/training/run.py", {"train": 2, **AFTERWARDS}),
         ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
         ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
+        (
+            "src/ablation/study/architectures.py",
+            {"describe_models": 1, "train": 2, **AFTERWARDS},
+        ),
         ("src/ablation/analysis/effects.py", AFTERWARDS),
         ("src/ablation/report/templates/report.html", {"report": 1}),
     ],
@@ -104,6 +108,12 @@ def test_code_that_decides_a_result_runs_it_again(project, file, expected):
     comment = "{# edited #}\n" if path.suffix == ".html" else "# edited\n"
     path.write_text(path.read_text() + comment)
     assert project.plan() == expected
+
+
+def test_what_an_editor_leaves_behind_runs_nothing(project):
+    for name in ("training/.run.py.swp", "models/.DS_Store", "data/prepare.py.orig"):
+        (project.folder / "src/ablation" / name).write_text("x")
+    assert project.plan() == {}
 
 
 def test_touching_files_runs_nothing(project):
@@ -188,6 +198,18 @@ def test_prune_lists_and_removes_what_no_study_asks_for(project):
     assert not list(project.folder.glob("results/runs/*/*/cutmix"))
     assert list(project.folder.glob("results/runs/*/*/none/*/history.csv"))
     assert list(project.folder.glob("results/data/*/*/images.npy"))
+
+
+def test_prune_leaves_alone_what_is_not_its_own(project, tmp_path):
+    elsewhere = tmp_path / "elsewhere/native-stretch-00000000"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "description.json").write_text('{"settings": {"source": "mine"}}')
+    (project.folder / "results/data/shared").symlink_to(elsewhere.parent)
+    (project.folder / "results/data/tfds/cifar10").mkdir(parents=True)
+    words = ("prune", "--cores", "1", "--config", "prune=remove")
+    assert "0 folder(s)" in project.snakemake(*words).output
+    assert "0 folder(s)" in project.snakemake(*words, "threads=3").output
+    assert (elsewhere / "description.json").exists()
 
 
 def test_prune_refuses_where_a_study_cannot_be_read(project):

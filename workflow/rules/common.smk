@@ -36,6 +36,14 @@ except InputError as error:
 if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
 
+# The code that each kind of job depends on.
+DATA_CODE = code_fingerprint("data")
+MODEL_CODE = code_fingerprint("models", "study/architectures.py")
+AUGMENTATION_CODE = code_fingerprint("augmentation", "study/pipelines.py")
+RUN_CODE = "-".join([DATA_CODE, MODEL_CODE, AUGMENTATION_CODE, code_fingerprint("training")])
+ANALYSIS_CODE = code_fingerprint("analysis", "study/pipelines.py")
+REPORT_CODE = code_fingerprint("report")
+
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights

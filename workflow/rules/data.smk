@@ -10,7 +10,7 @@ rule prepare:
         "../../envs/cpu.yaml"
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
-        code=code_fingerprint("data"),
+        code=DATA_CODE,
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
     shell:

@@ -11,7 +11,7 @@ rule describe_models:
     params:
         config=CONFIG_JSON,
         digest=request_digest(models_request(PLAN)),
-        code=code_fingerprint("models"),
+        code=MODEL_CODE,
     message:
         f"Describe the networks of {STUDY}"
     shell:
@@ -31,7 +31,7 @@ rule gallery:
     params:
         config=CONFIG_JSON,
         digest=request_digest(gallery_request(PLAN)),
-        code=code_fingerprint("augmentation"),
+        code=AUGMENTATION_CODE,
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
@@ -53,7 +53,7 @@ rule analyse:
     params:
         config=CONFIG_JSON,
         digest=plan_digest(PLAN),
-        code=code_fingerprint("analysis"),
+        code=ANALYSIS_CODE,
     message:
         f"Analyse the runs of {STUDY}"
     shell:
@@ -78,7 +78,7 @@ rule report:
     params:
         config=CONFIG_JSON,
         digest=plan_digest(PLAN),
-        code=code_fingerprint("report"),
+        code=REPORT_CODE,
     message:
         f"Write the report of {STUDY}"
     shell:

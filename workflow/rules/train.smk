@@ -20,7 +20,7 @@ rule train:
         gpu=1,
     params:
         settings=lambda wildcards: run_of(wildcards).settings_json,
-        code=code_fingerprint("data", "augmentation", "models", "training"),
+        code=RUN_CODE,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"

@@ -247,9 +247,11 @@ def _method() -> list[str]:
         "Differences are paired by seed and test image. The intervals are simultaneous 95 % "
         "intervals over all comparisons of an experiment (Bonferroni). From "
         f"{SEEDS_FOR_METHODS} seeds on they are Student's t intervals over the seeds and speak "
-        "of the arms; with fewer they are over the test images alone and speak of these trained "
-        "networks only. An arm is called more or less accurate where its interval excludes zero "
-        "and all seeds agree in sign; otherwise the arms differ too little to rank.",
+        "of the arms; with fewer they are normal intervals over the test images alone and speak "
+        "of these trained networks only. An arm is called more or less accurate where its "
+        "interval excludes zero and all seeds agree in sign and, with fewer than "
+        f"{SEEDS_FOR_METHODS} seeds, an exact sign test over the images agrees at the same "
+        "level; otherwise the arms differ too little to rank.",
         "Compared are each arm with the experiment's baseline, each plain network with its "
         "residual twin, and the deepest with the shallowest network of a kind.",
         "An overfitting gap is told from 5 points between clean training accuracy and test "

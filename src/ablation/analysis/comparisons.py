@@ -60,11 +60,7 @@ def reference_of(experiment: PlannedExperiment, cell: Cell) -> Cell | None:
     if baseline is None:
         return None
     dataset, model, augmentation = cell
-    return (
-        baseline.dataset or dataset,
-        baseline.model or model,
-        baseline.augmentation or augmentation,
-    )
+    return (dataset, baseline.model or model, baseline.augmentation or augmentation)
 
 
 def _twin(experiment: PlannedExperiment, model: str) -> str | None:
@@ -95,6 +91,7 @@ def _shallowest(experiment: PlannedExperiment, model: str) -> str | None:
         for name, other in experiment.architectures.items()
         if all(own[key] == other[key] for key in own if key not in depth_settings)
     }
-    if own["depth"] != max(relatives.values()) or len(relatives) < 2:
+    shallowest = min(relatives, key=lambda name: relatives[name])
+    if own["depth"] != max(relatives.values()) or own["depth"] == relatives[shallowest]:
         return None
-    return min(relatives, key=lambda name: relatives[name])
+    return shallowest

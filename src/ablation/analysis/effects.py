@@ -22,6 +22,10 @@ class Difference:
         agree: whether every seed's difference has the same sign.
         basis: ``seeds``: the interval is over the seeds, and speaks of the arms; ``images``: over
             the test images alone, and speaks of these trained networks only.
+        arm, reference: their accuracies over the same pairs, as shares.
+        p_images: p-value of the exact sign test over the test images that the arms classify
+            differently on balance (McNemar's exact test, for one seed).
+        level: what p-values are held against: 0.05, shared out over the comparisons.
         verdict: ``better``, ``worse`` or ``unclear``.
     """
 
@@ -31,11 +35,19 @@ class Difference:
     seeds: int
     agree: bool
     basis: str
+    arm: float
+    reference: float
+    p_images: float
+    level: float
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where the interval excludes 0 and the seeds agree."""
-        if not self.agree:
+        """``better`` or ``worse`` where the interval excludes 0 and the seeds agree.
+
+        On the basis of images the sign test has to agree as well: with few images that differ,
+        the normal interval is too narrow.
+        """
+        if not self.agree or (self.basis == "images" and self.p_images > self.level):
             return "unclear"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "unclear"
 
@@ -74,8 +86,20 @@ def difference(
         by_image = paired.mean(axis=0)
         half = stats.norm.ppf(1 - tail) * float(by_image.std(ddof=1)) / math.sqrt(images)
         basis = "images"
-    agree = bool((by_seed > 0).all() or (by_seed < 0).all())
-    return Difference(mean, mean - float(half), mean + float(half), len(seeds), agree, basis)
+    balance = paired.sum(axis=0)
+    won, lost = int((balance > 0).sum()), int((balance < 0).sum())
+    return Difference(
+        mean=mean,
+        low=mean - float(half),
+        high=mean + float(half),
+        seeds=len(seeds),
+        agree=bool((by_seed > 0).all() or (by_seed < 0).all()),
+        basis=basis,
+        arm=float(np.mean([arm[s].mean() for s in seeds])),
+        reference=float(np.mean([reference[s].mean() for s in seeds])),
+        p_images=float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0,
+        level=2 * tail,
+    )
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int | None] | None:

@@ -131,7 +131,9 @@ class Writer:
     def questions(self) -> list[Finding]:
         """Return what stays open."""
         found = []
-        seeds = len(self.experiment.block.seeds)
+        seeds = min(
+            (_of(item).seeds for item in self.compared), default=len(self.experiment.block.seeds)
+        )
         if seeds < SEEDS_FOR_METHODS:
             found.append(
                 f"With {_count_of(seeds, 'seed')} the verdicts speak of these trained networks "
@@ -173,19 +175,21 @@ class Writer:
     def _compare(self, item: Compared) -> str:
         arm, reference = item.comparison.arm, item.comparison.reference
         verdict = {"better": "more", "worse": "less"}[_of(item).verdict]
-        first, second = (self.cells[cell]["test_accuracy"]["mean"] for cell in (arm, reference))
+        found = _of(item)
         return (
             f"{self.name(arm)} is {verdict} accurate than {self.name(reference)}: "
-            f"{percent(first)} against {percent(second)} of the test images, "
+            f"{percent(found.arm)} against {percent(found.reference)} of the test images, "
             f"{self._numbers(item)}."
         )
 
     def _numbers(self, item: Compared) -> str:
         found = _of(item)
-        agree = "" if found.agree else ", the seeds disagree in sign"
+        notes = "" if found.agree or not found.mean else ", the seeds disagree in sign"
+        if found.seeds < max(len(self.results[cell]) for cell in _cells(item)):
+            notes += f", over the {_count_of(found.seeds, 'seed')} that both have"
         return (
             f"{points(found.mean)} points, interval {points(found.low)} to {points(found.high)}"
-            f"{agree}"
+            f"{notes}"
         )
 
     def _seed_spread(self) -> list[Finding]:
@@ -209,7 +213,7 @@ class Writer:
 
     def _diverged(self) -> str:
         return self._of_runs(
-            "diverged and {is_are} left out of every mean",
+            "diverged and {is_are} left out of every mean of accuracy and loss",
             lambda result: result.diverged,
         )
 
@@ -222,11 +226,7 @@ class Writer:
         )
 
     def _best_weights(self) -> str:
-        chosen = {
-            run.settings["training"]["early_stopping"]["monitor"]
-            for run in self.experiment.runs
-            if (run.settings["training"]["early_stopping"] or {}).get("restore_best")
-        }
+        chosen = self._chosen_by()
         if not chosen:
             return ""
         return (
@@ -234,6 +234,14 @@ class Writer:
             f"{_join(sorted(chosen))}, not of the last: scores on the split that chose them "
             "are optimistic."
         )
+
+    def _chosen_by(self) -> set[str]:
+        """The validation measures by which some run went back to its best epoch."""
+        return {
+            run.settings["training"]["early_stopping"]["monitor"]
+            for run in self.experiment.runs
+            if (run.settings["training"]["early_stopping"] or {}).get("restore_best")
+        }
 
     def _overfitting(self) -> str:
         gaps = {
@@ -280,6 +288,8 @@ class Writer:
         )
 
     def _best_epoch(self) -> str:
+        if self._chosen_by():
+            return ""
         gains = [
             result.measures()["val_accuracy_best"] - result.measures()["val_accuracy_last"]
             for result in self._all()
@@ -339,6 +349,10 @@ def _of(item: Compared) -> Difference:
     if item.difference is None:
         raise ValueError("a comparison without a result has nothing to tell")
     return item.difference
+
+
+def _cells(item: Compared) -> tuple[Cell, Cell]:
+    return item.comparison.arm, item.comparison.reference
 
 
 def _join(names: Sequence[str]) -> str:

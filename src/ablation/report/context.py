@@ -453,8 +453,8 @@ def _ablation_table(
         rows.append(row)
     bases = dict.fromkeys(cell["difference"]["basis"] for cell in cells if cell["difference"])
     notes = [
-        "Mean ± standard deviation over seeds, all of the last epoch; the best validation accuracy "
-        "is told for comparison only.",
+        "Mean ± standard deviation over seeds, of the networks as training left them; the best "
+        "validation accuracy is told for comparison only.",
         *(_BASES[basis] for basis in bases),
     ]
     return Table(

@@ -14,18 +14,25 @@ from ablation.study.plan import Plan
 PACKAGE = Path(__file__).parent.parent
 
 
-def code_fingerprint(*packages: str) -> str:
-    """Return the SHA-256 (16 hex digits) of the files of some of this project's packages.
+def code_fingerprint(*places: str) -> str:
+    """Return the SHA-256 (16 hex digits) of some of this project's code and templates.
 
     Args:
-        packages: names of folders in ``src/ablation``.
+        places: names of packages or files in ``src/ablation``. Of a package the modules and
+            templates count; what an editor or the system leaves beside them does not.
+
+    Raises:
+        FileNotFoundError: there is no such place.
     """
     digest = hashlib.sha256()
-    for name in packages:
-        for file in sorted((PACKAGE / name).rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0")
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for place in places:
+        path = PACKAGE / place
+        files = [path] if path.suffix else [*path.rglob("*.py"), *path.glob("templates/*.*")]
+        if not files:
+            raise FileNotFoundError(path)
+        for file in sorted(file for file in files if not file.name.startswith(".")):
+            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

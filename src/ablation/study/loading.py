@@ -6,6 +6,7 @@ number. Tags and anything else that could construct an object are refused.
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ablation.errors import InputError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_VALUES = 100_000  # of the expanded tree: aliases of aliases grow exponentially
 MAX_DEPTH = 50
 
@@ -66,13 +67,17 @@ def read_yaml(path: Path) -> Document:
     if not path.is_file():
         raise InputError(f"{path}: is not a file")
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_BYTES // 1_000_000} MB: not a study file")
+        raise InputError(f"{path}: is larger than {MAX_BYTES // 1000} kB: not a study file")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read (permissions)") from None
+    if re.search(r"^%", text, re.MULTILINE):
+        raise InputError(f"{path}: YAML directives (%) are not supported; files are YAML 1.2")
+    if re.search(r"(?:[\[{]\s*){" + str(MAX_DEPTH) + "}", text):  # the parser would take its time
+        raise InputError(f"{path}: not valid YAML: nested too deeply")
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -100,7 +105,7 @@ def _plain(node: Node, place: Place, path: Path, lines: dict[Place, tuple[int, i
             line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             if not isinstance(key_node, ScalarNode):
                 raise InputError(f"{path}:{line}:{column}: a key must be text")
-            key = str(key_node.value)
+            key = str(key_node.value).encode(errors="backslashreplace").decode()
             if key == "<<":
                 raise InputError(
                     f"{path}:{line}:{column}: merge keys (<<) are not supported; "
@@ -133,6 +138,7 @@ def _scalar(node: Node, place: Place, path: Path, here: tuple[int, int]) -> Any:
     kind = tag.removeprefix("tag:yaml.org,2002:")
     try:
         if kind == "str":
+            text.encode()  # refuses halves of characters, which no file could hold
             return text
         if kind == "null":
             return None
@@ -149,6 +155,8 @@ def _scalar(node: Node, place: Place, path: Path, here: tuple[int, int]) -> Any:
                     f"{path}:{here[0]}:{here[1]}: {dotted(place)}: {text} is not a finite number"
                 )
             return number
+    except UnicodeEncodeError:
+        raise InputError(f"{path}:{here[0]}:{here[1]}: {dotted(place)}: not valid text") from None
     except ValueError:
         raise InputError(
             f"{path}:{here[0]}:{here[1]}: {dotted(place)}: cannot read '{text[:60]}' as a number"

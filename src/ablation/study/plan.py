@@ -102,8 +102,14 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
     validate(Config, document, data)
     merged = {**data, **(given or {})}
-    if isinstance(merged.get("study"), int):  # `--config study=2024` arrives as a number
-        merged["study"] = str(merged["study"])
+    if isinstance(merged.get("study"), int | float):  # `--config study=2024` arrives as a number
+        number = str(merged["study"])
+        if not (STUDIES / f"{number}.yaml").exists():
+            raise InputError(
+                f"study {number}: there is no {STUDIES / number}.yaml; if the name only looks like "
+                "a number, such as 007, write --config 'study=\"007\"'"
+            )
+        merged["study"] = number
     return validate(Config, Document(Path("--config"), merged, {}), merged)
 
 
@@ -213,28 +219,8 @@ def _plan_experiment(
     _refuse_twice([m.name for m in block.models], (*place, "models"), document)
     _refuse_twice(block.seeds, (*place, "seeds"), document)
 
-    architectures: dict[str, dict[str, Any]] = {}
-    for i, model in enumerate(block.models):
-        options = model.model_dump(exclude_unset=True, exclude={"name", "architecture"})
-        with _placed(document, (*place, "models", i)):
-            architectures[model.name] = resolve_architecture(
-                model.architecture or model.name, options
-            )
-            weights = architectures[model.name]["weights"]
-            if weights not in (None, "imagenet") and not Path(weights).is_file():
-                raise InputError(f"weights: there is no file {weights!r}")
-    pipelines: dict[str, list[dict[str, Any]]] = {}
-    augmentations = block.augmentations
-    labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
-    if isinstance(augmentations, list):
-        _refuse_twice(augmentations, (*place, "augmentations"), document)
-    for i, (label, text) in enumerate(labelled.items()):
-        key = label if isinstance(augmentations, dict) else i
-        with _placed(document, (*place, "augmentations", key)):
-            pipelines[label] = parse_pipeline(text)
-            for dataset in block.datasets:
-                _check_images(pipelines[label], dataset)
-
+    architectures = _architectures(block, place, document)
+    pipelines = _pipelines(block, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
     data = {
@@ -250,6 +236,12 @@ def _plan_experiment(
         "seed": list(block.seeds),
     }
     for i, override in enumerate(block.overrides):
+        if "seed" in override.where.given():
+            at: Place = (*place, "overrides", i, "where", "seed")
+            raise InputError(
+                f"{document.where(at)}: {dotted(at)}: settings that differ between the seeds of "
+                "a cell would pass for its spread; leave the seed out"
+            )
         _refuse_unknown(override.where.given(), known, (*place, "overrides", i, "where"), document)
     for i, cells in enumerate(block.exclude):
         _refuse_unknown(cells.given(), known, (*place, "exclude", i), document)
@@ -280,6 +272,46 @@ def _plan_experiment(
     return PlannedExperiment(name, block, architectures, pipelines, runs)
 
 
+def _architectures(
+    block: Experiment, place: Place, document: Document
+) -> dict[str, dict[str, Any]]:
+    architectures: dict[str, dict[str, Any]] = {}
+    for i, model in enumerate(block.models):
+        options = model.model_dump(exclude_unset=True, exclude={"name", "architecture"})
+        with _placed(document, (*place, "models", i)):
+            architectures[model.name] = resolve_architecture(
+                model.architecture or model.name, options
+            )
+            weights = architectures[model.name]["weights"]
+            if weights not in (None, "imagenet") and not _is_file(weights):
+                raise InputError(f"weights: there is no file {weights[:200]!r}")
+            for dataset in block.datasets:
+                shape = KNOWN_SHAPES.get(source_name(dataset))
+                if shape and shape[2] != 3 and architectures[model.name]["scaling"] == "caffe":
+                    raise InputError(
+                        f"scaling 'caffe' needs colour images, and those of {dataset.name} are "
+                        "grey; 'unit' takes any"
+                    )
+    return architectures
+
+
+def _pipelines(
+    block: Experiment, place: Place, document: Document
+) -> dict[str, list[dict[str, Any]]]:
+    pipelines: dict[str, list[dict[str, Any]]] = {}
+    augmentations = block.augmentations
+    labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
+    if isinstance(augmentations, list):
+        _refuse_twice(augmentations, (*place, "augmentations"), document)
+    for i, (label, text) in enumerate(labelled.items()):
+        key = label if isinstance(augmentations, dict) else i
+        with _placed(document, (*place, "augmentations", key)):
+            pipelines[label] = parse_pipeline(text)
+            for dataset in block.datasets:
+                _check_images(pipelines[label], dataset)
+    return pipelines
+
+
 @contextmanager
 def _placed(document: Document, place: Place) -> Iterator[None]:
     """Put the place before the message of an error that a resolver raises."""
@@ -297,6 +329,13 @@ def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
     size = prepared_data(dataset).settings["image_size"] or (shape and shape[:2])
     if size:
         check_size(steps, *size)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a character that none has
+        return False
 
 
 def source_name(dataset: Dataset) -> str:
@@ -349,6 +388,11 @@ def _check_sources(plan: Plan, document: Document, config: Config) -> None:
             source = source_name(dataset)
             place = ("experiments", experiment.name, "datasets", i)
             if source == "mnist5k":
+                if dataset.source not in (None, "mnist5k", "mnist5k:1.0.0"):
+                    raise InputError(
+                        f"{document.where(place)}: {dotted(place)}: mnist5k has one version and "
+                        f"no configs: write mnist5k or mnist5k:1.0.0, not {dataset.source}"
+                    )
                 continue
             # Half a second and no TensorFlow, and only where the study goes beyond the default.
             from ablation.study.sources import known_sources  # noqa: PLC0415

@@ -264,16 +264,18 @@ class Override(Strict):
 
 
 class Baseline(Strict):
-    """What the arms are compared with: the same cell with these names put in."""
+    """What the arms are compared with: the same cell with these names put in.
 
-    dataset: Name | None = Field(default=None, description="Compare with this data set.")
+    Not another data set: differences are paired by test image.
+    """
+
     model: Name | None = Field(default=None, description="Compare with this model.")
     augmentation: Name | None = Field(default=None, description="Compare with this augmentation.")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.model_dump(exclude_none=True):
-            raise PydanticCustomError("empty", "is empty: give dataset, model or augmentation")
+            raise PydanticCustomError("empty", "is empty: give model or augmentation")
         return self
 
 
@@ -336,6 +338,8 @@ class Config(Strict):
     )
     data_dir: str | None = Field(
         default=None,
+        max_length=1000,
+        pattern=r"^[^\x00-\x1f]+$",
         description="Where TensorFlow Datasets keeps its data. Default: TFDS_DATA_DIR, then "
         "~/tensorflow_datasets.",
     )
