@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablation.report.figures import (
@@ -559,6 +560,7 @@ def _last_epochs(
     """Tabulate where the curves end: means over seeds of each run's last epoch."""
     optimistic = block["validation"] == "test"
     last = epochs.sort_values("epoch", kind="stable").groupby("id", sort=False).tail(1)
+    last = last[np.isfinite(last["loss"])]  # a diverged run's last accuracy means nothing
     rows = []
     for model, augmentation in arms:
         ends = last[(last["model"] == model) & (last["augmentation"] == augmentation)]
