@@ -83,6 +83,11 @@ def _leave_gpus_alone() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
+def _import_keras_alone() -> None:
+    """Keep Keras from importing scikit-learn, a second or two that these commands do not need."""
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
     _leave_gpus_alone()
     from ablation.data.prepare import prepare
@@ -98,6 +103,7 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    _import_keras_alone()
     from ablation.training.run import train
 
     train(
@@ -123,6 +129,7 @@ def _describe_models(arguments: argparse.Namespace) -> None:
     request = models_request(plan)
     _expect(request_digest(request), arguments)
     _leave_gpus_alone()
+    _import_keras_alone()
     from ablation.models.table import describe_models
 
     describe_models(request, Path("results") / plan.name / "models.json")
@@ -133,6 +140,7 @@ def _gallery(arguments: argparse.Namespace) -> None:
     request = gallery_request(plan)
     _expect(request_digest(request), arguments)
     _leave_gpus_alone()
+    _import_keras_alone()
     from ablation.augmentation.gallery import draw_gallery
 
     draw_gallery(request, Path("results") / plan.name / "gallery.npz")
