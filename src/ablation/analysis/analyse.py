@@ -1,110 +1,266 @@
-"""From the files of a study's runs to its tables, curves and findings."""
+"""From the files of a study's runs to its tables, findings and ``analysis.json``."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ablation.analysis.comparisons import Cell, comparisons, reference_of
-from ablation.analysis.effects import SEEDS_FOR_METHODS, difference, spread
-from ablation.analysis.findings import Compared, Writer, summarise
+from ablation.analysis import tables as made
+from ablation.analysis.classes import class_effects
+from ablation.analysis.criteria import DEFINITIONS, criteria_table
+from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, Scores, effect
+from ablation.analysis.findings import Writer, findings_table, summarise
+from ablation.analysis.method import method
+from ablation.analysis.published import published_table
+from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
+from ablation.analysis.states import RunState, run_state
+from ablation.errors import InputError
+from ablation.study.comparisons import Cell, Comparison, Source
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
+FORMAT = 2
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
-RUN_COLUMNS = (
-    "experiment", "dataset", "model", "augmentation", "seed", "id", "status",
-    "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds",
-    "test_loss", "train_accuracy_clean", "images_per_second", "validation",
+TABLES = (
+    "runs", "curves", "cells", "comparisons", "classes", "class_effects", "confusion",
+    "calibration", "diagnostics", "criteria", "published", "findings", "rules",
 )  # fmt: skip
 
+Cells = dict[Cell, list[RunResult]]
 
-def analyse(plan: Plan, results: Path) -> None:
+
+def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     """Analyse the runs of a study.
 
-    Writes ``runs.csv`` (a row a run), ``curves.csv`` (a row a run and epoch) and
-    ``analysis.json`` (cells, differences, findings, provenance) into ``results``.
+    Writes the tables as CSV and ``analysis.json`` (what is to be said of them, settings and
+    provenance) into ``results``.
+
+    Args:
+        plan: the study.
+        results: folder that they go into.
+        partial: take the runs that are there, and tell which are missing.
 
     Raises:
-        InputError: a run's files are missing, or not what its settings ask for.
+        InputError: a run's files are missing (unless partial), or not what its settings ask for.
     """
-    by_folder = {folder: read_run(run) for folder, run in plan.runs.items()}
-    run_rows, curve_frames, experiments, writers = [], [], [], []
-    for experiment in plan.experiments:
-        results_of: dict[Cell, list[RunResult]] = {}
-        for run in experiment.runs:
-            result = by_folder[run.folder]
-            results_of.setdefault(run.cell, []).append(result)
-            labels: dict[str, Any] = {
-                "experiment": experiment.name,
-                "dataset": run.dataset,
-                "model": run.model,
-                "augmentation": run.augmentation,
-                "seed": run.seed,
-                "id": run.id,
-            }
-            run_rows.append(
-                {
-                    **labels,
-                    "status": result.record["status"],
-                    **result.measures(),
-                    "validation": experiment.block.validation,
-                }
-            )
-            curve = result.history.copy()
-            for position, (name, value) in enumerate(labels.items()):
-                curve.insert(position, name, value)
-            curve_frames.append(curve)
-        block, writer = _experiment(experiment, results_of)
-        experiments.append(block)
-        writers.append(writer)
-
+    by_folder, missing = _read(plan, partial)
+    cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
+    tables = _tables(plan, cells, missing)
+    margin = plan.study.margin / 100
+    every = list(by_folder.values())
+    by_name: dict[str, dict[str, Any]] = {
+        folder: result.record for folder, result in by_folder.items()
+    }
+    tables["criteria"] = criteria_table(
+        plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], by_name
+    )
+    tables["published"] = published_table(plan, tables["cells"])
+    tables["rules"] = rules_table(margin, family_level(plan), _comparing(plan))
+    writers = [
+        Writer(experiment, _of(tables, experiment.name), _chosen_by(experiment))
+        for experiment in plan.experiments
+    ]
+    told = _missing_text(plan, missing)
+    summary = summarise(writers, tables, told)
+    findings = {writer.experiment.name: writer.findings() for writer in writers}
+    tables["findings"] = findings_table({"summary": summary, **findings})
     analysis = {
-        "format": 1,
+        "format": FORMAT,
         "study": plan.name,
         "title": plan.study.title,
         "description": plan.study.description,
-        "summary": [finding.plain() for finding in summarise(writers)],
-        "experiments": experiments,
-        "provenance": _provenance(plan.name, list(by_folder.values())),
-        "method": _method(),
+        "partial": {"text": told, "planned": len(plan.runs), "missing": len(missing)}
+        if partial
+        else None,
+        "summary": [finding.plain() for finding in summary],
+        "experiments": [
+            {
+                **_describe(experiment, plan, tables["comparisons"]),
+                "findings": [finding.plain() for finding in findings[experiment.name]],
+                "grids": _grids(experiment, tables["cells"]),
+            }
+            for experiment in plan.experiments
+        ],
+        "method": [
+            *method(margin),
+            *({"title": title, "text": text} for title, text in DEFINITIONS),
+        ],
+        "provenance": _provenance(plan.name, every),
     }
     results.mkdir(parents=True, exist_ok=True)
-    runs = pd.DataFrame(run_rows)[list(RUN_COLUMNS)].astype({"epochs": int})
-    _write(results / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))
-    curves = pd.concat(curve_frames, ignore_index=True)
-    _write(results / "curves.csv", curves.to_csv(index=False, lineterminator="\n", na_rep="nan"))
+    for name in TABLES:
+        text = tables[name].to_csv(index=False, lineterminator="\n")
+        _write(results / f"{name}.csv", text)
     _write(results / "analysis.json", json.dumps(analysis, indent=2, allow_nan=False) + "\n")
 
 
-def _experiment(
-    experiment: PlannedExperiment, results: dict[Cell, list[RunResult]]
-) -> tuple[dict[str, Any], Writer]:
-    measures = {
-        cell: {
-            name: spread([result.measures()[name] for result in of_cell])
-            for name in of_cell[0].measures()
-        }
-        for cell, of_cell in results.items()
+def family_level(plan: Plan) -> float:
+    """Return how often one experiment may claim a difference where there is none.
+
+    The study's 5 % are shared equally between the experiments that compare something.
+    """
+    return LEVEL / max(1, _comparing(plan))
+
+
+def _comparing(plan: Plan) -> int:
+    return sum(bool(experiment.comparisons) for experiment in plan.experiments)
+
+
+def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
+    """The runs that are there by folder, and the state of those that are not."""
+    if not partial:
+        return {folder: read_run(run) for folder, run in plan.runs.items()}, {}
+    states = {folder: run_state(run) for folder, run in plan.runs.items()}
+    there = {
+        folder: read_run(run)
+        for folder, run in plan.runs.items()
+        if states[folder].status == "done"
     }
-    correct = {
-        cell: {r.run.seed: r.correct for r in of_cell if not r.diverged}
-        for cell, of_cell in results.items()
+    if not there:
+        raise InputError(
+            f"study '{plan.name}': no run has finished yet, so that there is nothing to report"
+        )
+    return there, {folder: state for folder, state in states.items() if folder not in there}
+
+
+def _cells(experiment: PlannedExperiment, by_folder: Mapping[str, RunResult]) -> Cells:
+    found: Cells = {}
+    for run in experiment.runs:
+        of_cell = found.setdefault(run.cell, [])
+        if run.folder in by_folder:
+            of_cell.append(by_folder[run.folder])
+    return found
+
+
+def _tables(
+    plan: Plan, cells: Mapping[str, Cells], missing: Mapping[str, RunState]
+) -> dict[str, pd.DataFrame]:
+    """The tables that are made experiment by experiment."""
+    sources = _sources(cells)
+    frames: dict[str, list[pd.DataFrame]] = {}
+    for experiment in plan.experiments:
+        results = cells[experiment.name]
+        by_class = class_effects(
+            [c for c in experiment.comparisons if c.epoch is None and "factor" not in c.kinds],
+            sources,
+            family_level(plan),
+        )
+        by_class.insert(0, "experiment", experiment.name)
+        runs = made.runs_table(experiment, results, missing)
+        of_cells = made.cells_table(experiment, runs)
+        compared = _compare(plan, experiment, sources)
+        for name, frame in {
+            "runs": runs,
+            "curves": made.curves_table(experiment, results),
+            "cells": of_cells,
+            "comparisons": compared,
+            "classes": made.classes_table(experiment, results),
+            "class_effects": by_class,
+            "confusion": made.confusion_table(experiment, results),
+            "calibration": made.calibration_table(experiment, results),
+            "diagnostics": made.diagnostics_table(experiment, results, of_cells, compared),
+        }.items():
+            frames.setdefault(name, []).append(frame)
+    tables = {
+        name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
+        for name, parts in frames.items()
     }
-    wanted = comparisons(experiment)
-    compared = [
-        Compared(item, difference(correct[item.arm], correct[item.reference], len(wanted)))
-        for item in wanted
-    ]
-    writer = Writer(experiment, results, measures, compared)
-    to_baseline = {
-        item.comparison.arm: item for item in compared if "baseline" in item.comparison.kinds
+    totals = made.totals(tables["comparisons"], len(plan.runs) - len(missing), len(plan.runs))
+    tables["diagnostics"] = pd.concat([totals, tables["diagnostics"]], ignore_index=True)
+    return tables
+
+
+def compare(plan: Plan, by_folder: Mapping[str, RunResult]) -> pd.DataFrame:
+    """Return the table of a study's comparisons.
+
+    Args:
+        plan: the study.
+        by_folder: its runs by folder; what is missing counts as not run yet.
+    """
+    cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
+    sources = _sources(cells)
+    parts = [_compare(plan, experiment, sources) for experiment in plan.experiments]
+    return pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
+
+
+def _compare(
+    plan: Plan, experiment: PlannedExperiment, sources: Mapping[Source, Sequence[RunResult]]
+) -> pd.DataFrame:
+    effects = [effect(one, _scores(one, sources)) for one in experiment.comparisons]
+    return made.comparisons_table(experiment, effects, family_level(plan), plan.study.margin / 100)
+
+
+def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
+    """The runs of every cell of the study that have not diverged."""
+    return {
+        (name, cell): [result for result in results if not result.diverged]
+        for name, of_experiment in cells.items()
+        for cell, results in of_experiment.items()
     }
+
+
+def _scores(
+    comparison: Comparison, sources: Mapping[Source, Sequence[RunResult]]
+) -> dict[Source, Scores]:
+    """What a comparison is made from: right answers on test, or accuracies at an epoch."""
+    scores = {}
+    for source in comparison.sources:
+        results = sources[source]
+        if comparison.epoch is None:
+            correct = {result.run.seed: result.correct for result in results}
+            accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
+            images = [len(right) for right in correct.values()]
+        else:
+            correct = {}
+            # A run that stopped early has no accuracy at a later epoch.
+            at = [r for r in results if comparison.epoch <= len(r.history)]
+            accuracy = {
+                r.run.seed: float(r.history["val_accuracy"].iloc[comparison.epoch - 1]) for r in at
+            }
+            images = [len(r.val_label) for r in at]
+        data = results[0].run.data.folder if results else ""
+        scores[source] = Scores(accuracy, max(images, default=0), correct, data)
+    return scores
+
+
+def _of(tables: Mapping[str, pd.DataFrame], experiment: str) -> dict[str, pd.DataFrame]:
+    return {
+        name: table[table["experiment"] == experiment] if "experiment" in table else table
+        for name, table in tables.items()
+    }
+
+
+def _chosen_by(experiment: PlannedExperiment) -> list[str]:
+    """The validation measures by which some run went back to its best epoch."""
+    stopping = [run.settings["training"]["early_stopping"] or {} for run in experiment.runs]
+    return sorted({one["monitor"] for one in stopping if one.get("restore_best")})
+
+
+def _missing_text(plan: Plan, missing: Mapping[str, RunState]) -> str:
+    """``A partial report: 5 of 24 runs are missing (…)``, or nothing."""
+    if not missing:
+        return ""
+    counts = {
+        words: sum(state.status == status for state in missing.values())
+        for status, words in (
+            ("failed", "failed"), ("running", "running"), ("missing", "not run yet"),
+        )
+    }  # fmt: skip
+    listed = ", ".join(f"{number} {words}" for words, number in counts.items() if number)
+    verb = "is" if len(missing) == 1 else "are"
+    return f"A partial report: {len(missing)} of {len(plan.runs)} runs {verb} missing ({listed})."
+
+
+def _describe(
+    experiment: PlannedExperiment, plan: Plan, comparisons: pd.DataFrame
+) -> dict[str, Any]:
     block = experiment.block
-    content = {
+    own = comparisons[comparisons["experiment"] == experiment.name]
+    few = bool((own["basis"] == "images").any())
+    return {
         "name": experiment.name,
         "question": block.question,
         "validation": block.validation,
@@ -122,46 +278,69 @@ def _experiment(
         "baseline": block.baseline.model_dump(exclude_none=True) if block.baseline else None,
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
-        "cells": [
-            _cell(cell, results[cell], measures[cell], experiment, writer, to_baseline.get(cell))
-            for cell in results
-        ],
-        "findings": [finding.plain() for finding in writer.findings()],
+        "margin": plan.study.margin / 100,
+        "level": family_level(plan),
+        "comparisons": len({comparison.question for comparison in experiment.comparisons}),
+        "basis": "images" if few or len(block.seeds) < SEEDS_FOR_METHODS else "seeds",
     }
-    return content, writer
 
 
-def _cell(
-    cell: Cell,
-    results: list[RunResult],
-    measures: dict[str, Any],
-    experiment: PlannedExperiment,
-    writer: Writer,
-    compared: Compared | None,
-) -> dict[str, Any]:
-    found = None
-    if compared is not None and compared.difference is not None:
-        one = compared.difference
-        found = {
-            "reference": writer.name(compared.comparison.reference),
-            "mean": one.mean,
-            "low": one.low,
-            "high": one.high,
-            "seeds": one.seeds,
-            "verdict": one.verdict,
-            "basis": one.basis,
-        }
-    return {
-        "dataset": cell[0],
-        "model": cell[1],
-        "augmentation": cell[2],
-        "is_baseline": reference_of(experiment, cell) == cell,
-        "runs": len(results),
-        "diverged": sum(result.diverged for result in results),
-        "stopped_early": sum(result.record["status"] == "stopped_early" for result in results),
-        "measures": measures,
-        "difference": found,
+def _grids(experiment: PlannedExperiment, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean test accuracies of factorial grids: models × augmentations, and those declared."""
+    own = cells[cells["experiment"] == experiment.name]
+    accuracy = {
+        (row["dataset"], row["model"], row["augmentation"]): row["test_accuracy"]
+        for row in own.to_dict("records")
     }
+    grids = []
+    for dataset, of_dataset in own.groupby("dataset", sort=False):
+        models, labels = (list(dict.fromkeys(of_dataset[key])) for key in ("model", "augmentation"))
+        if len(models) > 1 and len(labels) > 1:
+            grids.append(
+                {
+                    "title": "model × augmentation",
+                    "dataset": dataset,
+                    "row_factor": "model",
+                    "column_factor": "augmentation",
+                    "rows": models,
+                    "columns": labels,
+                    "values": [
+                        [_finite(accuracy.get((str(dataset), m, a))) for a in labels]
+                        for m in models
+                    ],
+                }
+            )
+    for grid in experiment.factorials:
+        if len(grid.factors) != 2:
+            continue  # a heat map has two sides
+        rows, columns = grid.levels
+        if grid.factors == ("model", "augmentation"):
+            continue  # is there already
+        grids.append(
+            {
+                "title": " × ".join(grid.factors),
+                "dataset": grid.dataset,
+                "row_factor": grid.factors[0],
+                "column_factor": grid.factors[1],
+                "rows": list(rows),
+                "columns": list(columns),
+                "values": [
+                    [
+                        _finite(
+                            sum(accuracy[cell] for cell in grid.cells[row, column])
+                            / len(grid.cells[row, column])
+                        )
+                        for column in columns
+                    ]
+                    for row in rows
+                ],
+            }
+        )
+    return grids
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
 
 
 def _tell_override(override: Any) -> str:
@@ -234,31 +413,6 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
                 "citation": description["citation"],
             }
     return list(found.values())
-
-
-def _method() -> list[str]:
-    return [
-        "Every number is of the last epoch, unless an experiment says that it restores the best; "
-        "no other epoch was chosen by its score. Test accuracy is "
-        "the share of test images classified rightly. Spread is the standard deviation over "
-        "seeds. Clean training accuracy scores the training images without augmentation after "
-        "training. During training, accuracy under mixed labels counts the class with the larger "
-        "share as the right one.",
-        "Differences are paired by seed and test image. The intervals are simultaneous 95 % "
-        "intervals over all comparisons of an experiment (Bonferroni). From "
-        f"{SEEDS_FOR_METHODS} seeds on they are Student's t intervals over the seeds and speak "
-        "of the arms; with fewer they are normal intervals over the test images alone and speak "
-        "of these trained networks only. An arm is called more or less accurate where its "
-        "interval excludes zero and all seeds agree in sign and, with fewer than "
-        f"{SEEDS_FOR_METHODS} seeds, an exact sign test over the images agrees at the same "
-        "level; otherwise the arms differ too little to rank.",
-        "Compared are each arm with the experiment's baseline, each plain network with its "
-        "residual twin, and the deepest with the shallowest network of a kind.",
-        "An overfitting gap is told from 5 points between clean training accuracy and test "
-        "accuracy; a training loss has jumped if it rose by more than 25 % from one epoch to the "
-        "next; an arm still improves if its validation loss fell by more than 5 % in the last "
-        "epoch.",
-    ]
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,119 +1,293 @@
-"""Differences between arms, and whether they are large enough to rank."""
+"""Effects: how far arms differ, what the sample leaves open, and what may be said of it."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
 
-LEVEL = 0.95
+from ablation.study.comparisons import Comparison, Contrast, Source
+
+LEVEL = 0.05  # how often a study without any difference may claim one
+INTERVAL = 0.95
+POWER = 0.8
 SEEDS_FOR_METHODS = 3  # with fewer, nothing is said beyond the networks that were trained
+MOST_SEEDS = 100  # as many as are looked through for how many would do
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How much more accurate one arm is than another, paired by seed and test image.
+class Scores:
+    """How the runs of one cell did.
 
     Attributes:
-        mean: difference in test accuracy, as a share, -1 to 1.
-        low, high: simultaneous 95 % interval over all comparisons of the experiment.
-        seeds: pairs of runs.
-        agree: whether every seed's difference has the same sign.
-        basis: ``seeds``: the interval is over the seeds, and speaks of the arms; ``images``: over
-            the test images alone, and speaks of these trained networks only.
-        arm, reference: their accuracies over the same pairs, as shares.
-        p_images: p-value of the exact sign test over the test images that the arms classify
-            differently on balance (McNemar's exact test, for one seed).
-        level: what p-values are held against: 0.05, shared out over the comparisons.
-        verdict: ``better``, ``worse`` or ``unclear``.
+        accuracy: share of right answers by seed.
+        images: number of images that were classified.
+        correct: for each seed whether each image was classified rightly, bool [images]; empty
+            where only accuracies are known.
+        data: which images they are; the same for cells that were scored on the same ones.
     """
 
-    mean: float
+    accuracy: Mapping[int, float]
+    images: int
+    correct: Mapping[int, np.ndarray]
+    data: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A comparison's result, before it is held against the other comparisons.
+
+    Attributes:
+        seeds: seeds that every cell of the comparison has.
+        basis: ``seeds``: interval and p-value are over the seeds, and speak of the arms;
+            ``images``: over the test images, and speak of these trained networks only.
+        difference: mean over the seeds of arm less reference, as a share, -1 to 1 (an
+            interaction: -2 to 2).
+        low, high: its 95 % interval.
+        p: p-value.
+        spread: standard deviation over the seeds; NaN for one seed.
+        agree: share of the seeds whose difference has the sign of the mean.
+        superiority: probability that the arm beats the reference at seeds drawn independently,
+            ties counting half.
+        image_low, image_high: 95 % interval over the images for these trained networks.
+        image_error: its standard error.
+        arm, reference: their accuracies (or values) over the same seeds.
+    """
+
+    seeds: int
+    basis: str
+    difference: float
     low: float
     high: float
-    seeds: int
-    agree: bool
-    basis: str
+    p: float
+    spread: float
+    agree: float
+    superiority: float
+    image_low: float
+    image_high: float
+    image_error: float
     arm: float
     reference: float
-    p_images: float
-    level: float
-
-    @property
-    def verdict(self) -> str:
-        """``better`` or ``worse`` where the interval excludes 0 and the seeds agree.
-
-        On the basis of images the sign test has to agree as well: with few images that differ,
-        the normal interval is too narrow.
-        """
-        if not self.agree or (self.basis == "images" and self.p_images > self.level):
-            return "unclear"
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "unclear"
 
 
-def difference(
-    arm: Mapping[int, np.ndarray], reference: Mapping[int, np.ndarray], comparisons: int
-) -> Difference | None:
-    """Compare two arms on the seeds that both have.
+def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | None:
+    """Estimate the effect of a comparison on the seeds that all of its cells have.
 
-    From three seeds on, the interval is Student's t over the paired differences of the seeds;
-    a zero spread is taken to be no less than one test image. With fewer seeds it is the normal
-    interval over the test images, each image's difference averaged over the seeds. Both are at
-    the level that Bonferroni's inequality asks for.
-
-    Args:
-        arm, reference: for each seed, whether each test image was classified rightly, bool
-            [images], the same images in the same order.
-        comparisons: how many the experiment makes, 1 or more.
+    From three seeds on, interval and p-value are Student's t over the paired differences of the
+    seeds; their spread is taken to be no less than one image. With fewer seeds they are over the
+    images: a normal interval with each image's difference averaged over the seeds, and for two
+    cells an exact sign test over the images that they classify differently (for one seed that is
+    McNemar's exact test).
 
     Returns:
-        The difference, or None where no seed has both.
+        The effect, or None where no seed has every cell.
     """
-    seeds = sorted(arm.keys() & reference.keys())
+    of_cells = {source: scores[source] for source in comparison.sources}
+    seeds = sorted(set.intersection(*(set(one.accuracy) for one in of_cells.values())))
     if not seeds:
         return None
-    paired = np.array([arm[s].astype(float) - reference[s] for s in seeds])  # seeds × images
-    by_seed = paired.mean(axis=1)
-    mean = float(by_seed.mean())
-    tail = (1 - LEVEL) / 2 / comparisons
-    images = paired.shape[1]
+    arm, reference = (
+        np.array([_value(side, of_cells, seed) for seed in seeds])
+        for side in (comparison.arm, comparison.reference)
+    )
+    paired = arm - reference
+    mean = float(paired.mean())
+    least = 1 / min(one.images for one in of_cells.values())
+    error = max(_image_error(comparison, of_cells, seeds), least)
+    reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * error
+    spread = float(paired.std(ddof=1)) if len(seeds) > 1 else math.nan
     if len(seeds) >= SEEDS_FOR_METHODS:
-        spread = max(float(by_seed.std(ddof=1)), 1 / images)
-        half = stats.t.ppf(1 - tail, len(seeds) - 1) * spread / math.sqrt(len(seeds))
-        basis = "seeds"
+        basis, freedom = "seeds", len(seeds) - 1
+        seed_error = max(spread, least) / math.sqrt(len(seeds))
+        half = float(stats.t.ppf((1 + INTERVAL) / 2, freedom)) * seed_error
+        p = float(2 * stats.t.sf(abs(mean) / seed_error, freedom))
     else:
-        by_image = paired.mean(axis=0)
-        half = stats.norm.ppf(1 - tail) * float(by_image.std(ddof=1)) / math.sqrt(images)
-        basis = "images"
-    balance = paired.sum(axis=0)
-    won, lost = int((balance > 0).sum()), int((balance < 0).sum())
-    return Difference(
-        mean=mean,
-        low=mean - float(half),
-        high=mean + float(half),
+        basis, half = "images", reach
+        p = _image_p(comparison, of_cells, seeds, mean / error)
+    return Effect(
         seeds=len(seeds),
-        agree=bool((by_seed > 0).all() or (by_seed < 0).all()),
         basis=basis,
-        arm=float(np.mean([arm[s].mean() for s in seeds])),
-        reference=float(np.mean([reference[s].mean() for s in seeds])),
-        p_images=float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0,
-        level=2 * tail,
+        difference=mean,
+        low=mean - half,
+        high=mean + half,
+        p=p,
+        spread=spread,
+        agree=float((np.sign(paired) == np.sign(mean)).mean()),
+        superiority=superiority(arm, reference),
+        image_low=mean - reach,
+        image_high=mean + reach,
+        image_error=error,
+        arm=float(arm.mean()),
+        reference=float(reference.mean()),
     )
 
 
-def spread(values: Sequence[float]) -> dict[str, float | int | None] | None:
-    """Summarise one measure over seeds: mean, sd, low, high, n; None where there is no value.
+def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
+    """Return the probability that a draw of ``arm`` is above one of ``reference``.
 
-    Not-a-number (a diverged run) is left out; ``sd`` is None for a single value.
+    Over all pairs of draws, ties counting half (the common-language effect size; as P(A > B) in
+    Bouthillier et al. 2021, Accounting for Variance in Machine Learning Benchmarks).
     """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
+    above = arm[:, None] > reference
+    return float((above + 0.5 * (arm[:, None] == reference)).mean())
+
+
+def holm(p: Sequence[float], questions: Sequence[Any]) -> list[float]:
+    """Return p-values corrected by Holm's method over distinct questions.
+
+    Args:
+        p: p-values.
+        questions: what each asks; the same question counts once.
+    """
+    asked = dict(zip(questions, p, strict=True))
+    if not asked:
+        return []
+    corrected = multipletests(list(asked.values()), method="holm")[1]
+    by_question = dict(zip(asked, corrected, strict=True))
+    return [float(by_question[question]) for question in questions]
+
+
+def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
+    """Return what may be said of an effect.
+
+    ``better`` or ``worse`` where the corrected p-value is at most the level and the interval over
+    the images excludes zero as well (and with fewer than three seeds all of them agree in sign);
+    otherwise ``same`` where both intervals lie within the margin; otherwise ``inconclusive``.
+    """
+    images = found.image_low > 0 or found.image_high < 0
+    agreed = found.basis == "seeds" or found.agree == 1
+    if p_holm <= level and images and agreed:
+        return "better" if found.difference > 0 else "worse"
+    ends = (found.low, found.high, found.image_low, found.image_high)
+    return "same" if max(map(abs, ends)) <= margin else "inconclusive"
+
+
+def detectable(found: Effect, level: float) -> float:
+    """Return the smallest difference that such a sample calls better or worse 4 times in 5.
+
+    Both the test over the seeds and the interval over the images have to find it.
+
+    Args:
+        found: the sample.
+        level: two-sided error probability that one comparison has.
+    """
+    power = float(stats.norm.ppf(POWER))
+    if found.basis == "images":
+        return (float(stats.norm.ppf(1 - level / 2)) + power) * found.image_error
+    over_images = (float(stats.norm.ppf((1 + INTERVAL) / 2)) + power) * found.image_error
+    return max(detectable_factor(found.seeds, level) * _spread(found), over_images)
+
+
+def seeds_needed(found: Effect, level: float, margin: float) -> int | None:
+    """Return how many seeds would detect the difference seen, or the margin if that is more.
+
+    Returns:
+        At most 100; None where more are needed or the spread over seeds is not known.
+    """
+    if found.basis == "images":
         return None
-    return {
-        "mean": float(np.mean(finite)),
-        "sd": float(np.std(finite, ddof=1)) if len(finite) > 1 else None,
-        "low": min(finite),
-        "high": max(finite),
-        "n": len(finite),
-    }
+    wanted = max(abs(found.difference), margin) / _spread(found)
+    candidates = range(found.seeds + 1, MOST_SEEDS + 1)
+    low, high = 0, len(candidates)
+    while low < high:
+        middle = (low + high) // 2
+        if detectable_factor(candidates[middle], level) <= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return candidates[low] if low < len(candidates) else None
+
+
+@lru_cache(maxsize=4096)
+def detectable_factor(seeds: int, level: float) -> float:
+    """Return the smallest difference found with 80 % power, in observed standard deviations.
+
+    A paired t-test of a new sample finds a difference of this many standard deviations of the
+    paired differences with probability 0.8, allowing for the standard deviation being an estimate
+    from as many seeds itself: with three seeds that matters by half.
+
+    Args:
+        seeds: 3 or more.
+        level: two-sided error probability, above 0.
+    """
+    freedom = seeds - 1
+    threshold = stats.t.ppf(1 - level / 2, freedom)
+    shares = (np.arange(200) + 0.5) / 200
+    estimates = np.sqrt(stats.chi2.ppf(shares, freedom) / freedom)  # of a spread of 1
+
+    def lacking(shift: float) -> float:
+        return float(np.mean(stats.nct.sf(threshold, freedom, shift * estimates))) - POWER
+
+    highest = 2.0
+    while lacking(highest) < 0:
+        highest *= 2
+    return float(optimize.brentq(lacking, 0, highest, xtol=1e-3)) / math.sqrt(seeds)
+
+
+def _spread(found: Effect) -> float:
+    """The spread that the interval was made from, never zero."""
+    half = found.high - found.difference
+    reach = float(stats.t.ppf((1 + INTERVAL) / 2, found.seeds - 1))
+    return half / reach * math.sqrt(found.seeds)
+
+
+def _value(side: Contrast, scores: Mapping[Source, Scores], seed: int) -> float:
+    return sum(weight * scores[source].accuracy[seed] for weight, source in side.terms)
+
+
+def _weights(comparison: Comparison) -> dict[Source, float]:
+    weights: dict[Source, float] = {}
+    for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
+        for weight, source in side.terms:
+            weights[source] = weights.get(source, 0.0) + sign * weight
+    return weights
+
+
+def _by_image(
+    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
+) -> list[np.ndarray]:
+    """Each image's part of the difference, averaged over the seeds; an array a data set."""
+    parts: dict[str, np.ndarray] = {}
+    for source, weight in _weights(comparison).items():
+        one = scores[source]
+        share = np.mean([one.correct[seed] for seed in seeds], axis=0)
+        parts[one.data] = parts.get(one.data, 0.0) + weight * share
+    return list(parts.values())
+
+
+def _image_error(
+    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
+) -> float:
+    """Standard error of the difference if the images were drawn anew.
+
+    Where only accuracies are known, cells are taken as independent of each other, which is too
+    much rather than too little.
+    """
+    if all(one.correct for one in scores.values()):
+        parts = _by_image(comparison, scores, seeds)
+        return math.sqrt(sum(float(part.var(ddof=1)) / len(part) for part in parts))
+    variance = 0.0
+    for source, weight in _weights(comparison).items():
+        share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
+        variance += weight**2 * share * (1 - share) / scores[source].images
+    return math.sqrt(variance)
+
+
+def _image_p(
+    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int], z: float
+) -> float:
+    pair = comparison.arm.cell is not None and comparison.reference.cell is not None
+    if pair and all(one.correct for one in scores.values()):
+        (difference,) = _by_image(comparison, scores, seeds)
+        return sign_test(difference)
+    return float(2 * stats.norm.sf(abs(z)))
+
+
+def sign_test(difference: np.ndarray) -> float:
+    """Return the p-value of the exact sign test over images, from each image's difference."""
+    won, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0

@@ -1,29 +1,51 @@
-"""The written analysis: sentences computed from the tables, in the report's words."""
+"""The written analysis: sentences about the tables, each with the cells that it speaks from."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from ablation.analysis.comparisons import Cell, Comparison
-from ablation.analysis.effects import SEEDS_FOR_METHODS, Difference
-from ablation.analysis.runs import RunResult
+from ablation.analysis.effects import SEEDS_FOR_METHODS
+from ablation.analysis.tables import CELL, NO_VERDICT, VERDICTS
+from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
 
-OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
-LOSS_JUMP = 1.25  # training loss of an epoch relative to that of the epoch before
-STILL_FALLING = 0.95  # last validation loss relative to that of the epoch before
-SUBJECTS = {
-    "baseline": "Against the baseline",
-    "twin": "Plain networks against their residual twins",
-    "depth": "The deepest networks against the shallowest of their kind",
+Row = Mapping[Any, Any]  # of a table
+
+LISTED = 4  # more comparisons than these are counted instead of named
+GROUPS = {
+    "baseline": "against {reference}",
+    "twin": "against its residual twin",
+    "arm": "of the declared pairs",
+    "budget": "of the budgets",
+    "factor": "of the factors' effects",
 }
-VERDICTS = {
+SAID = {
     "better": "more accurate",
     "worse": "less accurate",
-    "unclear": "too close to rank",
+    "same": "the same within the margin",
+    "inconclusive": "without a verdict",
 }
+INTERACTIONS = {"better": "larger", "worse": "smaller", "same": "the same within the margin"}
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a number of a sentence comes from.
+
+    Attributes:
+        table: name of an exported table.
+        where: values of key columns that pick its row (or rows of the same value).
+        column: its column.
+        shown: the number as it stands in the sentence.
+    """
+
+    table: str
+    where: dict[str, Any]
+    column: str
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -32,23 +54,93 @@ class Finding:
 
     Attributes:
         part: ``answer``, ``evidence``, ``problem`` or ``open``.
+        kind: what it is about.
         text: whole sentences.
+        sources: where its numbers come from, in their order.
     """
 
     part: str
+    kind: str
     text: str
+    sources: tuple[Citation, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A comparison with its result; None where every pair of runs has diverged."""
+def percent(share: float) -> str:
+    """Write a share in percent without the sign: ``97.35``."""
+    return _minus(f"{100 * share:.2f}")
 
-    comparison: Comparison
-    difference: Difference | None
+
+def points(share: float) -> str:
+    """Write a difference of shares in points with its sign: ``+1.20``, ``−0.35`` or ``0.00``."""
+    text = f"{100 * share:+.2f}"
+    return "0.00" if float(text) == 0 else _minus(text)
+
+
+def size(share: float) -> str:
+    """Write the size of a difference of shares in points: ``1.20``."""
+    return f"{100 * abs(share):.2f}"
+
+
+def count(value: float) -> str:
+    """Write a whole number."""
+    return f"{int(value)}"
+
+
+def decimal(value: float) -> str:
+    """Write a number with two decimals."""
+    return _minus(f"{value:.2f}")
+
+
+def plain(value: float) -> str:
+    """Write a number with as many digits as it has."""
+    return f"{value:g}"
+
+
+def _minus(text: str) -> str:
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+@dataclass
+class Sentence:
+    """Collects where the numbers of a sentence come from while it is written.
+
+    Calling it returns a number as text.
+
+    Attributes:
+        tables: where the numbers are.
+        experiment: whose rows they are, unless told otherwise.
+        sources: what was cited, in order.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    experiment: str = ""
+    sources: list[Citation] = field(default_factory=list)
+
+    def __call__(self, table: str, column: str, style: Callable[[Any], str], **where: Any) -> str:
+        """Return the one value of a table's column in the rows picked, as text.
+
+        Raises:
+            LookupError: the rows hold no value or several.
+        """
+        frame = self.tables[table]
+        if "experiment" in frame:
+            where = {"experiment": self.experiment, **where}
+        for key, value in where.items():
+            frame = frame[frame[key] == value]
+        values = frame[column].dropna().unique()
+        if len(values) != 1:
+            raise LookupError(f"{table}.{column} where {where}: {len(values)} values")
+        shown = style(values[0])
+        self.sources.append(Citation(table, where, column, shown))
+        return shown
+
+    def rule(self, name: str) -> str:
+        """Return the value of a rule as text."""
+        return self("rules", "value", plain, rule=name)
 
 
 class Writer:
@@ -56,312 +148,506 @@ class Writer:
 
     Args:
         experiment: what was asked.
-        results: its runs by cell.
-        cells: for each cell its measures (as ``spread`` gives them) by name.
-        compared: its comparisons.
+        tables: the experiment's rows of every table.
+        chosen_by: the validation measures by which runs went back to their best epoch.
     """
 
     def __init__(
         self,
         experiment: PlannedExperiment,
-        results: dict[Cell, list[RunResult]],
-        cells: dict[Cell, dict[str, Any]],
-        compared: list[Compared],
+        tables: Mapping[str, pd.DataFrame],
+        chosen_by: Sequence[str],
     ) -> None:
-        self.experiment, self.results, self.cells = experiment, results, cells
-        self.compared = [item for item in compared if item.difference is not None]
-        self.broken = [item for item in compared if item.difference is None]
-        varying = [len({cell[i] for cell in results}) > 1 for i in range(3)]
-        self._shown = varying if any(varying) else [False, True, True]
+        self.experiment, self.tables, self.chosen_by = experiment, tables, chosen_by
+        self.comparisons = tables["comparisons"]
+        told = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
+        self.once = told.drop_duplicates(["dataset", "arm", "reference", "epoch"])
+        self.several = len(set(tables["cells"]["dataset"])) > 1
+        self._name = names_of(experiment)
 
     def findings(self) -> list[Finding]:
         """Return everything that is to be said about the experiment."""
-        return [*self.answer(), *self.evidence(), *self.problems(), *self.questions()]
+        return [self.answer(), *self.evidence(), *self.problems(), *self.questions()]
 
-    def name(self, cell: Cell) -> str:
-        """Name a cell by the factors that vary in this experiment."""
-        return " · ".join(part for part, shown in zip(cell, self._shown, strict=True) if shown)
+    # The answer
 
-    def answer(self) -> list[Finding]:
-        """Return the answer in a sentence or two."""
-        if not self.compared:
-            return [Finding("answer", self._no_comparison())]
-        sentences = []
-        for kind, subject in SUBJECTS.items():
-            items = [item for item in self.compared if kind in item.comparison.kinds]
-            if items:
-                sentences.append(f"{subject}: {self._verdicts(items)}.")
-        return [Finding("answer", " ".join([*sentences, self._reach()]))]
+    def answer(self) -> Finding:
+        """Return the answer in one sentence."""
+        say = self._sentence()
+        parts = []
+        for kind in GROUPS:
+            rows = self.comparisons[
+                (self.comparisons["kind"] == kind) & (self.comparisons["verdict"] != NO_VERDICT)
+            ]
+            if len(rows):
+                parts.append(self._group(say, kind, rows))
+        if not parts:
+            return Finding("answer", "nothing compared", self._nothing_compared())
+        text = "; ".join(parts)
+        return Finding(
+            "answer",
+            "verdicts",
+            f"{text[0].upper()}{text[1:]}; {self._reach(say)}.",
+            tuple(say.sources),
+        )
+
+    def _group(self, say: Sentence, kind: str, rows: pd.DataFrame) -> str:
+        references = list(dict.fromkeys(rows["reference"]))
+        reference = references[0] if len(references) == 1 else "the baseline"
+        said = []
+        for verdict in VERDICTS:
+            of_verdict = rows[rows["verdict"] == verdict]
+            if not len(of_verdict):
+                continue
+            if len(of_verdict) <= LISTED:
+                names = join([self._arm(row) for row in of_verdict.to_dict("records")])
+                verb = "is" if len(of_verdict) == 1 else "are"
+            else:
+                where = {"diagnosis": f"{kind}: {verdict}"}
+                number = say("diagnostics", "count", count, **where)
+                of = say("diagnostics", "of", count, **where)
+                names, verb = f"{number} of {of} arms", "are"
+            said.append(f"{names} {verb} {SAID[verdict]}")
+        return f"{GROUPS[kind].format(reference=reference)}: {', '.join(said)}"
+
+    def _reach(self, say: Sentence) -> str:
+        fewest = int(self.once["seeds"].min())
+        seeds = say("comparisons", "seeds", count, **self._where(self._row_with_seeds(fewest)))
+        noun = "seed" if fewest == 1 else "seeds"
+        if fewest < SEEDS_FOR_METHODS:
+            return f"with {seeds} {noun} these verdicts speak of these trained networks only"
+        return f"this holds over {seeds} {noun}"
+
+    def _row_with_seeds(self, seeds: int) -> Row:
+        return dict(self.once[self.once["seeds"] == seeds].iloc[0])
+
+    def _nothing_compared(self) -> str:
+        if len(self.comparisons):
+            return (
+                "No seed has finished on both sides of any comparison, so there is no answer yet."
+            )
+        return (
+            "The experiment declares no baseline and no comparison, and holds no plain network "
+            "beside its residual twin, so nothing is ranked."
+        )
+
+    # The evidence
 
     def evidence(self) -> list[Finding]:
-        """Return the comparisons, those that can be ranked first."""
-        found = [
-            Finding("evidence", self._compare(item))
-            for item in sorted(self.compared, key=lambda item: -abs(_of(item).mean))
-            if _of(item).verdict != "unclear"
-        ]
-        unclear = [item for item in self.compared if _of(item).verdict == "unclear"]
-        if unclear:
-            listed = "; ".join(
-                f"{self.name(item.comparison.arm)} against {self.name(item.comparison.reference)} "
-                f"({self._numbers(item)})"
-                for item in unclear
-            )
-            found.append(Finding("evidence", f"These differ too little to rank: {listed}."))
-        found += self._seed_spread()
+        """Return the comparisons, those with a verdict first, then what the seeds alone do."""
+        decided = self.once[self.once["verdict"] != "inconclusive"]
+        order = decided["difference"].abs().sort_values(ascending=False, kind="stable").index
+        found = [self._compare(row) for row in decided.loc[order].to_dict("records")]
+        found += self._inconclusive()
+        found += [self._seed_range()] if self._has("seed range, median") else []
         return found
+
+    def _compare(self, row: Row) -> Finding:
+        say = self._sentence()
+        where = self._where(row)
+        arm, reference = self._arm(row), row["reference"]
+        if _is_interaction(row):
+            text = (
+                f"Interaction of {arm} ({self._cited(say, 'arm_accuracy', points, where)} points) "
+                f"and {reference} ({self._cited(say, 'reference_accuracy', points, where)}): the "
+                f"first is {INTERACTIONS[row['verdict']]}, by {self._numbers(say, row)}."
+            )
+            return Finding("evidence", "interaction", text, tuple(say.sources))
+        if row["verdict"] == "same":
+            text = (
+                f"{arm} and {reference} are the same within the margin of {say.rule('margin')} "
+                f"points: {self._numbers(say, row)}."
+            )
+            return Finding("evidence", "same", text, tuple(say.sources))
+        verdict = {"better": "more", "worse": "less"}[row["verdict"]]
+        images = "test images" if row["measure"] == "test_accuracy" else "validation images"
+        text = (
+            f"{arm} is {verdict} accurate than {reference}: "
+            f"{self._cited(say, 'arm_accuracy', percent, where)} % against "
+            f"{self._cited(say, 'reference_accuracy', percent, where)} % of the {images}, "
+            f"{self._numbers(say, row)}."
+        )
+        if abs(row["difference"]) < self._margin():
+            text = f"{text[:-1]}; less than the margin of {say.rule('margin')} points."
+        return Finding("evidence", "verdict", text, tuple(say.sources))
+
+    def _numbers(self, say: Sentence, row: Row) -> str:
+        where = self._where(row)
+        text = (
+            f"{self._cited(say, 'difference', points, where)} points, {say.rule('interval')} % "
+            f"interval {self._cited(say, 'low', points, where)} to "
+            f"{self._cited(say, 'high', points, where)}"
+        )
+        if not math.isnan(_number(row["epoch"])):
+            text += f", after epoch {self._cited(say, 'epoch', count, where)}"
+        planned = len(self.experiment.block.seeds)
+        if row["seeds"] < planned:
+            seeds = self._cited(say, "seeds", count, where)
+            text += f", over the {seeds} {'seed' if row['seeds'] == 1 else 'seeds'} that both have"
+        return text
+
+    def _inconclusive(self) -> list[Finding]:
+        rows = self.once[self.once["verdict"] == "inconclusive"]
+        if not len(rows):
+            return []
+        say = self._sentence()
+        if len(rows) <= LISTED:
+            listed = "; ".join(
+                f"{self._arm(row)} and {row['reference']} ({self._numbers(say, row)}; detectable "
+                f"{self._cited(say, 'detectable', size, self._where(row))})"
+                for row in rows.to_dict("records")
+            )
+            text = f"Without a verdict: {listed}."
+        else:
+            where = {"diagnosis": "all: inconclusive"}
+            number = say("diagnostics", "count", count, **where)
+            of = say("diagnostics", "of", count, **where)
+            least, most = (self._extreme(rows, "detectable", low) for low in (True, False))
+            text = (
+                f"{number} of {of} comparisons are without a verdict. The smallest difference "
+                f"that this sample detects with {say.rule('power')} % power lies between "
+                f"{self._cited(say, 'detectable', size, self._where(least))} and "
+                f"{self._cited(say, 'detectable', size, self._where(most))} points among them."
+            )
+        return [Finding("evidence", "inconclusive", text, tuple(say.sources))]
+
+    def _seed_range(self) -> Finding:
+        say = self._sentence()
+        median = say("diagnostics", "value", size, diagnosis="seed range, median")
+        most = say("diagnostics", "value", size, diagnosis="seed range, most")
+        return Finding(
+            "evidence",
+            "seed range",
+            f"The seed alone moves the test accuracy of an arm by {median} points (median over "
+            f"the arms, highest less lowest), and by {most} at most.",
+            tuple(say.sources),
+        )
+
+    # The problems
 
     def problems(self) -> list[Finding]:
         """Return what a careful reader would hold against these runs."""
-        return [
-            Finding("problem", text)
-            for text in (
-                self._diverged(),
-                self._test_as_validation(),
-                self._best_weights(),
-                self._overfitting(),
-                self._jumps(),
-                self._stopped_early(),
-                self._still_improving(),
-                self._best_epoch(),
-            )
-            if text
+        found = [
+            self._not_there(),
+            self._of_runs("diverged", "diverged and {is_are} left out of every mean of accuracy"),
+            self._test_as_validation(),
+            self._best_weights(),
+            self._of_cells(
+                "overfitting",
+                "Overfitting: clean training images are classified more than {threshold} points "
+                "more accurately than test images by {cells}.",
+                "overfitting gap",
+                points,
+            ),
+            self._of_runs(
+                "loss jump",
+                "had a training loss that rose by more than {threshold} % from one epoch to the "
+                "next",
+                "loss jump",
+            ),
+            self._of_runs(
+                "stopped early", "{was_were} stopped early, which cut the arm's training short"
+            ),
+            self._of_runs(
+                "still improving",
+                "still improved when training ended (validation loss fell by more than "
+                "{threshold} % in the last epoch), so that the budget decides the ranking",
+                "still falling",
+            ),
+            self._of_cells(
+                "miscalibration",
+                "Calibration: confidence and accuracy differ by more than {threshold} points "
+                "(expected calibration error) in {cells}.",
+                "miscalibration",
+                size,
+            ),
+            self._classes("harmed"),
+            self._classes("helped"),
+            self._best_epoch(),
         ]
+        return [finding for finding in found if finding is not None]
+
+    def _not_there(self) -> Finding | None:
+        if not self._has("not there"):
+            return None
+        say = self._sentence()
+        number = say("diagnostics", "count", count, diagnosis="not there")
+        of = say("diagnostics", "of", count, diagnosis="not there")
+        return Finding(
+            "problem",
+            "not there",
+            f"{number} of {of} runs are not there (failed, or not run yet); what is said here "
+            "rests on the others.",
+            tuple(say.sources),
+        )
+
+    def _test_as_validation(self) -> Finding | None:
+        if self.experiment.block.validation != "test":
+            return None
+        return Finding(
+            "problem",
+            "test as validation",
+            "The test split served as validation split: whatever was chosen by looking at "
+            "validation was chosen on the test images, and the test accuracies are optimistic.",
+        )
+
+    def _best_weights(self) -> Finding | None:
+        if not self.chosen_by:
+            return None
+        return Finding(
+            "problem",
+            "best weights",
+            f"Networks were scored with the weights of their best epoch by "
+            f"{join(sorted(self.chosen_by))}, not of the last: scores on the split that chose "
+            "them are optimistic.",
+        )
+
+    def _of_runs(self, diagnosis: str, words: str, rule: str = "") -> Finding | None:
+        """``3 of 8 runs <words>: names.``, or None where there is none."""
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == diagnosis]
+        total = rows[rows["model"] == ""]
+        if not len(total) or not total["count"].iloc[0]:
+            return None
+        say = self._sentence()
+        where = {"diagnosis": diagnosis, "model": ""}
+        runs = int(total["count"].iloc[0])
+        number = say("diagnostics", "count", count, **where)
+        of = say("diagnostics", "of", count, **where)
+        words = words.format(
+            is_are="is" if runs == 1 else "are",
+            was_were="was" if runs == 1 else "were",
+            threshold=say.rule(rule) if rule else "",
+        )
+        cells = []
+        for row in rows[rows["model"] != ""].to_dict("records"):
+            at = {key: row[key] for key in CELL}
+            told = say("diagnostics", "count", count, **at, diagnosis=diagnosis)
+            cells.append(f"{self._cell(row)} ({told})")
+        text = f"{number} of {of} runs {words}: {join(cells)}."
+        return Finding("problem", diagnosis, text, tuple(say.sources))
+
+    def _of_cells(
+        self, diagnosis: str, words: str, rule: str, style: Callable[[Any], str]
+    ) -> Finding | None:
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == diagnosis].sort_values(
+            "value", ascending=False, kind="stable"
+        )
+        if not len(rows):
+            return None
+        say = self._sentence()
+        threshold = say.rule(rule)
+        cells = []
+        for row in rows.to_dict("records"):
+            at = {key: row[key] for key in CELL}
+            value = say("diagnostics", "value", style, **at, diagnosis=diagnosis)
+            cells.append(f"{self._cell(row)} ({value})")
+        text = words.format(threshold=threshold, cells=join(cells))
+        return Finding("problem", diagnosis, text, tuple(say.sources))
+
+    def _classes(self, verdict: str) -> Finding | None:
+        table = self.tables["class_effects"]
+        rows = table[table["verdict"] == verdict]
+        rows = rows.drop_duplicates(["dataset", "arm", "reference", "class"])
+        if not len(rows):
+            return None
+        say = self._sentence()
+        order = rows["difference"].abs().sort_values(ascending=False, kind="stable").index
+        told = []
+        for row in rows.loc[order[:LISTED]].to_dict("records"):
+            where = {key: row[key] for key in ("experiment", "dataset", "arm", "reference")}
+            value = say("class_effects", "difference", points, **where, **{"class": row["class"]})
+            told.append(
+                f"class ‘{row['class']}’ by {self._arm(row)} against {row['reference']} ({value})"
+            )
+        more = ", and others in the table of classes" if len(rows) > LISTED else ""
+        text = f"{verdict.capitalize()} classes (points): {join(told)}{more}."
+        part = "problem" if verdict == "harmed" else "evidence"
+        return Finding(part, f"classes {verdict}", text, tuple(say.sources))
+
+    def _best_epoch(self) -> Finding | None:
+        if self.chosen_by or not self._has("best epoch, mean"):
+            return None
+        table = self.tables["diagnostics"]
+        if not table.loc[table["diagnosis"] == "best epoch, most", "value"].iloc[0]:
+            return None
+        say = self._sentence()
+        mean = say("diagnostics", "value", size, diagnosis="best epoch, mean")
+        most = say("diagnostics", "value", size, diagnosis="best epoch, most")
+        return Finding(
+            "problem",
+            "best epoch",
+            f"Picking each run's best epoch instead of its last would have added {mean} points "
+            f"of validation accuracy on average and {most} at most; the tables' test accuracy is "
+            "that of the last epoch.",
+            tuple(say.sources),
+        )
+
+    # What stays open
 
     def questions(self) -> list[Finding]:
-        """Return what stays open."""
-        found = []
-        seeds = min(
-            (_of(item).seeds for item in self.compared), default=len(self.experiment.block.seeds)
-        )
-        if seeds < SEEDS_FOR_METHODS:
-            found.append(
-                f"With {_count_of(seeds, 'seed')} the verdicts speak of these trained networks "
-                f"only; a claim about the methods takes at least {SEEDS_FOR_METHODS} seeds."
+        """Return what stays open, and what would settle it."""
+        return [f for f in (self._more_seeds(), self._longer()) if f is not None]
+
+    def _more_seeds(self) -> Finding | None:
+        rows = self.once[self.once["verdict"] == "inconclusive"]
+        say = self._sentence()
+        few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_METHODS
+        if few:
+            text = (
+                f"A claim about the methods takes at least {say.rule('seeds for methods')} seeds; "
+                "how many would settle these comparisons can be told from the spread of that many."
             )
-        unclear = [item for item in self.compared if _of(item).verdict == "unclear"]
-        if unclear:
-            widest = max((_of(item).high - _of(item).low) / 2 for item in unclear)
-            found.append(
-                f"{_count_of(len(unclear), 'comparison')} could not be ranked: the intervals "
-                f"reach up to {100 * widest:.2f} points to either side, and smaller differences "
-                "would need more seeds or more test images."
+        elif len(rows):
+            known = rows[rows["seeds_needed"].notna()]
+            beyond = len(known) < len(rows)
+            if len(known):
+                least, most = (self._extreme(known, "seeds_needed", low) for low in (True, False))
+                low = self._cited(say, "seeds_needed", count, self._where(least))
+                high = self._cited(say, "seeds_needed", count, self._where(most))
+                needed = f"{low} seeds" if low == high else f"{low} to {high} seeds"
+            else:
+                needed = f"more than {say.rule('most seeds')} seeds"
+            text = (
+                "To settle what has no verdict, either the difference seen or, where that is "
+                f"less, the margin of {say.rule('margin')} points, takes {needed} at this spread"
             )
-        return [Finding("open", text) for text in found]
+            if beyond and len(known):
+                text += f", and more than {say.rule('most seeds')} for some"
+            text += "."
+        else:
+            return None
+        return Finding("open", "seeds", text, tuple(say.sources))
 
-    def _no_comparison(self) -> str:
-        if self.broken:
-            return "Every pair of runs to be compared holds a diverged run: there is no answer."
-        return (
-            "The experiment declares no baseline and holds no pair of networks that are compared "
-            "by themselves, so nothing is ranked."
+    def _longer(self) -> Finding | None:
+        if not self._has("longer budget"):
+            return None
+        say = self._sentence()
+        epochs = say("diagnostics", "value", count, diagnosis="longer budget")
+        times = say.rule("longer budget")
+        return Finding(
+            "open",
+            "epochs",
+            f"Whether the ranking holds once the networks no longer improve: train for {epochs} "
+            f"epochs ({times} times the longest budget of a run that still improves) and declare "
+            "the two lengths as a budget comparison.",
+            tuple(say.sources),
         )
 
-    def _verdicts(self, items: list[Compared]) -> str:
-        parts = []
-        for verdict, words in VERDICTS.items():
-            names = [
-                self.name(item.comparison.arm) for item in items if _of(item).verdict == verdict
-            ]
-            if names:
-                parts.append(f"{_join(names)} {_is(len(names), 'is', 'are')} {words}")
-        return "; ".join(parts)
+    # Helpers
 
-    def _reach(self) -> str:
-        if any(_of(item).basis == "images" for item in self.compared):
-            return "This holds for these trained networks."
-        return "This holds over the seeds."
+    def _sentence(self) -> Sentence:
+        return Sentence(self.tables, self.experiment.name)
 
-    def _compare(self, item: Compared) -> str:
-        arm, reference = item.comparison.arm, item.comparison.reference
-        verdict = {"better": "more", "worse": "less"}[_of(item).verdict]
-        found = _of(item)
-        return (
-            f"{self.name(arm)} is {verdict} accurate than {self.name(reference)}: "
-            f"{percent(found.arm)} against {percent(found.reference)} of the test images, "
-            f"{self._numbers(item)}."
-        )
+    def _margin(self) -> float:
+        rules = self.tables["rules"]
+        return float(rules.loc[rules["rule"] == "margin", "value"].iloc[0]) / 100
 
-    def _numbers(self, item: Compared) -> str:
-        found = _of(item)
-        notes = "" if found.agree or not found.mean else ", the seeds disagree in sign"
-        if found.seeds < max(len(self.results[cell]) for cell in _cells(item)):
-            notes += f", over the {_count_of(found.seeds, 'seed')} that both have"
-        return (
-            f"{points(found.mean)} points, interval {points(found.low)} to {points(found.high)}"
-            f"{notes}"
-        )
+    def _has(self, diagnosis: str) -> bool:
+        return bool((self.tables["diagnostics"]["diagnosis"] == diagnosis).any())
 
-    def _seed_spread(self) -> list[Finding]:
-        ranges = {
-            cell: measures["test_accuracy"]["high"] - measures["test_accuracy"]["low"]
-            for cell, measures in self.cells.items()
-            if measures["test_accuracy"] and measures["test_accuracy"]["n"] > 1
+    def _extreme(self, rows: pd.DataFrame, column: str, lowest: bool) -> Row:
+        values = rows[column].astype(float)
+        at = values.to_numpy().argmin() if lowest else values.to_numpy().argmax()
+        return dict(rows.iloc[int(at)])
+
+    def _where(self, row: Row) -> dict[str, Any]:
+        keys = ("experiment", "dataset", "arm", "reference", "measure")
+        where = {key: row[key] for key in keys}
+        epoch = _number(row["epoch"])
+        return where if math.isnan(epoch) else {**where, "epoch": int(epoch)}
+
+    @staticmethod
+    def _cited(say: Sentence, column: str, style: Callable[[Any], str], where: Row) -> str:
+        return say("comparisons", column, style, **where)
+
+    def _arm(self, row: Row) -> str:
+        on = f" on {row['dataset']}" if self.several and row["dataset"] != "all" else ""
+        return f"{row['arm']}{on}"
+
+    def _cell(self, row: Row) -> str:
+        name = self._name((row["dataset"], row["model"], row["augmentation"]))
+        return f"{name} on {row['dataset']}" if self.several else name
+
+
+def summarise(
+    writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame], partial: str
+) -> list[Finding]:
+    """Return the verdict on a study: what was run, then each experiment's answer.
+
+    Args:
+        writers: the experiments' writers.
+        tables: every table of the study.
+        partial: what to say of a study of which runs are missing; empty otherwise.
+    """
+    found = [Finding("problem", "partial", partial)] if partial else []
+    say = Sentence(tables)
+    runs = say("diagnostics", "of", count, diagnosis="runs")
+    finished = say("diagnostics", "count", count, diagnosis="runs")
+    text = f"{finished} of {runs} runs are there"
+    comparisons = tables["comparisons"]
+    if len(comparisons):
+        told = {
+            verdict: say("diagnostics", "count", count, diagnosis=f"all: {verdict}")
+            for verdict in VERDICTS
         }
-        if not ranges:
-            return []
-        widest = max(ranges, key=lambda cell: ranges[cell])
-        median = float(np.median(list(ranges.values())))
-        return [
-            Finding(
-                "evidence",
-                "The seed alone moves the test accuracy of an arm by "
-                f"{100 * median:.2f} points (median over the arms, highest less lowest), at most "
-                f"by {100 * ranges[widest]:.2f} ({self.name(widest)}).",
-            )
-        ]
-
-    def _diverged(self) -> str:
-        return self._of_runs(
-            "diverged and {is_are} left out of every mean of accuracy and loss",
-            lambda result: result.diverged,
-        )
-
-    def _test_as_validation(self) -> str:
-        if self.experiment.block.validation != "test":
-            return ""
-        return (
-            "The test split served as validation split: whatever was chosen by looking at "
-            "validation was chosen on the test images, and the test accuracies are optimistic."
-        )
-
-    def _best_weights(self) -> str:
-        chosen = self._chosen_by()
-        if not chosen:
-            return ""
-        return (
-            "Networks were scored with the weights of their best epoch by "
-            f"{_join(sorted(chosen))}, not of the last: scores on the split that chose them "
-            "are optimistic."
-        )
-
-    def _chosen_by(self) -> set[str]:
-        """The validation measures by which some run went back to its best epoch."""
-        return {
-            run.settings["training"]["early_stopping"]["monitor"]
-            for run in self.experiment.runs
-            if (run.settings["training"]["early_stopping"] or {}).get("restore_best")
-        }
-
-    def _overfitting(self) -> str:
-        gaps = {
-            cell: measures["train_accuracy_clean"]["mean"] - measures["test_accuracy"]["mean"]
-            for cell, measures in self.cells.items()
-            if measures["test_accuracy"]
-        }
-        wide = {cell: gap for cell, gap in gaps.items() if gap > OVERFITTING_GAP}
-        if not wide:
-            return ""
-        listed = _join([f"{self.name(cell)} ({points(gap)})" for cell, gap in wide.items()])
-        return (
-            f"Overfitting: clean training images are classified more than "
-            f"{100 * OVERFITTING_GAP:.0f} points more accurately than test images by {listed}."
-        )
-
-    def _jumps(self) -> str:
-        def jumped(result: RunResult) -> bool:
-            loss = result.history["loss"].to_numpy()
-            return bool((loss[1:] > LOSS_JUMP * loss[:-1]).any())
-
-        return self._of_runs(
-            f"had a training loss that rose by more than {LOSS_JUMP - 1:.0%} from one epoch to "
-            "the next".replace("%", " %"),
-            jumped,
-        )
-
-    def _stopped_early(self) -> str:
-        return self._of_runs(
-            "{was_were} stopped early, so arms differ in training length",
-            lambda result: result.record["status"] == "stopped_early",
-        )
-
-    def _still_improving(self) -> str:
-        def improving(result: RunResult) -> bool:
-            loss = result.history["val_loss"].to_numpy()
-            return len(loss) > 1 and bool(loss[-1] < STILL_FALLING * loss[-2])
-
-        return self._of_runs(
-            "still improved when training ended (validation loss fell by more than "
-            f"{1 - STILL_FALLING:.0%} in the last epoch), so a longer budget may change the "
-            "ranking".replace("%", " %"),
-            improving,
-        )
-
-    def _best_epoch(self) -> str:
-        if self._chosen_by():
-            return ""
-        gains = [
-            result.measures()["val_accuracy_best"] - result.measures()["val_accuracy_last"]
-            for result in self._all()
-            if not result.diverged
-        ]
-        if not gains or max(gains) == 0:
-            return ""
-        return (
-            "Reporting each run's best epoch instead of its last would have added "
-            f"{100 * float(np.mean(gains)):.2f} points of validation accuracy on average, "
-            f"{100 * max(gains):.2f} at most; the tables' test accuracy is that of the last epoch."
-        )
-
-    def _of_runs(self, words: str, is_so: Any) -> str:
-        """``3 of 8 runs <words>: names.``, ``All 8 runs <words>.``, or nothing."""
-        counts = {cell: sum(map(is_so, results)) for cell, results in self.results.items()}
-        total = sum(counts.values())
-        if not total:
-            return ""
-        runs = sum(map(len, self.results.values()))
-        words = words.format(is_are=_is(total, "is", "are"), was_were=_is(total, "was", "were"))
-        if total == runs:
-            return f"{'The run' if runs == 1 else f'All {runs} runs'} {words}."
-        listed = _join([f"{self.name(cell)} ({count})" for cell, count in counts.items() if count])
-        return f"{total} of {_count_of(runs, 'run')} {words}: {listed}."
-
-    def _all(self) -> Iterable[RunResult]:
-        return (result for results in self.results.values() for result in results)
-
-
-def summarise(writers: Sequence[Writer]) -> list[Finding]:
-    """Return the summary of a study: each experiment's answer and its widest clear difference."""
-    found = []
+        of = say("diagnostics", "of", count, diagnosis="all: better")
+        listed = join([f"{number} found {SAID[verdict]}" for verdict, number in told.items()])
+        text += f". Of {of} comparisons, {listed}"
+    found.append(Finding("answer", "extent", f"{text}.", tuple(say.sources)))
     for writer in writers:
+        answer = writer.answer()
         question = writer.experiment.block.question
-        answer = " ".join(finding.text for finding in writer.answer())
-        clear = [item for item in writer.compared if _of(item).verdict != "unclear"]
-        if clear:
-            widest = max(clear, key=lambda item: abs(_of(item).mean))
-            answer += f" The widest difference: {writer._compare(widest)}"
-        found.append(Finding("answer", f"{question} {answer}"))
+        text, sources = f"{question} {answer.text}", list(answer.sources)
+        clear = writer.once[writer.once["verdict"].isin(["better", "worse"])]
+        clear = clear[clear["kind"] != "factor"]
+        if len(clear):
+            at = int(clear["difference"].abs().to_numpy().argmax())
+            widest = writer._compare(dict(clear.iloc[at]))
+            text += f" The widest difference: {widest.text}"
+            sources += widest.sources
+        found.append(Finding("answer", answer.kind, text, tuple(sources)))
     return found
 
 
-def percent(share: float) -> str:
-    """Write a share as ``97.35 %``."""
-    return f"{100 * share:.2f} %"
+def findings_table(found: Mapping[str, Sequence[Finding]]) -> pd.DataFrame:
+    """Return a row for each number of the prose, and one for each finding without a number.
+
+    Args:
+        found: findings by experiment; ``summary`` for those of the whole study.
+    """
+    rows = [
+        {
+            "scope": scope,
+            "part": finding.part,
+            "kind": finding.kind,
+            "text": finding.text,
+            "number": source.shown if source else "",
+            "table": source.table if source else "",
+            "column": source.column if source else "",
+            "where": _told(source.where) if source else "",
+        }
+        for scope, findings in found.items()
+        for finding in findings
+        for source in finding.sources or (None,)
+    ]
+    columns = ["scope", "part", "kind", "text", "number", "table", "column", "where"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def points(share: float) -> str:
-    """Write a difference of shares in points with its sign, ``+1.20`` or ``−0.35``."""
-    rounded = round(100 * share, 2) + 0.0  # no negative zero
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
-
-
-def _of(item: Compared) -> Difference:
-    if item.difference is None:
-        raise ValueError("a comparison without a result has nothing to tell")
-    return item.difference
-
-
-def _cells(item: Compared) -> tuple[Cell, Cell]:
-    return item.comparison.arm, item.comparison.reference
-
-
-def _join(names: Sequence[str]) -> str:
+def join(names: Sequence[str]) -> str:
+    """Join names as prose does: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _count_of(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _is_interaction(row: Row) -> bool:
+    return row["kind"] == "factor" and " − " in row["arm"]
 
 
-def _is(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
+def _number(value: Any) -> float:
+    return math.nan if value is None or value is pd.NA else float(value)
+
+
+def _told(where: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in where.items())

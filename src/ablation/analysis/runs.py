@@ -2,17 +2,47 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import log_loss
+from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
+from ablation.analysis.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    scale_by_temperature,
+)
 from ablation.errors import InputError
 from ablation.study.grid import Run
 
 FORMAT = 1
+LAST_EPOCHS = 5  # whose median is told
+TOP = 5
+
+# Of the network as training left it; then of the epochs and of the cost.
+MEASURES = (
+    "test_accuracy",
+    "val_accuracy_last",
+    "val_accuracy_best",
+    "val_accuracy_median5",
+    "best_epoch_gain",
+    "top5_accuracy",
+    "nll",
+    "brier",
+    "ece",
+    "ece_scaled",
+    "temperature",
+    "train_accuracy_clean",
+    "gap",
+    "epochs",
+    "seconds",
+    "images_per_second",
+)
+COSTS = ("epochs", "seconds", "images_per_second")  # that a diverged run has as well
 
 
 @dataclass(frozen=True)
@@ -24,7 +54,9 @@ class RunResult:
         record: the content of ``run.json``.
         history, timing: ``history.csv`` and ``timing.csv``.
         label: class of each test example, int [examples].
-        probability: float32 [examples, classes], of the test examples.
+        probability: float64 [examples, classes], of the test examples; rows sum to 1 unless the
+            run has diverged.
+        val_label, val_probability: the same of the validation examples.
     """
 
     run: Run
@@ -33,37 +65,70 @@ class RunResult:
     timing: pd.DataFrame
     label: np.ndarray
     probability: np.ndarray
+    val_label: np.ndarray
+    val_probability: np.ndarray
 
     @property
     def diverged(self) -> bool:
         """Whether training ended with something that is not finite."""
-        return self.record["status"] == "diverged"
+        return bool(self.record["status"] == "diverged")
+
+    @cached_property
+    def answer(self) -> np.ndarray:
+        """The class that each test example was given, int [examples]."""
+        return np.asarray(self.probability.argmax(axis=1))
 
     @property
     def correct(self) -> np.ndarray:
         """Whether each test example was classified rightly, bool [examples]."""
-        return self.probability.argmax(axis=1) == self.label
+        return np.asarray(self.answer == self.label)
 
+    @cached_property
+    def scaled(self) -> np.ndarray:
+        """The test examples' probabilities after temperature scaling."""
+        return scale_by_temperature(self.probability, self.measures["temperature"])
+
+    @cached_property
     def measures(self) -> dict[str, float]:
-        """Return the measures of the run; those of a diverged run that mean nothing are NaN."""
-        accuracy = self.history["val_accuracy"]
-        nothing = float("nan")
-        return {
-            "test_accuracy": nothing if self.diverged else float(self.correct.mean()),
-            "test_loss": nothing
-            if self.diverged
-            else float(
-                log_loss(self.label, self.probability, labels=range(self.probability.shape[1]))
+        """Every measure of the run by name; those that mean nothing are NaN."""
+        found = dict.fromkeys(MEASURES, float("nan"))
+        found["epochs"] = float(len(self.history))
+        found["seconds"] = float(self.record["seconds"])
+        found["images_per_second"] = float(self.timing["images_per_second"].median())
+        if self.diverged:
+            return found
+        classes = self.probability.shape[1]
+        every = range(classes)
+        validated = self.history["val_accuracy"]
+        accuracy = float(self.correct.mean())
+        clean = float(self.record["train_accuracy_clean"])
+        temperature = fit_temperature(self.val_label, self.val_probability)
+        scaled = scale_by_temperature(self.probability, temperature)
+        found |= {
+            "test_accuracy": accuracy,
+            "val_accuracy_last": float(validated.iloc[-1]),
+            "val_accuracy_best": float(validated.max()),
+            "val_accuracy_median5": float(validated.tail(LAST_EPOCHS).median()),
+            "best_epoch_gain": float(validated.max() - validated.iloc[-1]),
+            "nll": negative_log_likelihood(self.label, self.probability),
+            "brier": float(
+                brier_score_loss(
+                    self.label, self.probability, labels=list(every), scale_by_half=False
+                )
+                if classes > 2
+                else 2 * brier_score_loss(self.label, self.probability[:, 1], pos_label=1)
             ),
-            "val_accuracy_last": nothing if self.diverged else float(accuracy.iloc[-1]),
-            "val_accuracy_best": nothing if self.diverged else float(accuracy.max()),
-            "train_accuracy_clean": nothing
-            if self.diverged
-            else float(self.record["train_accuracy_clean"]),
-            "epochs": float(len(self.history)),
-            "seconds": float(self.record["seconds"]),
-            "images_per_second": float(self.timing["images_per_second"].median()),
+            "ece": expected_calibration_error(self.label, self.probability),
+            "ece_scaled": expected_calibration_error(self.label, scaled),
+            "temperature": temperature,
+            "train_accuracy_clean": clean,
+            "gap": clean - accuracy,
         }
+        if classes > TOP:
+            found["top5_accuracy"] = float(
+                top_k_accuracy_score(self.label, self.probability, k=TOP, labels=list(every))
+            )
+        return found
 
 
 def read_run(run: Run) -> RunResult:
@@ -79,11 +144,23 @@ def read_run(run: Run) -> RunResult:
         history = pd.read_csv(folder / "history.csv")
         timing = pd.read_csv(folder / "timing.csv")
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-            label, probability = file["label"], file["probability"]
+            label, val_label = file["label"], file["val_label"]
+            probability = _normalised(file["probability"])
+            val_probability = _normalised(file["val_probability"])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder}: cannot be read ({error}); {mend}") from None
     if record.get("format") != FORMAT or record.get("id") != run.id:
         raise InputError(f"{folder}/run.json: is of another run or an older format; {mend}")
-    if len(history) != record["epochs"] or len(label) != record["data"]["test"]:
+    if (
+        len(history) != record["epochs"]
+        or len(label) != record["data"]["test"]
+        or len(val_label) != record["data"]["validation"]
+    ):
         raise InputError(f"{folder}: its files do not belong together; {mend}")
-    return RunResult(run, record, history, timing, label, probability)
+    return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
+
+
+def _normalised(probability: np.ndarray) -> np.ndarray:
+    """Probabilities in float64 whose rows sum to 1 to its precision, not to that of float32."""
+    precise = probability.astype(float)
+    return np.asarray(precise / precise.sum(axis=1, keepdims=True))

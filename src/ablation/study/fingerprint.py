@@ -70,11 +70,19 @@ def plan_digest(plan: Plan) -> str:
     content = {
         "title": plan.study.title,
         "description": plan.study.description,
+        "margin": plan.study.margin,
         "experiments": [
             {
                 "name": experiment.name,
                 **experiment.block.model_dump(
-                    include={"question", "baseline", "training", "validation", "overrides"}
+                    include={
+                        "question",
+                        "baseline",
+                        "comparisons",
+                        "training",
+                        "validation",
+                        "overrides",
+                    }
                 ),
                 "architectures": experiment.architectures,
                 "pipelines": experiment.pipelines,

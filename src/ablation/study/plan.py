@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
+from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, dotted, read_yaml
 from ablation.study.pipelines import check_channels, check_size, parse_pipeline
@@ -46,6 +47,8 @@ class PlannedExperiment:
         architectures: resolved architecture by model name.
         pipelines: resolved steps by augmentation label.
         runs: its runs, in the order of the file.
+        comparisons: what is compared with what, each once.
+        factorials: its declared factorial grids.
     """
 
     name: str
@@ -53,6 +56,8 @@ class PlannedExperiment:
     architectures: dict[str, dict[str, Any]]
     pipelines: dict[str, list[dict[str, Any]]]
     runs: list[Run]
+    comparisons: list[Comparison] = field(default_factory=list)
+    factorials: list[Factorial] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     experiments = [
         _plan_experiment(name, block, document, config) for name, block in study.experiments.items()
     ]
-    plan = Plan(config.study, study, experiments)
+    plan = Plan(config.study, study, _compare(experiments, document))
     _check_sources(plan, document, config)
     return plan
 
@@ -270,6 +275,20 @@ def _plan_experiment(
                 "every run of the baseline is excluded"
             )
     return PlannedExperiment(name, block, architectures, pipelines, runs)
+
+
+def _compare(experiments: list[PlannedExperiment], document: Document) -> list[PlannedExperiment]:
+    """Find what each experiment compares, which may be with another one."""
+    by_name = {experiment.name: experiment for experiment in experiments}
+    compared = []
+    for experiment in experiments:
+        try:
+            comparisons, factorials = find_comparisons(experiment, by_name)
+        except DeclaredError as error:
+            place = ("experiments", experiment.name, "comparisons", error.position)
+            raise InputError(f"{document.where(place)}: {dotted(place)}: {error}") from None
+        compared.append(replace(experiment, comparisons=comparisons, factorials=factorials))
+    return compared
 
 
 def _architectures(

@@ -9,14 +9,17 @@ from ablation.errors import InputError
 from ablation.study.architectures import KNOWN_ARCHITECTURES
 from ablation.study.pipelines import ARMS, describe_steps
 from ablation.study.schema import (
+    Arms,
     Baseline,
     Cells,
+    Comparison,
     Config,
     Dataset,
     EarlyStopping,
     Experiment,
     Model,
     Override,
+    Reference,
     Study,
     Training,
 )
@@ -30,6 +33,9 @@ BLOCKS = (
     ("Training (`training`)", Training),
     ("Early stopping (`training.early_stopping`)", EarlyStopping),
     ("Baseline (`baseline`)", Baseline),
+    ("Comparison (`comparisons`)", Comparison),
+    ("Arms (`arm`, `where` and levels of `factors` in `comparisons`)", Arms),
+    ("Reference (`reference` in `comparisons`)", Reference),
     ("Override (`overrides`)", Override),
     ("Cells (`exclude`, and `where` of `overrides`)", Cells),
     ("`config/config.yaml`", Config),

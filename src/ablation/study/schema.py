@@ -222,8 +222,8 @@ else:
     TrainingPatch = _patch_of(Training, "TrainingPatch")
 
 
-class Cells(Strict):
-    """Cells of the grid: all those that match every key given."""
+class Arms(Strict):
+    """Arms of the grid: all those that match every key given."""
 
     dataset: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Name of a data set, or several."
@@ -234,15 +234,13 @@ class Cells(Strict):
     augmentation: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Label of an augmentation, or several."
     )
-    seed: Seed | Annotated[list[Seed], Field(min_length=1)] | None = Field(
-        default=None, description="A seed, or several."
-    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.given():
+            keys = list(type(self).model_fields)
             raise PydanticCustomError(
-                "empty", "names no cell: give dataset, model, augmentation or seed"
+                "empty", f"names no cell: give {', '.join(keys[:-1])} or {keys[-1]}"
             )
         return self
 
@@ -254,6 +252,14 @@ class Cells(Strict):
             for key, value in values.items()
             if value is not None
         }
+
+
+class Cells(Arms):
+    """Cells of the grid: all those that match every key given."""
+
+    seed: Seed | Annotated[list[Seed], Field(min_length=1)] | None = Field(
+        default=None, description="A seed, or several."
+    )
 
 
 class Override(Strict):
@@ -279,6 +285,77 @@ class Baseline(Strict):
         return self
 
 
+class Reference(Baseline):
+    """What an arm is compared with: the arm itself with these names put in."""
+
+    experiment: Name | None = Field(
+        default=None,
+        description="Take it from this experiment of the study (kind `budget`: the same cell, "
+        "trained for longer or shorter).",
+    )
+
+
+Factor = Literal["dataset", "model", "augmentation", "depth", "shortcut"]
+
+
+class Comparison(Strict):
+    """A comparison that the experiment shall answer, besides those with its baseline."""
+
+    kind: Literal["arm", "budget", "factor"] = Field(
+        description="`arm`: A against B; `budget`: A against B at an epoch, or at different "
+        "training lengths; `factor`: main effects and interactions of a factorial grid."
+    )
+    arm: Arms | None = Field(
+        default=None,
+        description="A (`arm`, `budget`): each cell that matches is compared with its reference.",
+    )
+    reference: Reference | None = Field(
+        default=None, description="B (`arm`, `budget`): the same cell with these names put in."
+    )
+    epoch: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Of `budget`: compare validation accuracy after this epoch. Without it, cells "
+        "that were trained for different numbers of epochs are compared on the test split.",
+    )
+    factors: (
+        Annotated[list[Factor], Field(min_length=2, max_length=3)]
+        | Annotated[
+            dict[Name, Annotated[dict[Name, Arms], Field(min_length=2)]],
+            Field(min_length=2, max_length=3),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Of `factor`: two or three of `dataset`, `model`, `augmentation`, `depth` and "
+        "`shortcut` (the latter two told by the models), or factors of your own, each a name with "
+        "its levels, the first of which is the reference: `{cutmix: {without: {augmentation: "
+        "[none, flip]}, with: {augmentation: [cutmix, flip+cutmix]}}, ...}`.",
+    )
+    where: Arms | None = Field(
+        default=None, description="Of `factor`: only these cells. Default: all."
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        given = self.model_dump(exclude_none=True).keys() - {"kind"}
+        needed, allowed = {
+            "arm": ({"arm", "reference"}, set()),
+            "budget": ({"arm", "reference"}, {"epoch"}),
+            "factor": ({"factors"}, {"where"}),
+        }[self.kind]
+        for key in sorted(needed - given):
+            raise PydanticCustomError("empty", f"kind {self.kind} needs the key '{key}'")
+        for key in sorted(given - needed - allowed):
+            raise PydanticCustomError("empty", f"kind {self.kind} takes no '{key}'")
+        if self.kind == "arm" and self.reference and self.reference.experiment:
+            raise PydanticCustomError(
+                "empty", "kind arm compares within the experiment; kind budget takes another one"
+            )
+        if isinstance(self.factors, list) and len(set(self.factors)) < len(self.factors):
+            raise PydanticCustomError("empty", "a factor stands twice")
+        return self
+
+
 class Experiment(Strict):
     """One question and the grid of runs that shall answer it."""
 
@@ -300,8 +377,11 @@ class Experiment(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         description="One run of every cell for each."
     )
-    baseline: Baseline | None = Field(
-        default=None, description="What the arms are compared with; without it, nothing is."
+    baseline: Baseline | None = Field(default=None, description="What every arm is compared with.")
+    comparisons: list[Comparison] = Field(
+        default=[],
+        description="Further comparisons. Plain networks are always compared with the residual "
+        "networks that differ in the shortcut alone.",
     )
     training: Training = Field(description="How every network is trained.")
     validation: Literal["held-out", "test"] = Field(
@@ -324,6 +404,11 @@ class Study(Strict):
     )
     description: Annotated[str, Field(max_length=10_000)] = Field(
         default="", description="What a reader should know first, as plain text."
+    )
+    margin: Annotated[float, Field(gt=0, le=50)] = Field(
+        default=0.5,
+        description="Percentage points of accuracy that do not matter: arms whose interval lies "
+        "within them are called the same.",
     )
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
         description="Name: experiment."

@@ -1,0 +1,61 @@
+"""Every threshold that the analysis holds something against, in one place and as a table."""
+
+import pandas as pd
+
+from ablation.analysis import calibration, effects, runs
+
+OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
+LOSS_JUMP = 0.25  # rise of the training loss from an epoch to the next
+STILL_FALLING = 0.05  # fall of the validation loss in the last epoch
+MISCALIBRATED = 0.05  # expected calibration error
+LONGER_BUDGET = 2  # what a budget that is too short is multiplied by
+
+
+def rules_table(margin: float, level: float, experiments: int) -> pd.DataFrame:
+    """Return the rules as the report prints them: ``rule``, ``value``, ``unit``, ``meaning``.
+
+    Args:
+        margin: differences within it do not matter, as a share.
+        level: error probability that each experiment has.
+        experiments: how many experiments compare something.
+    """
+    rows = [
+        ("interval", 100 * effects.INTERVAL, "%", "level of every interval"),
+        (
+            "study level", 100 * effects.LEVEL, "%",
+            "of studies without any difference, at most so many claim one",
+        ),
+        ("experiments", experiments, "", "experiments that share the study's level equally"),
+        ("level", 100 * level, "%", "what corrected p-values are held against"),
+        ("margin", 100 * margin, "points", "differences within it count as the same"),
+        ("power", 100 * effects.POWER, "%", "how often a detectable difference is found"),
+        (
+            "seeds for methods", effects.SEEDS_FOR_METHODS, "seeds",
+            "with fewer, a verdict speaks of these trained networks only",
+        ),
+        (
+            "most seeds", effects.MOST_SEEDS, "seeds",
+            "as many as are looked through for how many would do",
+        ),
+        (
+            "overfitting gap", 100 * OVERFITTING_GAP, "points",
+            "clean training accuracy above test accuracy from which overfitting is told",
+        ),
+        (
+            "loss jump", 100 * LOSS_JUMP, "%",
+            "rise of the training loss from one epoch to the next that is told",
+        ),
+        (
+            "still falling", 100 * STILL_FALLING, "%",
+            "fall of the validation loss in the last epoch from which a run still improves",
+        ),
+        ("longer budget", LONGER_BUDGET, "times", "budget proposed where runs still improve"),
+        (
+            "miscalibration", 100 * MISCALIBRATED, "points",
+            "expected calibration error that is told",
+        ),
+        ("calibration bins", calibration.BINS, "bins", "of equal width, over the confidence"),
+        ("last epochs", runs.LAST_EPOCHS, "epochs", "whose median accuracy is told"),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["rule", "value", "unit", "meaning"])
+    return table.assign(value=table["value"].astype(float).round(10))

@@ -1,0 +1,356 @@
+"""The tables of a study, from the results of its runs."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablation.analysis import effects
+from ablation.analysis.calibration import reliability
+from ablation.analysis.classes import class_accuracies, confusions
+from ablation.analysis.effects import Effect
+from ablation.analysis.rules import (
+    LONGER_BUDGET,
+    LOSS_JUMP,
+    MISCALIBRATED,
+    OVERFITTING_GAP,
+    STILL_FALLING,
+)
+from ablation.analysis.runs import MEASURES, RunResult
+from ablation.analysis.states import RunState
+from ablation.study.comparisons import Cell, Comparison, reference_of
+from ablation.study.plan import PlannedExperiment
+
+CELL = ["experiment", "dataset", "model", "augmentation"]
+VERDICTS = ("better", "worse", "same", "inconclusive")
+NO_VERDICT = "none"  # no seed has finished on both sides
+RUN_COLUMNS = (
+    *CELL, "seed", "id", "status", "test_accuracy", "val_accuracy_last", "val_accuracy_best",
+    "epochs", "seconds",
+    *(m for m in MEASURES if m not in {
+        "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds"}),
+    "validation", "reason", "log",
+)  # fmt: skip
+COMPARISON_COLUMNS = (
+    "experiment", "kind", "dataset", "arm", "reference", "seeds", "difference", "low", "high",
+    "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
+    "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
+    "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed",
+)  # fmt: skip
+
+Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
+Missing = Mapping[str, RunState]  # by folder, those that are not
+
+
+def runs_table(experiment: PlannedExperiment, results: Results, missing: Missing) -> pd.DataFrame:
+    """Return a row a run, in the order of the study file."""
+    found = {r.run.folder: r for of_cell in results.values() for r in of_cell}
+    rows = []
+    for run in experiment.runs:
+        row: dict[str, Any] = {
+            "experiment": experiment.name,
+            "dataset": run.dataset,
+            "model": run.model,
+            "augmentation": run.augmentation,
+            "seed": run.seed,
+            "id": run.id,
+            "validation": experiment.block.validation,
+        }
+        if run.folder in found:
+            result = found[run.folder]
+            row |= {"status": result.record["status"], **result.measures}
+        else:
+            state = missing[run.folder]
+            row |= {"status": state.status, "reason": state.reason, "log": str(state.log or "")}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype({"epochs": "Int64"})
+
+
+def curves_table(experiment: PlannedExperiment, results: Results) -> pd.DataFrame:
+    """Return a row a run and epoch."""
+    frames = [
+        result.history.assign(
+            experiment=experiment.name,
+            dataset=result.run.dataset,
+            model=result.run.model,
+            augmentation=result.run.augmentation,
+            seed=result.run.seed,
+            id=result.run.id,
+        )
+        for of_cell in results.values()
+        for result in of_cell
+    ]
+    columns = [
+        *CELL, "seed", "id", "epoch", "loss", "accuracy", "val_loss", "val_accuracy",
+        "learning_rate",
+    ]  # fmt: skip
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    )
+
+
+def cells_table(experiment: PlannedExperiment, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a cell: counts of its runs, then mean and deviation of each measure.
+
+    Means are over the seeds whose run has finished and not diverged; the deviation (n - 1) is
+    empty for a single one.
+    """
+    rows = []
+    for cell, of_cell in runs.groupby(CELL, sort=False):
+        names = tuple(map(str, cell))[1:]
+        status = of_cell["status"]
+        row: dict[str, Any] = {
+            **dict(zip(CELL, cell, strict=True)),
+            "is_baseline": reference_of(experiment, names) == names,  # type: ignore[arg-type]
+            "runs": len(of_cell),
+            "finished": int(status.isin(["completed", "stopped_early", "diverged"]).sum()),
+            "diverged": int((status == "diverged").sum()),
+            "failed": int((status == "failed").sum()),
+            "missing": int(status.isin(["running", "missing"]).sum()),
+            "stopped_early": int((status == "stopped_early").sum()),
+        }
+        sound = of_cell[status.isin(["completed", "stopped_early"])]
+        for measure in MEASURES:
+            values = sound[measure].astype(float)
+            row |= {measure: values.mean(), f"{measure}_sd": values.std(ddof=1)}
+        row |= {
+            "test_accuracy_low": sound["test_accuracy"].min(),
+            "test_accuracy_high": sound["test_accuracy"].max(),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def comparisons_table(
+    experiment: PlannedExperiment,
+    found: Sequence[Effect | None],
+    level: float,
+    margin: float,
+) -> pd.DataFrame:
+    """Return a row a comparison and kind.
+
+    Args:
+        experiment: the experiment.
+        found: the effect of each of its comparisons.
+        level: how often all of them together may claim a difference where there is none.
+        margin: differences within it do not matter, as a share.
+    """
+    told = [
+        (comparison, effect)
+        for comparison, effect in zip(experiment.comparisons, found, strict=True)
+        if effect is not None
+    ]
+    questions = [comparison.question for comparison, _ in told]
+    corrected = dict(
+        zip(questions, effects.holm([effect.p for _, effect in told], questions), strict=True)
+    )
+    family = len({comparison.question for comparison in experiment.comparisons})
+    rows = []
+    for comparison, effect in zip(experiment.comparisons, found, strict=True):
+        row = _told(comparison)
+        if effect is None:
+            row |= {"seeds": 0, "verdict": NO_VERDICT}
+        else:
+            p_holm = corrected[comparison.question]
+            said = effects.verdict(effect, p_holm, level, margin)
+            needed = effects.seeds_needed(effect, level / family, margin)
+            row |= {
+                "seeds": effect.seeds,
+                "difference": effect.difference,
+                "low": effect.low,
+                "high": effect.high,
+                "p": effect.p,
+                "p_holm": p_holm,
+                "detectable": effects.detectable(effect, level / family),
+                "verdict": said,
+                "basis": effect.basis,
+                "agree": effect.agree,
+                "superiority": effect.superiority,
+                "image_low": effect.image_low,
+                "image_high": effect.image_high,
+                "arm_accuracy": effect.arm,
+                "reference_accuracy": effect.reference,
+                "seeds_needed": needed if said == "inconclusive" else None,
+            }
+        rows += [{"experiment": experiment.name, "kind": kind, **row} for kind in comparison.kinds]
+    table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
+    return table.astype({"seeds": "Int64", "epoch": "Int64", "seeds_needed": "Int64"})
+
+
+def _told(comparison: Comparison) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "dataset": comparison.dataset,
+        "arm": comparison.arm.label,
+        "reference": comparison.reference.label,
+        "measure": "test_accuracy" if comparison.epoch is None else "val_accuracy",
+        "epoch": comparison.epoch,
+    }
+    for side, contrast in (("arm", comparison.arm), ("reference", comparison.reference)):
+        if contrast.cell is not None:
+            row |= {f"{side}_model": contrast.cell[1], f"{side}_augmentation": contrast.cell[2]}
+    return row
+
+
+def _of_cells(
+    experiment: PlannedExperiment,
+    results: Results,
+    make: Callable[[Sequence[RunResult]], pd.DataFrame],
+) -> pd.DataFrame:
+    """A table made of each cell's sound runs, one below the other, with the cell's names."""
+    frames = []
+    for cell, of_cell in results.items():
+        sound = [result for result in of_cell if not result.diverged]
+        if sound:
+            frame = make(sound)
+            for position, (key, value) in enumerate(
+                zip(CELL, (experiment.name, *cell), strict=True)
+            ):
+                frame.insert(position, key, value)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CELL)
+
+
+def classes_table(experiment: PlannedExperiment, results: Results) -> pd.DataFrame:
+    """Return a row a cell and class."""
+    return _of_cells(experiment, results, class_accuracies)
+
+
+def confusion_table(experiment: PlannedExperiment, results: Results) -> pd.DataFrame:
+    """Return a row for each confusion of a cell that happened, and each class's right answers."""
+    return _of_cells(experiment, results, confusions)
+
+
+def calibration_table(experiment: PlannedExperiment, results: Results) -> pd.DataFrame:
+    """Return a row a cell, bin and way: as it is, and after temperature scaling."""
+
+    def bins(sound: Sequence[RunResult]) -> pd.DataFrame:
+        label = np.concatenate([result.label for result in sound])
+        return pd.concat(
+            [
+                reliability(label, np.concatenate(probability)).assign(scaled=scaled)
+                for scaled, probability in (
+                    (False, [result.probability for result in sound]),
+                    (True, [result.scaled for result in sound]),
+                )
+            ]
+        )
+
+    columns = [*CELL, "scaled", "bin", "low", "high", "count", "confidence", "accuracy"]
+    return _of_cells(experiment, results, bins).reindex(columns=columns)
+
+
+def diagnostics_table(
+    experiment: PlannedExperiment, results: Results, cells: pd.DataFrame, comparisons: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what is to be known of cells, and in rows without a model of the experiment.
+
+    Columns: the cell, ``diagnosis``, ``count`` of how many ``of``, ``value``, ``threshold``.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def add(diagnosis: str, cell: Cell = ("", "", ""), **values: Any) -> None:
+        names = dict(zip(CELL, (experiment.name, *cell), strict=True))
+        rows.append({**names, "diagnosis": diagnosis, **values})
+
+    for diagnosis, threshold, is_so in (
+        ("diverged", None, lambda result: result.diverged),
+        ("stopped early", None, lambda r: r.record["status"] == "stopped_early"),
+        ("loss jump", LOSS_JUMP, lambda r: loss_rise(r) > LOSS_JUMP),
+        ("still improving", STILL_FALLING, lambda r: last_fall(r) > STILL_FALLING),
+    ):
+        counts = {cell: sum(map(is_so, of_cell)) for cell, of_cell in results.items()}
+        every = sum(map(len, results.values()))
+        add(diagnosis, count=sum(counts.values()), of=every, threshold=threshold)
+        for cell, count in counts.items():
+            if count:
+                add(diagnosis, cell, count=count, of=len(results[cell]), threshold=threshold)
+    still = [r for of_cell in results.values() for r in of_cell if last_fall(r) > STILL_FALLING]
+    if still:
+        longest = max(result.run.settings["training"]["epochs"] for result in still)
+        add("longer budget", value=LONGER_BUDGET * longest)
+    absent = cells[["failed", "missing"]].sum().sum()
+    if absent:
+        add("not there", count=int(absent), of=int(cells["runs"].sum()))
+    for row in cells.to_dict("records"):
+        cell = (row["dataset"], row["model"], row["augmentation"])
+        if not math.isfinite(row["test_accuracy"]):
+            continue
+        if row["gap"] > OVERFITTING_GAP:
+            add("overfitting", cell, value=row["gap"], threshold=OVERFITTING_GAP)
+        if row["ece"] > MISCALIBRATED:
+            add("miscalibration", cell, value=row["ece"], threshold=MISCALIBRATED)
+        if row["finished"] - row["diverged"] > 1:
+            spread = row["test_accuracy_high"] - row["test_accuracy_low"]
+            add("seed range", cell, value=spread)
+    for diagnosis, value in _over_cells(results, rows).items():
+        add(diagnosis, value=value)
+    for values in _verdict_counts(comparisons):
+        add(**values)
+    return _diagnostics(rows)
+
+
+def _over_cells(results: Results, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the best epoch would add and the seed moves, over the whole experiment."""
+    gains = [
+        result.measures["best_epoch_gain"]
+        for of_cell in results.values()
+        for result in of_cell
+        if not result.diverged
+    ]
+    ranges = [row["value"] for row in rows if row["diagnosis"] == "seed range"]
+    found: dict[str, Any] = {}
+    if gains:
+        found |= {"best epoch, mean": np.mean(gains), "best epoch, most": np.max(gains)}
+    if ranges:
+        found |= {"seed range, median": np.median(ranges), "seed range, most": np.max(ranges)}
+    return {diagnosis: float(value) for diagnosis, value in found.items()}
+
+
+def totals(comparisons: pd.DataFrame, there: int, planned: int) -> pd.DataFrame:
+    """Return the rows of the diagnostics that speak of the whole study.
+
+    Args:
+        comparisons: of all experiments.
+        there, planned: runs that have finished, and all that are asked for.
+    """
+    everywhere = dict.fromkeys(CELL, "")
+    rows = [{**everywhere, "diagnosis": "runs", "count": there, "of": planned}]
+    rows += [{**everywhere, **values} for values in _verdict_counts(comparisons)]
+    return _diagnostics(rows)
+
+
+def _verdict_counts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    """How many comparisons have which verdict, of each kind and of all, each counted once."""
+    once = comparisons.drop_duplicates(["experiment", "dataset", "arm", "reference", "epoch"])
+    return [
+        {
+            "diagnosis": f"{kind}: {verdict}",
+            "count": int((of_kind["verdict"] == verdict).sum()),
+            "of": len(of_kind),
+        }
+        for kind, of_kind in [("all", once), *comparisons.groupby("kind", sort=False)]
+        for verdict in VERDICTS
+    ]
+
+
+def _diagnostics(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    columns = [*CELL, "diagnosis", "count", "of", "value", "threshold"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"count": "Int64", "of": "Int64", "value": float, "threshold": float})
+
+
+def loss_rise(result: RunResult) -> float:
+    """Return the largest rise of the training loss from an epoch to the next, as a share of it."""
+    loss = result.history["loss"].to_numpy()
+    loss = loss[np.isfinite(loss)]
+    return float((loss[1:] / loss[:-1]).max() - 1) if len(loss) > 1 else 0.0
+
+
+def last_fall(result: RunResult) -> float:
+    """Return by what share the validation loss fell in the last epoch; 0 if it diverged."""
+    loss = result.history["val_loss"].to_numpy()
+    if result.diverged or len(loss) < 2 or not loss[-2] > 0:
+        return 0.0
+    return float(1 - loss[-1] / loss[-2])

@@ -1,0 +1,444 @@
+"""Which cells of a study are compared with which: by themselves, and as the study declares."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from typing import Any, Protocol
+
+from ablation.errors import InputError, nearest
+from ablation.study import schema
+from ablation.study.grid import Run
+
+Cell = tuple[str, str, str]  # dataset, model, augmentation
+Source = tuple[str, Cell]  # experiment, cell
+
+AXES = ("dataset", "model", "augmentation")
+EVERY_DATASET = "all"
+
+
+class Grid(Protocol):
+    """What of a planned experiment decides its comparisons."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def block(self) -> schema.Experiment:
+        """What the file says."""
+
+    @property
+    def architectures(self) -> dict[str, dict[str, Any]]:
+        """Resolved architecture by model name."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """Its runs."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of the accuracies of cells, with its name.
+
+    Attributes:
+        label: its name in tables.
+        terms: weights and cells; a single cell has weight 1.
+    """
+
+    label: str
+    terms: tuple[tuple[float, Source], ...]
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell, if it is a single one."""
+        return self.terms[0][1][1] if len(self.terms) == 1 else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm and what it is compared with.
+
+    Attributes:
+        kinds: why they are compared, one or more of ``baseline``: with the experiment's baseline;
+            ``twin``: a plain network with the residual network that differs in the shortcut
+            alone; ``arm``, ``budget``, ``factor``: as the study declares.
+        dataset: its data set; ``all`` for a contrast over several.
+        arm, reference: what is compared; arm less reference is the difference.
+        epoch: validation accuracy after this epoch is compared; None: test accuracy.
+        factors: names of the factors of a main effect or an interaction, otherwise empty.
+    """
+
+    kinds: tuple[str, ...]
+    dataset: str
+    arm: Contrast
+    reference: Contrast
+    epoch: int | None = None
+    factors: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> set[Source]:
+        """Every cell that it takes."""
+        return {source for _, source in (*self.arm.terms, *self.reference.terms)}
+
+    @property
+    def question(self) -> Any:
+        """What is asked, whichever way round: the same for comparisons that are one test."""
+        sides = frozenset((self.arm.terms, self.reference.terms))
+        return sides, self.epoch
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """A declared factorial grid.
+
+    Attributes:
+        factors: names.
+        levels: the levels of each factor, the reference first.
+        dataset: its data set; ``all`` where the data set is a factor.
+        cells: for each combination of levels its cells.
+    """
+
+    factors: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    dataset: str
+    cells: dict[tuple[str, ...], tuple[Cell, ...]]
+
+
+def cells_of(experiment: Grid) -> list[Cell]:
+    """Return the cells of an experiment in the order of the file."""
+    return list(dict.fromkeys(run.cell for run in experiment.runs))
+
+
+def reference_of(experiment: Grid, cell: Cell) -> Cell | None:
+    """Return the cell that a cell is compared with: its own, with the baseline's names put in."""
+    baseline = experiment.block.baseline
+    return None if baseline is None else _put_in(baseline, cell)
+
+
+def names_of(experiment: Grid) -> Callable[[Cell], str]:
+    """Return a function that names cells by the model and augmentation, where these vary."""
+    cells = cells_of(experiment)
+    shown = [len({cell[i] for cell in cells}) > 1 for i in (1, 2)]
+    if not any(shown):
+        shown = [True, True]
+
+    def name(cell: Cell) -> str:
+        return " · ".join(part for part, use in zip(cell[1:], shown, strict=True) if use)
+
+    return name
+
+
+def find_comparisons(
+    experiment: Grid, others: Mapping[str, Grid]
+) -> tuple[list[Comparison], list[Factorial]]:
+    """Return the comparisons of an experiment, each once, and its factorial grids.
+
+    First those with the baseline, then plain networks with their residual twins, then what the
+    study declares.
+
+    Args:
+        experiment: the experiment.
+        others: every experiment of the study by name.
+
+    Raises:
+        DeclaredError: a declared comparison cannot be made.
+    """
+    found: dict[Any, Comparison] = {}
+    cells, name = cells_of(experiment), names_of(experiment)
+
+    def add(new: Comparison) -> None:
+        key = (new.arm.terms, new.reference.terms, new.epoch)
+        known = found.get(key)
+        if known is None:
+            found[key] = new
+        elif new.kinds[0] not in known.kinds:
+            found[key] = replace(known, kinds=(*known.kinds, *new.kinds))
+
+    def pair(kind: str, arm: Cell, reference: Cell) -> Comparison:
+        first, second = (
+            Contrast(name(cell), ((1.0, (experiment.name, cell)),)) for cell in (arm, reference)
+        )
+        return Comparison((kind,), arm[0], first, second)
+
+    for cell in cells:
+        reference = reference_of(experiment, cell)
+        if reference in cells and reference != cell and reference is not None:
+            add(pair("baseline", cell, reference))
+    for dataset, model, augmentation in cells:
+        twin = _twin(experiment, model)
+        reference = (dataset, twin or "", augmentation)
+        if twin and reference in cells:
+            add(pair("twin", (dataset, model, augmentation), reference))
+    grids = []
+    for position, declared in enumerate(experiment.block.comparisons):
+        try:
+            if declared.kind == "factor":
+                made = _factorials(declared, experiment)
+                grids += made
+                for grid in made:
+                    for effect in _effects(grid, experiment.name):
+                        add(effect)
+            else:
+                for one in _pairs(declared, experiment, others):
+                    add(one)
+        except InputError as error:
+            raise DeclaredError(position, str(error)) from None
+    return list(found.values()), grids
+
+
+class DeclaredError(InputError):
+    """A declared comparison that cannot be made.
+
+    Attributes:
+        position: its place in the experiment's list.
+    """
+
+    def __init__(self, position: int, message: str) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+def _put_in(names: schema.Baseline, cell: Cell) -> Cell:
+    dataset, model, augmentation = cell
+    return (dataset, names.model or model, names.augmentation or augmentation)
+
+
+def _twin(experiment: Grid, model: str) -> str | None:
+    """The residual network that differs from a plain one in the shortcut alone."""
+    own = experiment.architectures[model]
+    if own["kind"] != "plain":
+        return None
+    shortcut_settings = {"kind", "projection", "padding"}
+    for name, other in experiment.architectures.items():
+        if other["kind"] == "residual" and all(
+            own[key] == other[key] for key in own if key not in shortcut_settings
+        ):
+            return name
+    return None
+
+
+def _matching(arms: schema.Arms | None, experiment: Grid) -> list[Cell]:
+    """Cells that match; every name has to be known."""
+    cells = cells_of(experiment)
+    wanted = arms.given() if arms else {}
+    for key, values in wanted.items():
+        _refuse_unknown(key, values, cells)
+    return [
+        cell
+        for cell in cells
+        if all(cell[AXES.index(key)] in values for key, values in wanted.items())
+    ]
+
+
+def _refuse_unknown(key: str, values: Sequence[str], cells: Sequence[Cell]) -> None:
+    known = {cell[AXES.index(key)] for cell in cells}
+    for value in values:
+        if value not in known:
+            raise InputError(f"the experiment has no {key} '{value}'{nearest(value, known)}")
+
+
+def _pairs(
+    declared: schema.Comparison, experiment: Grid, others: Mapping[str, Grid]
+) -> list[Comparison]:
+    names = declared.reference
+    assert names is not None  # the schema has seen to it
+    if names.experiment is not None and names.experiment not in others:
+        raise InputError(
+            f"the study has no experiment '{names.experiment}'{nearest(names.experiment, others)}"
+        )
+    other = others[names.experiment] if names.experiment else experiment
+    for key, value in names.model_dump(exclude_none=True, exclude={"experiment"}).items():
+        _refuse_unknown(key, [value], cells_of(other))
+    arms = _matching(declared.arm, experiment)
+    made = [
+        _pair(declared, (experiment, arm), (other, _put_in(names, arm)))
+        for arm in arms
+        if _put_in(names, arm) in cells_of(other)
+        and (other is not experiment or _put_in(names, arm) != arm)
+    ]
+    if not made:
+        raise InputError("no cell of the experiment has both the arm and its reference")
+    return made
+
+
+def _pair(
+    declared: schema.Comparison, arm: tuple[Grid, Cell], reference: tuple[Grid, Cell]
+) -> Comparison:
+    sides = []
+    for grid, cell in (arm, reference):
+        run = next(run for run in grid.runs if run.cell == cell)
+        sides.append((grid, cell, names_of(grid)(cell), run, run.settings["training"]["epochs"]))
+    (first, second) = sides
+    if first[3].data.id != second[3].data.id:
+        raise InputError(
+            f"{first[2]} and {second[2]} are on differently prepared data, so that their images "
+            "do not pair"
+        )
+    lengths = [side[4] for side in sides]
+    labels = [side[2] for side in sides]
+    if declared.kind == "budget" and declared.epoch is None:
+        if lengths[0] == lengths[1]:
+            raise InputError(
+                f"{labels[0]} and {labels[1]} are both trained for {lengths[0]} epochs: give an "
+                "epoch, or cells of different training lengths"
+            )
+        labels = [
+            f"{label} ({length} epochs)" for label, length in zip(labels, lengths, strict=True)
+        ]
+    if declared.epoch is not None:
+        if declared.epoch > min(lengths):
+            raise InputError(
+                f"epoch {declared.epoch} is beyond the {min(lengths)} epochs of training"
+            )
+        if first[0].block.validation != second[0].block.validation:
+            raise InputError("the two experiments have different validation splits")
+        if first[0] is not second[0]:
+            labels = [
+                f"{label} ({side[0].name})" for label, side in zip(labels, sides, strict=True)
+            ]
+    arm_side, reference_side = (
+        Contrast(label, ((1.0, (side[0].name, side[1])),))
+        for label, side in zip(labels, sides, strict=True)
+    )
+    return Comparison((declared.kind,), arm[1][0], arm_side, reference_side, epoch=declared.epoch)
+
+
+def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial]:
+    """The declared grid, one for each data set unless the data set is a factor."""
+    cells = _matching(declared.where, experiment)
+    known = _factors(declared, experiment)
+    names = tuple(known)
+    axes = {axis for _, axis in known.values()}
+    grids = []
+    datasets: list[str | None] = (
+        [None] if "dataset" in axes else list(dict.fromkeys(cell[0] for cell in cells))
+    )
+    for dataset in datasets:
+        combined: dict[tuple[str, ...], list[Cell]] = {}
+        for cell in cells:
+            levels = tuple(level_of(cell) for level_of, _ in known.values())
+            if dataset in (None, cell[0]) and None not in levels:
+                combined.setdefault(levels, []).append(cell)  # type: ignore[arg-type]
+        levels_of = tuple(
+            _ordered(name, dict.fromkeys(key[i] for key in combined))
+            for i, name in enumerate(names)
+        )
+        if any(len(levels) < 2 for levels in levels_of):
+            few = next(n for n, levels in zip(names, levels_of, strict=True) if len(levels) < 2)
+            raise InputError(f"the factor '{few}' has fewer than two levels among these cells")
+        for key in product(*levels_of):
+            if key not in combined:
+                told = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
+                raise InputError(f"the grid is not complete: no cell has {told}")
+        counts = {len(group) for group in combined.values()}
+        if len(counts) > 1:
+            raise InputError(
+                "the grid is not balanced: its combinations of levels hold between "
+                f"{min(counts)} and {max(counts)} cells; narrow it with 'where'"
+            )
+        grids.append(
+            Factorial(
+                names,
+                levels_of,
+                dataset or EVERY_DATASET,
+                {key: tuple(group) for key, group in combined.items()},
+            )
+        )
+    return grids
+
+
+def _factors(
+    declared: schema.Comparison, experiment: Grid
+) -> dict[str, tuple[Callable[[Cell], str | None], str]]:
+    """For each factor the level of a cell, and the axis that it lies on."""
+    if isinstance(declared.factors, list):
+        return {name: (_known_factor(name, experiment), _axis(name)) for name in declared.factors}
+    found: dict[str, tuple[Callable[[Cell], str | None], str]] = {}
+    for name, levels in (declared.factors or {}).items():
+        members: dict[Cell, str] = {}
+        axes: set[str] = set()
+        for level, arms in levels.items():
+            axes |= arms.given().keys()
+            for cell in _matching(arms, experiment):
+                if cell in members:
+                    raise InputError(
+                        f"factor '{name}': the levels '{members[cell]}' and '{level}' share cells"
+                    )
+                members[cell] = level
+        found[name] = (members.get, "dataset" if axes == {"dataset"} else "other")
+    return found
+
+
+def _axis(factor: str) -> str:
+    return {"depth": "model", "shortcut": "model"}.get(factor, factor)
+
+
+def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
+    if name in AXES:
+        return lambda cell: cell[AXES.index(name)]
+    key = {"depth": "depth", "shortcut": "kind"}[name]
+    return lambda cell: str(experiment.architectures[cell[1]][key])
+
+
+def _ordered(factor: str, levels: Mapping[str, Any]) -> tuple[str, ...]:
+    """Depths rise; other levels stand in the order of the file. The first is the reference."""
+    return tuple(sorted(levels, key=int) if factor == "depth" else levels)
+
+
+def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
+    """Main effects and two-way interactions, averaged over everything else."""
+    made = []
+
+    def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, Source]]:
+        """The mean of the cells whose factors have the given levels."""
+        chosen = [
+            cell
+            for key, group in grid.cells.items()
+            if all(key[i] == level for i, level in at.items())
+            for cell in group
+        ]
+        return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
+
+    def told(i: int, level: str) -> str:
+        return f"on {level}" if grid.factors[i] == "dataset" else f"{grid.factors[i]} {level}"
+
+    def compare(
+        arm: tuple[str, list[tuple[float, Source]]],
+        reference: tuple[str, list[tuple[float, Source]]],
+        factors: Sequence[int],
+    ) -> Comparison:
+        first, second = (Contrast(label, tuple(terms)) for label, terms in (arm, reference))
+        names = tuple(grid.factors[i] for i in factors)
+        return Comparison(("factor",), grid.dataset, first, second, factors=names)
+
+    effects = [i for i, name in enumerate(grid.factors) if name != "dataset"]
+    for i in effects:
+        first, *rest = grid.levels[i]
+        for level in rest:
+            made.append(
+                compare((told(i, level), mean({i: level})), (told(i, first), mean({i: first})), [i])
+            )
+    for i, j in combinations(range(len(grid.factors)), 2):
+        if i not in effects:  # the effect of an arm, on one data set and on another
+            i, j = j, i  # noqa: PLW2901
+        (first, *rest), (other, *others) = grid.levels[i], grid.levels[j]
+        for level, condition in product(rest, others):
+            step = f"{told(i, level)} − {first}"
+            made.append(
+                compare(
+                    (
+                        f"{step}, {_with(told(j, condition))}",
+                        mean({i: level, j: condition}) + mean({i: first, j: condition}, -1.0),
+                    ),
+                    (
+                        f"{step}, {_with(told(j, other))}",
+                        mean({i: level, j: other}) + mean({i: first, j: other}, -1.0),
+                    ),
+                    [i, j],
+                )
+            )
+    return made
+
+
+def _with(told: str) -> str:
+    return told if told.startswith("on ") else f"with {told}"
