@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import pandas as pd
 import pytest
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.comparisons import comparisons
 from ablation.analysis.runs import read_run
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
@@ -39,17 +39,24 @@ experiments:
 IMAGES = 1000
 
 
-def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.99):
+def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.99, confidence=0.91):
     """Write a run that classifies exactly ``right`` of the test images rightly."""
     folder = Path(run.folder)
     folder.mkdir(parents=True, exist_ok=True)
     label = np.arange(IMAGES) % 10
     answer = np.where(np.arange(IMAGES) < right, label, (label + 1) % 10)
-    probability = np.full((IMAGES, 10), 0.01, np.float32)
-    probability[np.arange(IMAGES), answer] = 0.91
+    probability = np.full((IMAGES, 10), (1 - confidence) / 9, np.float32)
+    probability[np.arange(IMAGES), answer] = confidence
     if status == "diverged":
         probability[:] = np.nan
-    np.savez(folder / "predictions.npz", label=label, probability=probability)
+    validated = slice(IMAGES - 400, IMAGES)
+    np.savez(
+        folder / "predictions.npz",
+        label=label,
+        probability=probability,
+        val_label=label[validated],
+        val_probability=probability[validated],
+    )
     epochs = np.arange(1, len(loss) + 1)
     accuracy = [0.90, 0.95, 0.94][: len(loss)]
     pd.DataFrame(
@@ -113,18 +120,29 @@ def plan(project):
     return plan
 
 
-def analysed(plan):
-    analyse(plan, Path("results/tiny"))
+def analysed(plan, **options):
+    analyse(plan, Path("results/tiny"), **options)
     return json.loads(Path("results/tiny/analysis.json").read_text())
 
 
-def texts(experiment, part):
-    return [f["text"] for f in experiment["findings"] if f["part"] == part]
+def table(name):
+    text = dict.fromkeys(
+        ("experiment", "dataset", "model", "augmentation", "arm", "reference", "id", "class"), str
+    )
+    return pd.read_csv(
+        f"results/tiny/{name}.csv", dtype=text, keep_default_na=False, na_values=[""]
+    )
+
+
+def texts(experiment, part, kind=None):
+    return [
+        f["text"] for f in experiment["findings"] if f["part"] == part and kind in (None, f["kind"])
+    ]
 
 
 def test_runs_csv_holds_a_row_a_run_of_every_experiment(plan):
     analysed(plan)
-    runs = pd.read_csv("results/tiny/runs.csv", dtype={"id": str})
+    runs = table("runs")
     assert list(runs)[:12] == [
         "experiment", "dataset", "model", "augmentation", "seed", "id", "status",
         "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds",
@@ -133,56 +151,174 @@ def test_runs_csv_holds_a_row_a_run_of_every_experiment(plan):
     row = runs[(runs.model == "plain56") & (runs.seed == 0)].iloc[0]
     assert row.test_accuracy == (700 + 3 * (7 % 3)) / IMAGES
     assert (row.val_accuracy_last, row.val_accuracy_best) == (0.94, 0.95)
+    assert row.val_accuracy_median5 == 0.94  # of 0.90, 0.95 and 0.94
+    assert row.best_epoch_gain == pytest.approx(0.01)
+    assert row.gap == pytest.approx(0.99 - row.test_accuracy)
     assert (row.epochs, row.seconds) == (3, 10.0)
 
 
-def test_cells_and_differences(plan):
-    analysis = analysed(plan)
-    cells = {c["model"]: c for c in analysis["experiments"][0]["cells"]}
-    assert cells["resnet20"]["is_baseline"]
-    assert cells["resnet20"]["difference"] is None
-    assert cells["plain56"]["measures"]["test_accuracy"]["mean"] == pytest.approx(0.703)
-    found = cells["plain56"]["difference"]
-    assert found["mean"] == pytest.approx(-0.26)
-    assert (found["verdict"], found["basis"], found["seeds"]) == ("worse", "seeds", 3)
-    assert cells["plain20"]["difference"]["verdict"] == "unclear"
+def test_the_measures_of_a_run_of_known_answers(plan):
+    analysed(plan)
+    runs = table("runs")
+    row = runs[(runs.experiment == "arms") & (runs.augmentation == "crop") & (runs.seed == 0)].iloc[
+        0
+    ]
+    right, wrong = 0.98, 0.02  # shares of the images
+    assert row.nll == pytest.approx(-right * np.log(0.91) - wrong * np.log(0.01), rel=1e-5)
+    brier = right * (0.09**2 + 9 * 0.01**2) + wrong * (0.91**2 + 0.99**2 + 8 * 0.01**2)
+    assert row.brier == pytest.approx(brier, rel=1e-5)
+    assert row.ece == pytest.approx(0.98 - 0.91, rel=1e-5)
+    assert row.top5_accuracy == pytest.approx(1.0, abs=0.02)
+    # 380 of 400 validation images are right: the temperature makes 0.91 that share
+    scaled = 0.95
+    assert row.ece_scaled == pytest.approx(0.98 - scaled, abs=2e-3)
+    assert row.temperature < 1
 
 
-def test_what_is_compared(plan):
-    depth, arms = plan.experiments
-    pairs = {(c.arm[1], c.reference[1], c.kinds) for c in comparisons(depth)}
-    assert pairs == {
-        ("plain20", "resnet20", ("baseline", "twin")),
-        ("resnet56", "resnet20", ("baseline", "depth")),
-        ("plain56", "resnet20", ("baseline",)),
-        ("plain56", "resnet56", ("twin",)),
-        ("plain56", "plain20", ("depth",)),
-    }
-    assert {c.arm[2] for c in comparisons(arms)} == {"crop", "mix"}
+def test_comparisons_csv(plan):
+    analysed(plan)
+    compared = table("comparisons")
+    assert list(compared)[:13] == [
+        "experiment", "kind", "dataset", "arm", "reference", "seeds", "difference", "low", "high",
+        "p", "p_holm", "detectable", "verdict",
+    ]  # fmt: skip
+    row = compared[(compared.arm == "plain56") & (compared.kind == "twin")].iloc[0]
+    assert row.reference == "resnet56"
+    paired = np.array([70.3, 70.6, 70.0]) - np.array([95.6, 95.0, 95.3])
+    assert row.difference == pytest.approx(paired.mean() / 100, abs=1e-3)
+    assert row.p_holm == pytest.approx(min(1, row.p * 4), rel=0.5)
+    assert (row.verdict, row.basis, row.seeds) == ("worse", "seeds", 3)
+    assert set(compared[compared.experiment == "depth"].kind) == {"baseline", "twin"}
+
+
+def test_tables_of_cells_classes_and_calibration(plan):
+    analysed(plan)
+    cells = table("cells")
+    crop = cells[(cells.experiment == "arms") & (cells.augmentation == "crop")].iloc[0]
+    assert crop.test_accuracy == pytest.approx(0.981)
+    assert crop.test_accuracy_sd == pytest.approx(0.001)
+    assert (crop.runs, crop.finished, crop.is_baseline) == (3, 3, False)
+    classes = table("classes")
+    of_cell = classes[(classes.experiment == "depth") & (classes.model == "plain56")]
+    assert of_cell["class"].tolist() == [str(i) for i in range(10)]
+    assert of_cell["accuracy"].mean() == pytest.approx(0.703)
+    assert of_cell["images"].sum() == IMAGES
+    confusion = table("confusion")
+    of_cell = confusion[(confusion.experiment == "depth") & (confusion.model == "plain56")]
+    assert of_cell["count"].sum() == 3 * IMAGES
+    wrong = of_cell[of_cell["true"] != of_cell["predicted"]]
+    assert ((wrong["predicted"] - wrong["true"]) % 10 == 1).all()  # always the next class
+    calibration = table("calibration")
+    of_cell = calibration[(calibration.experiment == "depth") & (calibration.model == "plain56")]
+    assert of_cell.groupby("scaled")["count"].sum().tolist() == [3 * IMAGES] * 2
+
+
+def test_a_class_that_an_arm_harms(plan):
+    """plain56 gets everything beyond image 700 wrong: all classes alike, by 25 points."""
+    analysed(plan)
+    effects = table("class_effects")
+    twin = effects[(effects.kind == "twin") & (effects.arm == "plain56")]
+    assert len(twin) == 10
+    assert twin["difference"].mean() == pytest.approx(-0.25, abs=0.01)
+    assert set(twin["verdict"]) == {"harmed"}
+    same = effects[(effects.arm == "plain20") & (effects.kind == "twin")]
+    assert set(same["verdict"]) == {"unclear"}
 
 
 def test_the_answer_ranks_only_what_can_be_ranked(plan):
-    analysis = analysed(plan)
-    (answer,) = texts(analysis["experiments"][0], "answer")
-    assert "Against the baseline: resnet56 and plain56 are less accurate; plain20 is" in answer
-    assert "residual twins: plain56 is less accurate; plain20 is too close to rank" in answer
-    evidence = texts(analysis["experiments"][0], "evidence")
-    assert any("plain56 is less accurate than resnet20: 70.30 % against 96." in t for t in evidence)
-    (close,) = [t for t in evidence if "too little to rank" in t]
-    assert "plain20 against resnet20" in close
+    experiment = analysed(plan)["experiments"][0]
+    (answer,) = texts(experiment, "answer")
+    assert answer.startswith("Against resnet20: resnet56 and plain56 are less accurate, plain20 is")
+    assert "against its residual twin: plain56 is less accurate" in answer
+    assert answer.count(".") == 1  # one sentence
+    assert any("plain56 is less accurate than resnet20: 70.30 % against 96." in t
+               for t in texts(experiment, "evidence"))  # fmt: skip
 
 
-def test_every_number_of_the_prose_comes_from_the_runs(plan):
-    """Percentages and points are means, differences or interval ends of the tables."""
+TOKEN = re.compile(r"(?<![\w.])[+−]?\d+(?:\.\d+)?(?![\w]|\.\d)")
+
+
+def rounded(value, shown):
+    """Whether a number of the prose is that of a table, at the rounding of the prose."""
+    number = float(shown.replace("−", "-"))
+    decimals = len(shown.partition(".")[2])
+    return any(
+        abs(round(scale * float(value), decimals) - number) < 1e-9
+        or abs(abs(round(scale * float(value), decimals)) - number) < 1e-9
+        for scale in (1, 100)
+    )
+
+
+def check_prose(analysis, names):
+    """Every number of the prose is cited, and each citation is what the exported table holds."""
+    scopes = [("summary", analysis["summary"])]
+    scopes += [(e["name"], e["findings"]) for e in analysis["experiments"]]
+    numbers = 0
+    for _, findings in scopes:
+        for finding in findings:
+            text = finding["text"]
+            for name in sorted(names, key=len, reverse=True):
+                text = text.replace(name, "")
+            shown = [source["shown"] for source in finding["sources"]]
+            assert sorted(TOKEN.findall(text)) == sorted(shown), finding["text"]
+            for source in finding["sources"]:
+                frame = table(source["table"])
+                for key, value in source["where"].items():
+                    column = frame[key]
+                    frame = frame[column.isna() if value == "" else column == value]
+                assert len(frame) > 0, source
+                assert rounded(frame[source["column"]].iloc[0], source["shown"]), source
+                assert frame[source["column"]].nunique() == 1
+                numbers += 1
+    return numbers
+
+
+def names_in(plan):
+    names = {"P(A > B)"}
+    for experiment in plan.experiments:
+        names |= {c.arm.label for c in experiment.comparisons}
+        names |= {c.reference.label for c in experiment.comparisons}
+        names |= {*experiment.architectures, *experiment.pipelines, experiment.block.question}
+    return names | {f"class ‘{i}’" for i in range(10)}
+
+
+def test_every_number_of_the_prose_is_in_the_exported_tables(plan):
     analysis = analysed(plan)
-    known = set()
-    for experiment in analysis["experiments"]:
-        for cell in experiment["cells"]:
-            known |= {f"{100 * m['mean']:.2f}" for m in cell["measures"].values() if m}
-    for experiment in analysis["experiments"]:
-        for text in texts(experiment, "evidence"):
-            for number in re.findall(r"(\d+\.\d\d) % ", text):
-                assert number in known
+    assert check_prose(analysis, names_in(plan)) > 40
+
+
+def test_a_number_that_is_in_no_table_would_be_noticed(plan):
+    analysis = analysed(plan)
+    finding = analysis["experiments"][0]["findings"][1]
+    finding["text"] = finding["text"].replace(".", " by 12.34 points.", 1)
+    with pytest.raises(AssertionError):
+        check_prose(analysis, names_in(plan))
+
+
+def test_no_sentence_ranks_what_is_inconclusive(project):
+    """Whatever the numbers are: simulated studies, three arms of about the same accuracy."""
+    project(STUDY)
+    plan = load_plan(load_config())
+    random = np.random.RandomState(0)
+    for _ in range(5):
+        for run in plan.runs.values():
+            write_run(run, 950 + random.randint(-15, 15))
+        analysis = analysed(plan)
+        check_prose(analysis, names_in(plan))
+        for experiment in analysis["experiments"]:
+            rows = table("comparisons")
+            rows = rows[rows.experiment == experiment["name"]]
+            open_pairs = {
+                (row.arm, row.reference)
+                for row in rows[rows.verdict == "inconclusive"].itertuples()
+            }
+            assert open_pairs
+            for text in texts(experiment, "evidence"):
+                for arm, reference in open_pairs:
+                    assert not re.search(
+                        f"^{re.escape(arm)} is (more|less) accurate than {re.escape(reference)}:",
+                        text,
+                    )
 
 
 def test_problems_are_told(plan):
@@ -194,17 +330,22 @@ def test_problems_are_told(plan):
     analysis = analysed(plan)
     problems = "\n".join(texts(analysis["experiments"][0], "problem"))
     assert (
-        "1 of 12 runs diverged and is left out of every mean of accuracy and loss: plain20 (1)."
-        in problems
+        "1 of 12 runs diverged and is left out of every mean of accuracy: plain20 (1)." in problems
     )
     assert "1 of 12 runs was stopped early" in problems
     assert "rose by more than 25 % from one epoch to the next: resnet20 (1)" in problems
-    assert "Overfitting" in problems
+    assert "Overfitting: clean training images" in problems
     assert "still improved" in problems
     assert "best epoch" in problems
-    cell = next(c for c in analysis["experiments"][0]["cells"] if c["model"] == "plain20")
-    assert (cell["diverged"], cell["measures"]["test_accuracy"]["n"]) == (1, 2)
+    assert "Calibration: confidence and accuracy differ by more than 5 points" in problems
+    assert "Harmed classes" in problems
+    check_prose(analysis, names_in(plan))
+    cells = table("cells")
+    cell = cells[cells.model == "plain20"].iloc[0]
+    assert (cell.diverged, cell.finished) == (1, 3)
     assert "test split served as validation" in texts(analysis["experiments"][1], "problem")[0]
+    open_ = "\n".join(texts(analysis["experiments"][0], "open"))
+    assert "train for 6 epochs (2 times" in open_
 
 
 def test_accuracies_beside_a_difference_are_of_the_same_seeds(plan):
@@ -220,18 +361,7 @@ def test_accuracies_beside_a_difference_are_of_the_same_seeds(plan):
     (text,) = [t for t in texts(experiment, "evidence") if t.startswith("crop is")]
     assert "80.00 % against 50.00 % of the test images, +30.00 points" in text
     assert "over the 2 seeds that both have" in text
-    assert "With 2 seeds" in texts(experiment, "open")[0]
-
-
-def test_networks_of_one_depth_are_not_compared_by_depth(project):
-    project(
-        STUDY.replace(
-            "models: [resnet20, plain20, resnet56, plain56]",
-            "models: [resnet20, {name: b, architecture: resnet20, projection: 1x1}]",
-        )
-    )
-    kinds = {k for c in comparisons(load_plan(load_config()).experiments[0]) for k in c.kinds}
-    assert kinds == {"baseline"}
+    assert "at least 3 seeds" in texts(experiment, "open")[0]
 
 
 def test_an_arm_of_which_every_run_diverged(plan):
@@ -239,12 +369,22 @@ def test_an_arm_of_which_every_run_diverged(plan):
         if run.model == "plain56":
             write_run(run, 0, status="diverged", loss=(float("nan"),))
     analysis = analysed(plan)
-    cell = next(c for c in analysis["experiments"][0]["cells"] if c["model"] == "plain56")
-    assert cell["measures"]["test_accuracy"] is None
-    assert cell["difference"] is None
+    cells = table("cells")
+    assert cells[cells.model == "plain56"]["test_accuracy"].isna().all()
+    compared = table("comparisons")
+    lost = compared[(compared.arm == "plain56")]
+    assert set(lost["verdict"]) == {"none"}
+    assert lost["difference"].isna().all()
     assert "3 of 12 runs diverged" in "\n".join(texts(analysis["experiments"][0], "problem"))
     assert "plain56" not in texts(analysis["experiments"][0], "answer")[0]
-    assert pd.read_csv("results/tiny/runs.csv")["test_accuracy"].isna().sum() == 3
+
+
+def test_a_study_of_which_every_run_diverged(plan):
+    for run in plan.runs.values():
+        write_run(run, 0, status="diverged", loss=(float("nan"),))
+    analysis = analysed(plan)
+    assert "No seed has finished on both sides" in texts(analysis["experiments"][0], "answer")[0]
+    check_prose(analysis, names_in(plan))
 
 
 def test_fewer_than_three_seeds_speak_of_these_networks_only(project):
@@ -252,9 +392,66 @@ def test_fewer_than_three_seeds_speak_of_these_networks_only(project):
     plan = load_plan(load_config())
     for run in plan.runs.values():
         write_run(run, 960 if run.model == "resnet20" else 800)
-    experiment = analysed(plan)["experiments"][0]
-    assert "these trained networks" in texts(experiment, "answer")[0]
-    assert "these trained networks only" in texts(experiment, "open")[0]
+    analysis = analysed(plan)
+    answer = texts(analysis["experiments"][0], "answer")[0]
+    assert "with 2 seeds these verdicts speak of these trained networks only" in answer
+    assert "at least 3 seeds" in texts(analysis["experiments"][0], "open")[0]
+    assert analysis["experiments"][0]["basis"] == "images"
+    check_prose(analysis, names_in(plan))
+
+
+def test_one_seed_is_enough_for_a_report(project):
+    project(STUDY.replace("[0, 1, 2]", "[7]"))
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 960 if run.model == "resnet20" else 800)
+    analysis = analysed(plan)
+    assert "with 1 seed these verdicts" in texts(analysis["experiments"][0], "answer")[0]
+    check_prose(analysis, names_in(plan))
+    assert table("cells")["test_accuracy_sd"].isna().all()
+
+
+def test_the_level_is_shared_between_the_experiments(plan):
+    analysis = analysed(plan)
+    assert [e["level"] for e in analysis["experiments"]] == [0.025, 0.025]
+    rules = table("rules").set_index("rule")["value"]
+    assert (rules["level"], rules["margin"], rules["experiments"]) == (2.5, 0.5, 2)
+
+
+def test_the_margin_is_the_studys(project):
+    project(STUDY.replace("title: Known answers", "title: Known answers\nmargin: 3"))
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 950 + run.seed + 10 * (run.augmentation == "mix") * (run.seed == 1))
+    analysed(plan)
+    compared = table("comparisons")
+    assert set(compared[compared.arm == "mix"]["verdict"]) == {"same"}
+
+
+def test_declared_comparisons_are_made(project):
+    declared = """seeds: [0, 1, 2]
+    comparisons:
+      - {kind: factor, factors: [depth, shortcut]}
+      - {kind: budget, arm: {model: plain56}, reference: {model: resnet56}, epoch: 2}
+"""
+    project(STUDY.replace("seeds: [0, 1, 2]\n", declared, 1))
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, RIGHT[run.model] + 3 * ((run.seed + len(run.model)) % 3))
+    analysis = analysed(plan)
+    compared = table("comparisons")
+    interaction = compared[compared.arm == "depth 56 − 20, with shortcut plain"].iloc[0]
+    assert interaction.difference == pytest.approx((0.7 - 0.962) - (0.95 - 0.96), abs=0.01)
+    assert interaction.verdict == "worse"
+    budget = compared[compared.kind == "budget"].iloc[0]
+    assert (budget.measure, budget.epoch) == ("val_accuracy", 2)
+    assert budget.arm_accuracy == pytest.approx(0.95)
+    assert any("Interaction of depth 56 − 20" in t for t in
+               texts(analysis["experiments"][0], "evidence"))  # fmt: skip
+    check_prose(analysis, names_in(plan))
+    (grid,) = [g for g in analysis["experiments"][0]["grids"] if g["title"] == "depth × shortcut"]
+    assert (grid["rows"], grid["columns"]) == (["20", "56"], ["residual", "plain"])
+    assert grid["values"][1][1] == pytest.approx(0.703)
 
 
 def test_networks_of_the_best_epoch_are_told(project):
@@ -276,6 +473,41 @@ def test_mixed_versions_are_told(plan):
     warnings = "\n".join(analysed(plan)["provenance"]["warnings"])
     assert "mix TensorFlow versions: 2.20.0, 2.21.0" in warnings
     assert "-dirty" in warnings
+
+
+def test_a_partial_analysis_tells_what_is_missing(plan):
+    gone, failed = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
+    for run in (gone, failed):
+        shutil.rmtree(run.folder)
+    log = Path("results/logs/train", *Path(failed.folder).parts[2:]).with_suffix(".log")
+    log = log.parent / f"{Path(failed.folder).name}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("error: the sky fell\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        analysed(plan)
+    analysis = analysed(plan, partial=True)
+    # the run of the baseline is shared by both experiments
+    assert analysis["partial"]["text"] == (
+        f"A partial report: 2 of {len(plan.runs)} runs are missing (1 failed, 1 not run yet)."
+    )
+    runs = table("runs").set_index("id")
+    assert runs.loc[failed.id, "status"] == "failed"
+    assert "the sky fell" in runs.loc[failed.id, "reason"]
+    assert runs.loc[failed.id, "log"] == str(log)
+    lost = runs.loc[[gone.id]]
+    assert set(lost["status"]) == {"missing"}
+    assert lost["test_accuracy"].isna().all()
+    assert analysis["summary"][0]["kind"] == "partial"
+    assert any("are not there" in t or "is not there" in t for e in analysis["experiments"]
+               for t in texts(e, "problem"))  # fmt: skip
+    check_prose(analysis, names_in(plan))
+
+
+def test_nothing_to_report_is_told(plan):
+    for run in plan.runs.values():
+        shutil.rmtree(run.folder, ignore_errors=True)
+    with pytest.raises(InputError, match="no run has finished yet"):
+        analysed(plan, partial=True)
 
 
 @pytest.mark.parametrize(
@@ -315,3 +547,10 @@ def test_a_study_edited_meanwhile_is_told(plan):
 
     with pytest.raises(SystemExit, match="was edited while it ran"):
         main(["analyse", "--config", "{}", "--digest", "0" * 16])
+
+
+def test_the_same_runs_give_the_same_bytes(plan):
+    analysed(plan)
+    before = {f.name: f.read_bytes() for f in Path("results/tiny").iterdir()}
+    analysed(plan)
+    assert {f.name: f.read_bytes() for f in Path("results/tiny").iterdir()} == before

@@ -1,14 +1,25 @@
+"""Estimates and verdicts against values that are known or worked out another way."""
+
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.analysis.effects import difference, spread
+from ablation.analysis import effects
+from ablation.analysis.effects import Scores, detectable, detectable_factor, effect, holm
+from ablation.study.comparisons import Comparison, Contrast
+
+ARM, REFERENCE = ("e", ("d", "arm", "a")), ("e", ("d", "reference", "a"))
+PAIR = Comparison(
+    ("arm",), "d", Contrast("arm", ((1.0, ARM),)), Contrast("reference", ((1.0, REFERENCE),))
+)
 
 
-def runs(accuracies, images=1000, seed=0):
-    """Runs whose right answers are drawn independently."""
-    random = np.random.RandomState(seed)
-    return {s: random.random(images) < a for s, a in enumerate(accuracies)}
+def scores(correct, data="d"):
+    accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
+    images = len(next(iter(correct.values()))) if correct else 0
+    return Scores(accuracy, images, correct, data)
 
 
 def exactly(counts, images=1000):
@@ -16,95 +27,208 @@ def exactly(counts, images=1000):
     return {s: np.arange(images) < count for s, count in enumerate(counts)}
 
 
-def test_three_seeds_give_students_interval_over_the_seeds():
-    found = difference(exactly([960, 955, 970]), exactly([940, 945, 950]), comparisons=1)
+def drawn(accuracies, images=1000, seed=0):
+    """Runs whose right answers are drawn independently."""
+    random = np.random.RandomState(seed)
+    return {s: random.random(images) < a for s, a in enumerate(accuracies)}
+
+
+def compared(arm, reference):
+    return effect(PAIR, {ARM: scores(arm), REFERENCE: scores(reference)})
+
+
+def verdict(found, p=None, level=0.05, margin=0.005):
+    return effects.verdict(found, found.p if p is None else p, level, margin)
+
+
+def test_three_seeds_give_students_interval_and_test_over_the_seeds():
+    found = compared(exactly([960, 955, 970]), exactly([940, 945, 950]))
     differences = np.array([0.020, 0.010, 0.020])
     low, high = stats.t.interval(0.95, 2, differences.mean(), differences.std(ddof=1) / np.sqrt(3))
-    assert (found.mean, found.low, found.high) == pytest.approx((differences.mean(), low, high))
-    assert (found.seeds, found.basis, found.verdict) == (3, "seeds", "better")
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (differences.mean(), low, high)
+    )
+    assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert (found.seeds, found.basis) == (3, "seeds")
+    assert (found.arm, found.reference) == pytest.approx((0.96166667, 0.945))
 
 
 @pytest.mark.parametrize(
-    ("won", "lost", "verdict"),
-    [(4, 0, "unclear"), (5, 0, "unclear"), (6, 0, "better"), (0, 6, "worse")],
+    ("won", "lost", "said"),
+    [(4, 0, "same"), (5, 0, "inconclusive"), (6, 0, "better"), (0, 6, "worse")],
 )
-def test_few_images_that_differ_take_an_exact_test(won, lost, verdict):
+def test_few_images_that_differ_take_an_exact_test(won, lost, said):
     """McNemar's exact test gives p = .125, .0625 and .03125 for 4, 5 and 6 images of one kind."""
     arm, reference = np.zeros(1000, bool), np.zeros(1000, bool)
     arm[:won] = True
     reference[:lost] = True
-    found = difference({0: arm}, {0: reference}, comparisons=1)
-    assert found.p_images == pytest.approx(2 * 0.5 ** (won + lost))
-    assert found.verdict == verdict
-
-
-def test_more_comparisons_widen_the_interval():
-    arm, reference = exactly([960, 955, 970]), exactly([940, 945, 950])
-    one, ten = (difference(arm, reference, comparisons=n) for n in (1, 10))
-    differences = np.array([0.020, 0.010, 0.020])
-    half = stats.t.ppf(1 - 0.025 / 10, 2) * differences.std(ddof=1) / np.sqrt(3)
-    assert ten.high - ten.mean == pytest.approx(half)
-    assert (one.verdict, ten.verdict) == ("better", "unclear")
-
-
-def test_two_seeds_give_an_interval_over_the_images():
-    arm, reference = runs([0.95, 0.95]), runs([0.90, 0.90], seed=1)
-    found = difference(arm, reference, comparisons=1)
-    by_image = np.mean([arm[s].astype(float) - reference[s] for s in (0, 1)], axis=0)
-    half = stats.norm.ppf(0.975) * by_image.std(ddof=1) / np.sqrt(1000)
+    found = compared({0: arm}, {0: reference})
+    assert found.p == pytest.approx(2 * 0.5 ** (won + lost))
     assert found.basis == "images"
-    assert found.high - found.low == pytest.approx(2 * half)
+    assert verdict(found, margin=0.008) == said
 
 
-def test_seeds_that_disagree_are_not_ranked():
-    found = difference(exactly([990, 949]), exactly([900, 950]), comparisons=1)
+def test_one_seed_gives_the_normal_interval_over_the_images():
+    arm, reference = drawn([0.95]), drawn([0.90], seed=1)
+    found = compared(arm, reference)
+    difference = arm[0].astype(float) - reference[0]
+    half = stats.norm.ppf(0.975) * difference.std(ddof=1) / np.sqrt(1000)
+    assert (found.low, found.high) == pytest.approx(
+        (difference.mean() - half, difference.mean() + half)
+    )
+    assert math.isnan(found.spread)
+
+
+def test_the_interval_over_the_images_is_a_second_one():
+    arm, reference = drawn([0.95] * 4), drawn([0.90] * 4, seed=1)
+    found = compared(arm, reference)
+    by_image = np.mean([arm[s].astype(float) - reference[s] for s in range(4)], axis=0)
+    half = stats.norm.ppf(0.975) * by_image.std(ddof=1) / np.sqrt(1000)
+    assert found.image_high - found.image_low == pytest.approx(2 * half)
+    assert (found.low, found.high) != (found.image_low, found.image_high)
+
+
+def test_a_verdict_needs_the_seeds_and_the_images():
+    # The same five images make the difference at every seed: sure of the seeds, not of the images.
+    arm, reference = exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952])
+    found = compared(arm, reference)
+    assert found.p < 0.05
+    assert found.image_low < 0 < found.image_high
+    assert verdict(found) == "inconclusive"
+
+
+def test_two_seeds_that_disagree_have_no_verdict():
+    found = compared(exactly([990, 949]), exactly([900, 950]))
     assert found.low > 0
-    assert found.verdict == "unclear"
+    assert found.agree == 0.5
+    assert verdict(found) == "inconclusive"
+
+
+def test_the_same_takes_both_intervals_within_the_margin():
+    found = compared(exactly([9501, 9500, 9499], 10000), exactly([9500, 9500, 9500], 10000))
+    assert verdict(found) == "same"
+    assert verdict(found, margin=found.image_high - 1e-6) == "inconclusive"
+    wide = compared(exactly([950, 955, 945]), exactly([950, 950, 950]))
+    assert verdict(wide) == "inconclusive"
+
+
+def test_a_clear_difference_within_the_margin_is_still_told_as_one():
+    found = compared(exactly([9530, 9531, 9529], 10000), exactly([9500, 9500, 9500], 10000))
+    assert verdict(found) == "better"
+    assert found.high < 0.005
 
 
 def test_only_seeds_that_both_have_are_compared():
     arm = exactly([960, 970, 980])
     del arm[1]
-    assert difference(arm, exactly([950, 950, 950]), comparisons=1).seeds == 2
-    assert difference({}, exactly([1]), comparisons=1) is None
+    assert compared(arm, exactly([950, 950, 950])).seeds == 2
+    assert compared({}, exactly([1])) is None
 
 
 def test_the_same_networks_are_not_ranked():
     same = exactly([950, 950, 950])
-    assert difference(same, same, comparisons=1).verdict == "unclear"
+    found = compared(same, same)
+    assert (found.p, found.difference) == (1.0, 0.0)
+    assert verdict(found) == "same"
 
 
 def test_seeds_that_agree_to_the_image_are_no_certainty():
-    found = difference(exactly([951] * 3), exactly([950] * 3), comparisons=1)
+    found = compared(exactly([951] * 3), exactly([950] * 3))
     assert found.high > found.low
-    assert found.verdict == "unclear"
+    assert verdict(found, margin=0.0001) == "inconclusive"
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 8])
-def test_no_more_than_one_study_in_twenty_claims_a_difference_where_there_is_none(seeds):
-    """Six arms of the same accuracy, whose networks differ by their seeds, as real ones do."""
+def test_superiority_counts_every_pair_of_seeds_and_ties_by_half():
+    assert effects.superiority(np.array([3.0, 1.0]), np.array([2.0, 1.0])) == (2 + 0 + 0.5) / 4
+    found = compared(exactly([960, 955, 970]), exactly([940, 945, 950]))
+    assert (found.superiority, found.agree) == (1.0, 1.0)
+
+
+def test_an_interaction_is_a_difference_of_differences():
+    cells = {name: ("e", ("d", name, "a")) for name in ("A1", "A0", "B1", "B0")}
+    counts = {"A1": [600, 610, 590], "A0": [800, 805, 800], "B1": [850, 852, 851], "B0": [900] * 3}
+    comparison = Comparison(
+        ("factor",),
+        "d",
+        Contrast("a", ((1.0, cells["A1"]), (-1.0, cells["A0"]))),
+        Contrast("b", ((1.0, cells["B1"]), (-1.0, cells["B0"]))),
+    )
+    correct = {cells[name]: exactly(values) for name, values in counts.items()}
+    found = effect(comparison, {cell: scores(one) for cell, one in correct.items()})
+    assert found.arm == pytest.approx(0.6 - 0.8016667)
+    assert found.reference == pytest.approx(-0.049)
+    assert found.difference == pytest.approx(found.arm - found.reference)
+    by_image = np.mean(
+        [
+            correct[cells["A1"]][s] * 1.0 - correct[cells["A0"]][s] * 1.0
+            - correct[cells["B1"]][s] * 1.0 + correct[cells["B0"]][s] * 1.0
+            for s in range(3)
+        ],
+        axis=0,
+    )  # fmt: skip
+    half = stats.norm.ppf(0.975) * by_image.std(ddof=1) / np.sqrt(1000)
+    assert found.image_high - found.difference == pytest.approx(half)
+
+
+def test_images_of_two_data_sets_vary_independently():
+    one, two = ("e", ("one", "m", "a")), ("e", ("two", "m", "a"))
+    comparison = Comparison(
+        ("factor",), "all", Contrast("a", ((1.0, one),)), Contrast("b", ((1.0, two),))
+    )
+    found = effect(
+        comparison,
+        {one: scores(drawn([0.9] * 3), "one"), two: scores(drawn([0.8] * 3, 400, 1), "two")},
+    )
+    first = np.mean(list(drawn([0.9] * 3).values()), axis=0)
+    second = np.mean(list(drawn([0.8] * 3, 400, 1).values()), axis=0)
+    error = math.sqrt(first.var(ddof=1) / 1000 + second.var(ddof=1) / 400)
+    assert found.image_error == pytest.approx(error)
+
+
+def test_accuracies_without_images_are_taken_as_independent():
+    known = Scores({0: 0.9, 1: 0.92, 2: 0.91}, 400, {}, "d")
+    other = Scores({0: 0.85, 1: 0.88, 2: 0.86}, 400, {}, "d")
+    found = effect(PAIR, {ARM: known, REFERENCE: other})
+    p, q = 0.91, (0.85 + 0.88 + 0.86) / 3
+    assert found.image_error == pytest.approx(math.sqrt((p * (1 - p) + q * (1 - q)) / 400))
+
+
+def test_holm_counts_a_question_once():
+    assert holm([0.01, 0.04, 0.03], ["a", "b", "c"]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.01, 0.01, 0.04], ["a", "a", "b"]) == pytest.approx([0.02, 0.02, 0.04])
+    assert holm([], []) == []
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(3, 0.05), (5, 0.05), (8, 0.01)])
+def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(seeds, level):
+    """Both the spread that the size is told from and that of the new sample are drawn."""
     random = np.random.RandomState(seeds)
-    studies, wrong = 400, 0
-    for _ in range(studies):
-
-        def arm():
-            return {s: random.random(500) < 0.95 + 0.01 * random.normal() for s in range(seeds)}
-
-        reference = arm()
-        verdicts = [difference(arm(), reference, comparisons=5).verdict for _ in range(5)]
-        wrong += any(verdict != "unclear" for verdict in verdicts)
-    assert wrong / studies <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
+    told = random.normal(size=(20000, seeds)).std(axis=1, ddof=1) * detectable_factor(seeds, level)
+    sample = random.normal(size=(20000, seeds)) + told[:, None]
+    p = stats.ttest_1samp(sample, 0, axis=1).pvalue
+    assert (p <= level).mean() == pytest.approx(0.8, abs=0.015)
 
 
-def test_a_large_difference_is_found():
-    found = difference(runs([0.97] * 5), runs([0.85] * 5, seed=1), comparisons=10)
-    assert found.verdict == "better"
-    assert difference(runs([0.85] * 5), runs([0.97] * 5, seed=1), comparisons=10).verdict == "worse"
+def test_the_detectable_difference_shrinks_with_seeds_and_grows_with_comparisons():
+    factors = [detectable_factor(seeds, 0.05) for seeds in (3, 4, 5, 8, 20)]
+    assert factors == sorted(factors, reverse=True)
+    assert detectable_factor(5, 0.01) > detectable_factor(5, 0.05)
+    # for many seeds it is that of the normal test
+    assert detectable_factor(100, 0.05) == pytest.approx((1.96 + 0.8416) / 10, rel=0.03)
 
 
-def test_spread_leaves_out_what_is_not_a_number():
-    assert spread([float("nan")]) is None
-    assert spread([0.5]) == {"mean": 0.5, "sd": None, "low": 0.5, "high": 0.5, "n": 1}
-    found = spread([0.4, float("nan"), 0.6])
-    assert (found["mean"], found["n"]) == (0.5, 2)
-    assert found["sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
+def test_what_is_detectable_covers_the_images_as_well():
+    steady = compared(exactly([955] * 8), exactly([950] * 8))  # no spread over seeds
+    over_images = (1.96 + 0.8416) * steady.image_error
+    assert detectable(steady, 0.05) == pytest.approx(over_images, rel=1e-3)
+
+
+def test_the_seeds_needed_would_detect_the_difference():
+    found = compared(exactly([955, 951, 948, 957]), exactly([950, 950, 950, 950]))
+    needed = effects.seeds_needed(found, 0.05, 0.001)
+    assert needed > 4
+    assert detectable_factor(needed, 0.05) * found.spread <= found.difference
+    assert detectable_factor(needed - 1, 0.05) * found.spread > found.difference
+    assert effects.seeds_needed(found, 0.05, 0.02) < needed  # the margin, if that is more
+    hopeless = compared(exactly([955, 900, 1000, 945]), exactly([950, 950, 950, 950]))
+    assert effects.seeds_needed(hopeless, 0.05, 0.0001) is None

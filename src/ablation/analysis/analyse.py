@@ -11,12 +11,12 @@ from ablation.analysis import tables as made
 from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, Scores, effect
-from ablation.analysis.findings import Writer, findings_table, summarise
+from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
 from ablation.analysis.method import method
 from ablation.analysis.published import published_table
 from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
-from ablation.analysis.states import RunState, run_state
+from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
 from ablation.study.comparisons import Cell, Comparison, Source
 from ablation.study.pipelines import format_pipeline, mixes_labels
@@ -63,8 +63,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         Writer(experiment, _of(tables, experiment.name), _chosen_by(experiment))
         for experiment in plan.experiments
     ]
-    told = _missing_text(plan, missing)
-    summary = summarise(writers, tables, told)
+    summary = summarise(writers, tables)
     findings = {writer.experiment.name: writer.findings() for writer in writers}
     tables["findings"] = findings_table({"summary": summary, **findings})
     analysis = {
@@ -72,7 +71,11 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         "study": plan.name,
         "title": plan.study.title,
         "description": plan.study.description,
-        "partial": {"text": told, "planned": len(plan.runs), "missing": len(missing)}
+        "partial": {
+            "text": partial_text(Sentence(tables)),
+            "planned": len(plan.runs),
+            "missing": len(missing),
+        }
         if partial
         else None,
         "summary": [finding.plain() for finding in summary],
@@ -113,7 +116,7 @@ def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, Ru
     """The runs that are there by folder, and the state of those that are not."""
     if not partial:
         return {folder: read_run(run) for folder, run in plan.runs.items()}, {}
-    states = {folder: run_state(run) for folder, run in plan.runs.items()}
+    states = run_states(plan.runs.values())
     there = {
         folder: read_run(run)
         for folder, run in plan.runs.items()
@@ -168,7 +171,7 @@ def _tables(
         name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
         for name, parts in frames.items()
     }
-    totals = made.totals(tables["comparisons"], len(plan.runs) - len(missing), len(plan.runs))
+    totals = made.totals(tables["comparisons"], list(missing.values()), len(plan.runs))
     tables["diagnostics"] = pd.concat([totals, tables["diagnostics"]], ignore_index=True)
     return tables
 
@@ -237,21 +240,6 @@ def _chosen_by(experiment: PlannedExperiment) -> list[str]:
     """The validation measures by which some run went back to its best epoch."""
     stopping = [run.settings["training"]["early_stopping"] or {} for run in experiment.runs]
     return sorted({one["monitor"] for one in stopping if one.get("restore_best")})
-
-
-def _missing_text(plan: Plan, missing: Mapping[str, RunState]) -> str:
-    """``A partial report: 5 of 24 runs are missing (…)``, or nothing."""
-    if not missing:
-        return ""
-    counts = {
-        words: sum(state.status == status for state in missing.values())
-        for status, words in (
-            ("failed", "failed"), ("running", "running"), ("missing", "not run yet"),
-        )
-    }  # fmt: skip
-    listed = ", ".join(f"{number} {words}" for words, number in counts.items() if number)
-    verb = "is" if len(missing) == 1 else "are"
-    return f"A partial report: {len(missing)} of {len(plan.runs)} runs {verb} missing ({listed})."
 
 
 def _describe(

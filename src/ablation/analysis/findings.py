@@ -504,9 +504,10 @@ class Writer:
             beyond = len(known) < len(rows)
             if len(known):
                 least, most = (self._extreme(known, "seeds_needed", low) for low in (True, False))
-                low = self._cited(say, "seeds_needed", count, self._where(least))
-                high = self._cited(say, "seeds_needed", count, self._where(most))
-                needed = f"{low} seeds" if low == high else f"{low} to {high} seeds"
+                needed = self._cited(say, "seeds_needed", count, self._where(least))
+                if most["seeds_needed"] != least["seeds_needed"]:
+                    needed += f" to {self._cited(say, 'seeds_needed', count, self._where(most))}"
+                needed += " seeds"
             else:
                 needed = f"more than {say.rule('most seeds')} seeds"
             text = (
@@ -571,17 +572,34 @@ class Writer:
         return f"{name} on {row['dataset']}" if self.several else name
 
 
-def summarise(
-    writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame], partial: str
-) -> list[Finding]:
+def partial_text(say: Sentence) -> str:
+    """Return what to say of a study that has not run whole: ``A partial report: …``."""
+    missing = say("diagnostics", "count", count, diagnosis="not there")
+    of = say("diagnostics", "of", count, diagnosis="not there")
+    listed = [
+        f"{say('diagnostics', 'count', count, diagnosis=diagnosis)} {words}"
+        for diagnosis, words in (
+            ("failed", "failed"), ("running", "still running"), ("missing", "not run yet"),
+        )
+        if _total(say.tables, diagnosis)
+    ]  # fmt: skip
+    verb = "is" if missing == "1" else "are"
+    more = f" ({', '.join(listed)})" if listed else ""
+    return f"A partial report: {missing} of {of} runs {verb} missing{more}."
+
+
+def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """Return the verdict on a study: what was run, then each experiment's answer.
 
     Args:
         writers: the experiments' writers.
         tables: every table of the study.
-        partial: what to say of a study of which runs are missing; empty otherwise.
     """
-    found = [Finding("problem", "partial", partial)] if partial else []
+    found = []
+    say = Sentence(tables)
+    if _total(tables, "not there"):
+        text = partial_text(say)
+        found.append(Finding("problem", "partial", text, tuple(say.sources)))
     say = Sentence(tables)
     runs = say("diagnostics", "of", count, diagnosis="runs")
     finished = say("diagnostics", "count", count, diagnosis="runs")
@@ -609,6 +627,13 @@ def summarise(
             sources += widest.sources
         found.append(Finding("answer", answer.kind, text, tuple(sources)))
     return found
+
+
+def _total(tables: Mapping[str, pd.DataFrame], diagnosis: str) -> int:
+    """A count of the whole study."""
+    table = tables["diagnostics"]
+    rows = table[(table["experiment"] == "") & (table["diagnosis"] == diagnosis)]
+    return int(rows["count"].iloc[0])
 
 
 def findings_table(found: Mapping[str, Sequence[Finding]]) -> pd.DataFrame:

@@ -308,15 +308,23 @@ def _over_cells(results: Results, rows: Sequence[Mapping[str, Any]]) -> dict[str
     return {diagnosis: float(value) for diagnosis, value in found.items()}
 
 
-def totals(comparisons: pd.DataFrame, there: int, planned: int) -> pd.DataFrame:
+def totals(comparisons: pd.DataFrame, missing: Sequence[RunState], planned: int) -> pd.DataFrame:
     """Return the rows of the diagnostics that speak of the whole study.
 
     Args:
         comparisons: of all experiments.
-        there, planned: runs that have finished, and all that are asked for.
+        missing: how it stands with the runs that are not there.
+        planned: number of all runs.
     """
+    counts = {"runs": planned - len(missing), "not there": len(missing)}
+    counts |= {
+        key: sum(s.status == key for s in missing) for key in ("failed", "running", "missing")
+    }
     everywhere = dict.fromkeys(CELL, "")
-    rows = [{**everywhere, "diagnosis": "runs", "count": there, "of": planned}]
+    rows = [
+        {**everywhere, "diagnosis": diagnosis, "count": count, "of": planned}
+        for diagnosis, count in counts.items()
+    ]
     rows += [{**everywhere, **values} for values in _verdict_counts(comparisons)]
     return _diagnostics(rows)
 
