@@ -18,8 +18,8 @@ def code_fingerprint(*places: str) -> str:
     """Return the SHA-256 (16 hex digits) of some of this project's code and templates.
 
     Args:
-        places: names of packages or files in ``src/ablation``. Of a package the modules and
-            templates count; what an editor or the system leaves beside them does not.
+        places: names of packages or files in ``src/ablation``. Of a package the modules, its data
+            (YAML) and templates count; what an editor or the system leaves beside them does not.
 
     Raises:
         FileNotFoundError: there is no such place.
@@ -27,7 +27,11 @@ def code_fingerprint(*places: str) -> str:
     digest = hashlib.sha256()
     for place in places:
         path = PACKAGE / place
-        files = [path] if path.suffix else [*path.rglob("*.py"), *path.glob("templates/*.*")]
+        files = (
+            [path]
+            if path.suffix
+            else [*path.rglob("*.py"), *path.glob("*.yaml"), *path.glob("templates/*.*")]
+        )
         if not files:
             raise FileNotFoundError(path)
         for file in sorted(file for file in files if not file.name.startswith(".")):
