@@ -140,9 +140,9 @@ def test_factors_of_ones_own(project):
     )
     effects = [c for c in found.comparisons if "factor" in c.kinds]
     assert [c.arm.label for c in effects] == [
-        "crop with",
-        "mix with",
-        "crop with − without, with mix with",
+        "with crop",
+        "with mix",
+        "with crop − without, with mix",
     ]
     (grid,) = found.factorials
     assert grid.levels == (("without", "with"), ("without", "with"))

@@ -691,7 +691,8 @@ def _tell_best(study: _Study, block: _Block) -> tuple[bool, str]:
     if len([arm for arm in accuracy if block.steps(arm)]) < ARMS_TRIED:
         return False, f"{block.name}: fewer than {ARMS_TRIED} augmentations have finished.{rest}"
     ranked = sorted(accuracy, key=lambda arm: -accuracy[arm])
-    table = _joined(f"{arm} {percent(accuracy[arm])}" for arm in ranked)
+    # In the order of the study: an order by accuracy would rank what no verdict ranks.
+    table = _joined(f"{arm} {percent(accuracy[arm])}" for arm in accuracy)
     seeds = {tuple(study.finished(block.key(arm))) for arm in accuracy}
     over = _mean_of(seeds.pop()) if len(seeds) == 1 else "means of the seeds that have finished"
     text = f"{block.name}, test accuracy, {over}: {table}."
@@ -706,12 +707,12 @@ def _tell_best(study: _Study, block: _Block) -> tuple[bool, str]:
         return len(accuracy) == len(block.arms), f"{text}{known}{rest}"
     order = [
         f"{arm} is better than {_joined(worse)}"
-        for arm in ranked
-        if (worse := [other for other in ranked if (arm, other) in better])
+        for arm in accuracy
+        if (worse := [other for other in accuracy if (arm, other) in better])
     ]
-    known = f" The arms cannot be ranked: no verdict puts {leader} above {_joined(open_arms)}."
+    known = " No best arm can be named: no verdict puts one above all others."
     if not below and not open_arms:
-        known = f" The arms cannot be ranked: {_joined(ranked)} are the same within the margin."
+        known = f" No best arm can be named: {_joined(accuracy)} are the same within the margin."
     known += f" What the comparisons show: {'; '.join(order)}." if order else ""
     return False, f"{text}{known}{rest}"
 

@@ -15,20 +15,23 @@ from ablation.study.plan import PlannedExperiment
 Row = Mapping[Any, Any]  # of a table
 
 LISTED = 4  # more comparisons than these are counted instead of named
+LISTED_CELLS = 6  # and more cells
+INTERACTION = "interaction"  # a factor's effect that depends on another factor
 GROUPS = {
     "baseline": "against {reference}",
     "twin": "against its residual twin",
     "arm": "of the declared pairs",
     "budget": "of the budgets",
-    "factor": "of the factors' effects",
+    "factor": "of the factors",
+    INTERACTION: "of the interactions",
 }
 SAID = {
     "better": "more accurate",
     "worse": "less accurate",
     "same": "the same within the margin",
-    "inconclusive": "without a verdict",
+    "inconclusive": "inconclusive",
 }
-INTERACTIONS = {"better": "larger", "worse": "smaller", "same": "the same within the margin"}
+INTERACTIONS = {**SAID, "better": "larger", "worse": "smaller"}
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,9 @@ class Writer:
         chosen_by: Sequence[str],
     ) -> None:
         self.experiment, self.tables, self.chosen_by = experiment, tables, chosen_by
-        self.comparisons = tables["comparisons"]
+        table = tables["comparisons"]
+        crossed = table["factors"].astype(str).str.contains("×", regex=False)
+        self.comparisons = table.assign(group=table["kind"].mask(crossed, INTERACTION))
         told = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
         self.once = told.drop_duplicates(["dataset", "arm", "reference", "epoch"])
         self.several = len(set(tables["cells"]["dataset"])) > 1
@@ -176,9 +181,8 @@ class Writer:
         say = self._sentence()
         parts = []
         for kind in GROUPS:
-            rows = self.comparisons[
-                (self.comparisons["kind"] == kind) & (self.comparisons["verdict"] != NO_VERDICT)
-            ]
+            table = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
+            rows = table[table["group"] == kind]
             if len(rows):
                 parts.append(self._group(say, kind, rows))
         if not parts:
@@ -206,8 +210,9 @@ class Writer:
                 where = {"diagnosis": f"{kind}: {verdict}"}
                 number = say("diagnostics", "count", count, **where)
                 of = say("diagnostics", "of", count, **where)
-                names, verb = f"{number} of {of} arms", "are"
-            said.append(f"{names} {verb} {SAID[verdict]}")
+                names, verb = f"{number} of {of}", "are"
+            words = INTERACTIONS if kind == INTERACTION else SAID
+            said.append(f"{names} {verb} {words[verdict]}")
         return f"{GROUPS[kind].format(reference=reference)}: {', '.join(said)}"
 
     def _reach(self, say: Sentence) -> str:
@@ -246,7 +251,7 @@ class Writer:
         say = self._sentence()
         where = self._where(row)
         arm, reference = self._arm(row), row["reference"]
-        if _is_interaction(row):
+        if row["group"] == INTERACTION:
             text = (
                 f"Interaction of {arm} ({self._cited(say, 'arm_accuracy', points, where)} points) "
                 f"and {reference} ({self._cited(say, 'reference_accuracy', points, where)}): the "
@@ -297,14 +302,14 @@ class Writer:
                 f"{self._cited(say, 'detectable', size, self._where(row))})"
                 for row in rows.to_dict("records")
             )
-            text = f"Without a verdict: {listed}."
+            text = f"Inconclusive: {listed}."
         else:
             where = {"diagnosis": "all: inconclusive"}
             number = say("diagnostics", "count", count, **where)
             of = say("diagnostics", "of", count, **where)
             least, most = (self._extreme(rows, "detectable", low) for low in (True, False))
             text = (
-                f"{number} of {of} comparisons are without a verdict. The smallest difference "
+                f"{number} of {of} comparisons are inconclusive. The smallest difference "
                 f"that this sample detects with {say.rule('power')} % power lies between "
                 f"{self._cited(say, 'detectable', size, self._where(least))} and "
                 f"{self._cited(say, 'detectable', size, self._where(most))} points among them."
@@ -419,12 +424,15 @@ class Writer:
             was_were="was" if runs == 1 else "were",
             threshold=say.rule(rule) if rule else "",
         )
-        cells = []
+        cells, cited = [], len(say.sources)
         for row in rows[rows["model"] != ""].to_dict("records"):
             at = {key: row[key] for key in CELL}
             told = say("diagnostics", "count", count, **at, diagnosis=diagnosis)
             cells.append(f"{self._cell(row)} ({told})")
-        text = f"{number} of {of} runs {words}: {join(cells)}."
+        if len(cells) > LISTED_CELLS:
+            del say.sources[cited:]
+        listed = f": {join(cells)}" if len(cells) <= LISTED_CELLS else ""
+        text = f"{number} of {of} runs {words}{listed}."
         return Finding("problem", diagnosis, text, tuple(say.sources))
 
     def _of_cells(
@@ -439,10 +447,12 @@ class Writer:
         say = self._sentence()
         threshold = say.rule(rule)
         cells = []
-        for row in rows.to_dict("records"):
+        for row in rows.head(LISTED_CELLS).to_dict("records"):
             at = {key: row[key] for key in CELL}
             value = say("diagnostics", "value", style, **at, diagnosis=diagnosis)
             cells.append(f"{self._cell(row)} ({value})")
+        if len(rows) > LISTED_CELLS:
+            cells.append("others")
         text = words.format(threshold=threshold, cells=join(cells))
         return Finding("problem", diagnosis, text, tuple(say.sources))
 
@@ -511,7 +521,7 @@ class Writer:
             else:
                 needed = f"more than {say.rule('most seeds')} seeds"
             text = (
-                "To settle what has no verdict, either the difference seen or, where that is "
+                "To settle what is inconclusive, either the difference seen or, where that is "
                 f"less, the margin of {say.rule('margin')} points, takes {needed} at this spread"
             )
             if beyond and len(known):
@@ -664,10 +674,6 @@ def findings_table(found: Mapping[str, Sequence[Finding]]) -> pd.DataFrame:
 def join(names: Sequence[str]) -> str:
     """Join names as prose does: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _is_interaction(row: Row) -> bool:
-    return row["kind"] == "factor" and " − " in row["arm"]
 
 
 def _number(value: Any) -> float:

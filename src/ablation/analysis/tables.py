@@ -37,7 +37,7 @@ COMPARISON_COLUMNS = (
     "experiment", "kind", "dataset", "arm", "reference", "seeds", "difference", "low", "high",
     "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
-    "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed",
+    "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -186,6 +186,7 @@ def _told(comparison: Comparison) -> dict[str, Any]:
         "reference": comparison.reference.label,
         "measure": "test_accuracy" if comparison.epoch is None else "val_accuracy",
         "epoch": comparison.epoch,
+        "factors": " × ".join(comparison.factors),
     }
     for side, contrast in (("arm", comparison.arm), ("reference", comparison.reference)):
         if contrast.cell is not None:

@@ -400,7 +400,11 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
 
     def told(i: int, level: str) -> str:
-        return f"on {level}" if grid.factors[i] == "dataset" else f"{grid.factors[i]} {level}"
+        if grid.factors[i] == "dataset":
+            return f"on {level}"
+        if level in ("with", "without"):
+            return f"{level} {grid.factors[i]}"
+        return f"{grid.factors[i]} {level}"
 
     def compare(
         arm: tuple[str, list[tuple[float, Source]]],
@@ -441,4 +445,4 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
 
 
 def _with(told: str) -> str:
-    return told if told.startswith("on ") else f"with {told}"
+    return told if told.startswith(("on ", "with ", "without ")) else f"with {told}"
