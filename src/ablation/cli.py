@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from ablation.errors import InputError
 from ablation.study.fingerprint import (
@@ -62,7 +63,20 @@ def _parser() -> argparse.ArgumentParser:
         study = commands.add_parser(name, help=text)
         study.add_argument("--config", required=True, type=json.loads, help="config, as JSON")
         study.add_argument("--digest", help="refuse to work if the study is another by now")
+        study.add_argument(
+            "--partial", action="store_true", help="of what is there, beside the study's own files"
+        )
         study.set_defaults(command=command)
+
+    for name, command, text in (
+        ("plan", _show_plan, "tell a study's runs and the time that they will take"),
+        ("status", _show_status, "tell how far a study is"),
+    ):
+        progress = commands.add_parser(name, help=text)
+        progress.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+        progress.add_argument("--code", help="fingerprint: runs of other code are to do")
+        progress.add_argument("--at-once", type=int, help="how many runs train at a time")
+        progress.set_defaults(command=command)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
     prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
@@ -124,26 +138,58 @@ def _expect(digest: str, arguments: argparse.Namespace) -> None:
         raise InputError("the study was edited while it ran: run snakemake again")
 
 
+def _results(plan: Plan, arguments: argparse.Namespace) -> Path:
+    """Where the files of a study, or of a partial report of it, lie."""
+    folder = Path("results") / plan.name
+    return folder / "partial" if arguments.partial else folder
+
+
+def _wanted(
+    request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace
+) -> list[dict[str, Any]] | None:
+    """What of a request to make a file of; None if the file is there already."""
+    _expect(request_digest(request), arguments)
+    if not arguments.partial:
+        return request
+    from ablation.progress.partial import is_made, prepared_part
+
+    part = prepared_part(request)
+    return None if is_made(file, part) else part
+
+
 def _describe_models(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    request = models_request(plan)
-    _expect(request_digest(request), arguments)
+    file = _results(plan, arguments) / "models.json"
+    request = _wanted(models_request(plan), file, arguments)
+    if request is None:
+        return
     _leave_gpus_alone()
     _import_keras_alone()
     from ablation.models.table import describe_models
 
-    describe_models(request, Path("results") / plan.name / "models.json")
+    describe_models(request, file)
+    _remember(request, file, arguments)
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    request = gallery_request(plan)
-    _expect(request_digest(request), arguments)
+    file = _results(plan, arguments) / "gallery.npz"
+    request = _wanted(gallery_request(plan), file, arguments)
+    if request is None:
+        return
     _leave_gpus_alone()
     _import_keras_alone()
     from ablation.augmentation.gallery import draw_gallery
 
-    draw_gallery(request, Path("results") / plan.name / "gallery.npz")
+    draw_gallery(request, file)
+    _remember(request, file, arguments)
+
+
+def _remember(request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace) -> None:
+    if arguments.partial:
+        from ablation.progress.partial import remember
+
+        remember(file, request)
 
 
 def _analyse(arguments: argparse.Namespace) -> None:
@@ -151,7 +197,7 @@ def _analyse(arguments: argparse.Namespace) -> None:
     _expect(plan_digest(plan), arguments)
     from ablation.analysis.analyse import analyse
 
-    analyse(plan, Path("results") / plan.name)
+    analyse(plan, _results(plan, arguments), partial=arguments.partial)
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -159,7 +205,26 @@ def _report(arguments: argparse.Namespace) -> None:
     _expect(plan_digest(plan), arguments)
     from ablation.report.render import render
 
-    render(plan, Path("results") / plan.name, Path("reports"))
+    name = f"{plan.name}-partial" if arguments.partial else None
+    render(plan, _results(plan, arguments), Path("reports"), name=name)
+
+
+def _show_plan(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    from ablation.progress.overview import look_over, plan_text
+    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_text
+
+    overview = look_over(plan, arguments.code)
+    print(plan_text(overview, arguments.at_once))
+    done = {standing.run.folder for standing in overview.of("done")}
+    print(f"\n{sensitivity_text(sensitivities(plan, done, factor_of(plan)))}")
+
+
+def _show_status(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    from ablation.progress.overview import look_over, status_text
+
+    print(status_text(look_over(plan, arguments.code), arguments.at_once))
 
 
 def _prune(arguments: argparse.Namespace) -> None:

@@ -94,3 +94,11 @@ def of_all_runs(files):
     """The given output files of a training job, for every run of the study."""
     names = [str(file).rpartition("/")[2] for file in files]
     return [f"{folder}/{name}" for folder in RUNS for name in names]
+
+
+def runs_at_once():
+    """How many runs this invocation of Snakemake would train at a time."""
+    given = workflow.global_resources.get("gpu")
+    gpus = getattr(given, "value", given)
+    by_cores = max(1, workflow.cores // CONFIG.threads)
+    return by_cores if gpus is None else max(1, min(gpus, by_cores))

@@ -1,0 +1,225 @@
+"""What the seeds of a study could detect, before and while it runs."""
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, detectable_factor
+from ablation.progress.tables import table, wrap
+from ablation.study.comparisons import Comparison, Source
+from ablation.study.grid import Run
+from ablation.study.plan import Plan, PlannedExperiment
+
+Factor = Callable[[PlannedExperiment, int], float]  # of an experiment's comparison with n seeds
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The smallest differences that an experiment detects with 80 % power.
+
+    Attributes:
+        experiment: its name.
+        seeds: fewest and most seeds that the cells of a comparison share.
+        comparisons: how many it makes.
+        factor: of the comparison with fewest seeds, in standard deviations of the paired
+            differences; None below three seeds.
+        spread: standard deviation of the paired differences as far as finished runs tell, as a
+            share; None if they do not.
+        spread_of: where the spread is from, as text.
+    """
+
+    experiment: str
+    seeds: tuple[int, int]
+    comparisons: int
+    factor: float | None
+    spread: float | None
+    spread_of: str
+
+    @property
+    def points(self) -> float | None:
+        """The smallest difference in percentage points of accuracy, if the spread is known."""
+        if self.factor is None or self.spread is None:
+            return None
+        return 100 * self.factor * self.spread
+
+
+def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sensitivity]:
+    """Return the sensitivity of each experiment that compares anything.
+
+    Args:
+        plan: the study.
+        done: folders of the finished runs.
+        factor: the smallest difference in standard deviations of the paired differences, of a
+            comparison of an experiment with so many seeds, three or more.
+    """
+    runs: dict[Source, dict[int, Run]] = {}
+    for experiment in plan.experiments:
+        for run in experiment.runs:
+            runs.setdefault((experiment.name, run.cell), {})[run.seed] = run
+    scores: dict[tuple[str, int | None], float] = {}
+
+    def score(run: Run, epoch: int | None) -> float:
+        key = (run.folder, epoch)
+        if key not in scores:
+            scores[key] = accuracy(run, epoch) if run.folder in done else math.nan
+        return scores[key]
+
+    found = []
+    for experiment in plan.experiments:
+        shared = [_shared_seeds(c, runs) for c in experiment.comparisons]
+        shared = [seeds for seeds in shared if seeds]
+        if not shared:
+            continue
+        counts = [len(seeds) for seeds in shared]
+        of_cells = [
+            {
+                source: {seed: score(run, one.epoch) for seed, run in runs[source].items()}
+                for source in one.sources
+            }
+            for one in experiment.comparisons
+        ]
+        spread, told = pooled_spread(experiment.comparisons, of_cells)
+        found.append(
+            Sensitivity(
+                experiment.name,
+                (min(counts), max(counts)),
+                _questions(experiment),
+                factor(experiment, min(counts)) if min(counts) >= SEEDS_FOR_METHODS else None,
+                spread,
+                told,
+            )
+        )
+    return found
+
+
+def accuracy(run: Run, epoch: int | None) -> float:
+    """Return a finished run's test accuracy, or its validation accuracy after an epoch.
+
+    0 to 1; not-a-number for a run that diverged or has stopped before that epoch.
+    """
+    folder = Path(run.folder)
+    if json.loads((folder / "run.json").read_text())["status"] == "diverged":
+        return math.nan
+    if epoch is not None:
+        with (folder / "history.csv").open(newline="") as lines:
+            rows = {int(row["epoch"]): float(row["val_accuracy"]) for row in csv.DictReader(lines)}
+        return rows.get(epoch, math.nan)
+    with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+        return float((file["probability"].argmax(axis=1) == file["label"]).mean())
+
+
+def pooled_spread(
+    comparisons: list[Comparison], scores: Sequence[Mapping[Source, Mapping[int, float]]]
+) -> tuple[float | None, str]:
+    """Return the standard deviation of paired differences over seeds, pooled, and its source.
+
+    From the differences where a comparison has two seeds or more; failing that from the spread of
+    the single cells, as if these were independent. None where no cell has two seeds.
+
+    Args:
+        comparisons: the comparisons.
+        scores: for each, accuracy by seed of each of its cells; not-a-number where there is none.
+    """
+    paired, single = [], []
+    for one, of_cells in zip(comparisons, scores, strict=True):
+        weights = _weights(one)
+        finite = {
+            source: {seed: value for seed, value in values.items() if math.isfinite(value)}
+            for source, values in of_cells.items()
+        }
+        seeds = set.intersection(*(set(values) for values in finite.values()))
+        differences = [
+            sum(weight * finite[source][seed] for source, weight in weights.items())
+            for seed in seeds
+        ]
+        if len(differences) > 1:
+            paired.append((len(differences) - 1, statistics.variance(differences)))
+        own = {source: list(v.values()) for source, v in finite.items() if len(v) > 1}
+        if own:
+            freedom = sum(len(values) - 1 for values in own.values())
+            within = sum((len(v) - 1) * statistics.variance(v) for v in own.values()) / freedom
+            single.append((freedom, within * sum(w * w for w in weights.values())))
+    if paired:
+        return _pool(paired), f"differences of {sum(f + 1 for f, _ in paired)} pairs"
+    if single:
+        return _pool(single), "the arms alone"
+    return None, ""
+
+
+def factor_of(plan: Plan) -> Factor:
+    """Return the factor as the analysis will have it.
+
+    Its level is that of the study, shared out over the experiments that compare something and
+    over the comparisons of each.
+    """
+    experiments = sum(bool(experiment.comparisons) for experiment in plan.experiments)
+
+    def factor(experiment: PlannedExperiment, seeds: int) -> float:
+        return detectable_factor(seeds, LEVEL / experiments / _questions(experiment))
+
+    return factor
+
+
+def _questions(experiment: PlannedExperiment) -> int:
+    return len({comparison.question for comparison in experiment.comparisons})
+
+
+def sensitivity_text(found: list[Sensitivity]) -> str:
+    """Tell what the seeds of a study could detect."""
+    if not found:
+        return "The study compares nothing: no experiment has a baseline or comparisons."
+    rows = []
+    for one in found:
+        least, most = one.seeds
+        rows.append(
+            [
+                one.experiment,
+                str(least) if least == most else f"{least}-{most}",
+                str(one.comparisons),
+                "-" if one.factor is None else f"{one.factor:.1f} sd",
+                "-" if one.points is None else f"{one.points:.2f} points",
+                one.spread_of or "-",
+            ]
+        )
+    header = ["experiment", "seeds", "comparisons", "smallest", "in accuracy", "spread from"]
+    parts = [
+        wrap(
+            "The smallest difference that the seeds detect with 80 % power, in standard deviations "
+            "of the paired differences over the seeds and, where finished runs tell these, in "
+            "percentage points:"
+        ),
+        table(header, rows, right=[1, 2, 3, 4]),
+    ]
+    few = [one.experiment for one in found if one.factor is None]
+    if few:
+        parts.append(
+            wrap(
+                f"Fewer than {SEEDS_FOR_METHODS} seeds ({', '.join(few)}): the verdicts will speak "
+                "of the trained networks only, not of the methods."
+            )
+        )
+    return "\n\n".join(parts)
+
+
+def _shared_seeds(comparison: Comparison, runs: Mapping[Source, Mapping[int, Run]]) -> set[int]:
+    return set.intersection(*(set(runs[source]) for source in comparison.sources))
+
+
+def _weights(comparison: Comparison) -> dict[Source, float]:
+    weights: dict[Source, float] = {}
+    for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
+        for weight, source in side.terms:
+            weights[source] = weights.get(source, 0.0) + sign * weight
+    return weights
+
+
+def _pool(variances: list[tuple[int, float]]) -> float:
+    """Pool variances by their degrees of freedom."""
+    freedom = sum(f for f, _ in variances)
+    return math.sqrt(sum(f * variance for f, variance in variances) / freedom)

@@ -1,0 +1,199 @@
+"""Times of runs to come, from those of runs that are finished."""
+
+import copy
+
+import pytest
+
+from ablation.analysis.states import RunState
+from ablation.progress.estimate import (
+    Estimate,
+    Images,
+    Past,
+    Timed,
+    estimate,
+    images_of,
+    makespan,
+    read_past,
+    seconds_left,
+)
+from ablation.progress.machine import Machine, this_machine
+
+IMAGES = Images(3600, (28, 28, 1))
+HERE = Machine("This CPU", ("Some GPU",))
+
+
+def settings(**changes):
+    """Settings of a run, with changes to those of training, network or the rest."""
+    made = {
+        "model": {"kind": "residual", "depth": 8, "width": 16, "norm_epsilon": 1e-5},
+        "augmentation": [],
+        "training": {"epochs": 10, "batch_size": 50, "precision": "float32", "learning_rate": 0.1},
+        "threads": 2,
+        "seed": 0,
+    }
+    for key, value in changes.items():
+        for block in (made["model"], made["training"], made):
+            if key in block:
+                block[key] = value
+                break
+        else:
+            raise KeyError(key)
+    return made
+
+
+def timed(seconds=2.0, overhead=10.0, images=IMAGES, epochs=4, **changes):
+    return Timed(copy.deepcopy(settings(**changes)), images, epochs, seconds, overhead)
+
+
+def test_the_same_work_takes_the_median_pace_and_overhead():
+    past = [timed(2.0, 10.0), timed(3.0, 20.0), timed(40.0, 30.0)]
+    assert estimate(settings(), IMAGES, past) == Estimate(10 * 3.0 + 20.0, 3.0, "same")
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"learning_rate": 0.5}, {"norm_epsilon": 1e-3}])
+def test_what_does_not_change_the_work_is_the_same(changed):
+    assert estimate(settings(**changed), IMAGES, [timed()]).basis == "same"
+
+
+def test_the_same_augmentation_goes_before_another():
+    flip = [{"step": "flip"}]
+    past = [timed(2.0, augmentation=[]), timed(5.0, augmentation=flip)]
+    assert estimate(settings(augmentation=flip), IMAGES, past).epoch_seconds == 5.0
+    assert estimate(settings(), IMAGES, past).epoch_seconds == 2.0
+    other = estimate(settings(augmentation=[{"step": "crop"}]), IMAGES, past)
+    assert (other.epoch_seconds, other.basis) == (3.5, "same")
+
+
+@pytest.mark.parametrize(
+    ("images", "changes", "ratio", "told"),
+    [
+        (Images(7200, (28, 28, 1)), {}, 2, "scaled: number of images"),
+        (Images(3600, (56, 56, 1)), {}, 4, "scaled: image size"),
+        (Images(1800, (56, 28, 3)), {}, 1, "scaled: image size, number of images"),
+        (IMAGES, {"batch_size": 100}, 1, "scaled: batch size"),
+    ],
+)
+def test_other_data_scales_the_epochs_and_not_the_rest(images, changes, ratio, told):
+    found = estimate(settings(**changes), images, [timed(2.0, 10.0)])
+    assert found.epoch_seconds == pytest.approx(2.0 * ratio)
+    assert found.seconds == pytest.approx(10 * 2.0 * ratio + 10.0)
+    assert found.told == told
+
+
+def test_the_nearest_is_taken():
+    half, double = Images(1800, (28, 28, 1)), Images(36000, (28, 28, 1))
+    past = [timed(1.0, images=half), timed(100.0, images=double), timed(7.0, batch_size=25)]
+    assert estimate(settings(), IMAGES, past).epoch_seconds == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"depth": 20}, {"width": 32}, {"precision": "bfloat16"}, {"threads": 4}]
+)
+def test_nothing_is_invented_for_other_work(changed):
+    found = estimate(settings(**changed), IMAGES, [timed()])
+    assert (found.seconds, found.epoch_seconds, found.basis) == (None, None, "none")
+
+
+def test_without_knowing_the_data_nothing_is_said():
+    assert estimate(settings(), None, [timed()]) == Estimate(
+        None, None, "none", "data not prepared"
+    )
+
+
+def test_a_single_epoch_tells_of_single_epochs_only():
+    past = [timed(9.0, 1.0, epochs=1)]
+    assert estimate(settings(), IMAGES, past).seconds is None
+    assert estimate(settings(epochs=1), IMAGES, past).seconds == 10.0
+
+
+def test_the_first_epoch_counts_as_overhead(place):
+    place.finish(place.run(), seconds=(9.0, 2.0, 3.0, 2.0), total=20.0)
+    (found,) = read_past(this_machine()).timed
+    assert (found.epochs, found.epoch_seconds, found.overhead) == (4, 2.0, 12.0)
+    assert estimate(place.run().settings, found.images, [found]).seconds == 20.0
+
+
+def test_only_runs_of_this_machine_count(place):
+    place.finish(place.run("none", 0), machine=HERE)
+    place.finish(place.run("none", 1), machine=Machine("This CPU", ()))
+    place.finish(place.run("none", 2), machine=Machine("Other CPU", ("Some GPU",)))
+    place.finish(place.run("flip", 0), machine=Machine("This CPU", ("Other GPU",)))
+    past = read_past(HERE)
+    assert len(past.timed) == 1
+    assert past.elsewhere == [
+        "Other CPU with Some GPU", "This CPU", "This CPU with Other GPU",
+    ]  # fmt: skip
+
+
+def test_runs_that_are_not_finished_do_not_count(place):
+    place.finish(place.run())
+    (place.folder / place.run().folder / "predictions.npz").unlink()
+    assert read_past(this_machine()) == Past([], [], [])
+
+
+def test_a_damaged_run_is_told_and_the_others_count(place):
+    place.finish(place.run("none"))
+    place.finish(place.run("flip"))
+    (place.folder / place.run("flip").folder / "timing.csv").write_text("epoch,seconds\n1,soon\n")
+    past = read_past(this_machine())
+    assert len(past.timed) == 1
+    assert past.unreadable == [place.run("flip").folder]
+
+
+def test_the_images_are_those_of_the_prepared_data(place):
+    nothing = Past([], [], [])
+    assert images_of(place.run(), nothing) is None
+    place.prepare(images=3600)
+    assert images_of(place.run(), nothing) == IMAGES
+    place.edit("baseline:", "validation: test\n    baseline:")
+    assert images_of(place.run(), nothing) == Images(3640, (28, 28, 1))
+
+
+def test_the_images_are_known_from_a_run_that_had_the_same(place):
+    place.finish(place.run(), images=1234)
+    past = read_past(this_machine())
+    assert images_of(place.run("flip", 2), past) == Images(1234, (28, 28, 1))
+    place.edit("{name: digits, source: mnist5k}", "{name: digits, source: mnist5k, limit: 500}")
+    assert images_of(place.run("flip", 2), past) is None
+
+
+def state(status, epoch=0, pace=None, updated=1000.0):
+    return RunState(status, None, None, epoch, 10, None, pace, updated)
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (state("done"), 0.0),
+        (state("missing"), 100.0),
+        (state("failed", 3, 5.0), 100.0),  # it begins anew
+        (state("running", 4, 5.0), 6 * 5.0 - 3),  # its own pace, less what has passed
+        (state("running", 1, 50.0), 9 * 8.0 - 3),  # the first epoch is no pace
+        (state("running", 10, 5.0), 0.0),
+        (state("running"), 97.0),
+    ],
+)
+def test_what_a_run_still_needs(given, left):
+    assert seconds_left(given, Estimate(100.0, 8.0, "same"), 1003.0) == pytest.approx(left)
+
+
+def test_what_is_not_known_stays_unknown():
+    nothing = Estimate(None, None, "none")
+    assert seconds_left(state("missing"), nothing, 1003.0) is None
+    assert seconds_left(state("running"), nothing, 1003.0) is None
+    assert seconds_left(state("running", 1, 5.0), nothing, 1003.0) == pytest.approx(42.0)
+
+
+@pytest.mark.parametrize(
+    ("begun", "waiting", "at_once", "seconds"),
+    [
+        ([], [5, 5, 5], 1, 15),
+        ([], [5, 5, 5], 2, 10),
+        ([], [5, 5, 5], 9, 5),
+        ([3], [5, 1], 1, 9),
+        ([30], [5, 1], 2, 30),
+        ([7, 2], [4, 4], 2, 10),
+    ],
+)
+def test_runs_start_as_places_come_free(begun, waiting, at_once, seconds):
+    assert makespan(begun, waiting, at_once) == seconds

@@ -1,0 +1,170 @@
+"""What `snakemake plan` and `snakemake status` print."""
+
+import re
+
+import pytest
+
+from ablation.progress.machine import Machine
+from ablation.progress.overview import look_over, plan_text, status_text
+from ablation.progress.tables import WIDTH, duration, shorten, table
+
+
+def rows(text):
+    """The cells of each table row by the arm's and the seeds' columns."""
+    found = {}
+    for line in text.splitlines():
+        cells = re.split(r" {2,}", line.strip())
+        if cells[0] == "digits":
+            found[cells[2], cells[3]] = cells[4:]
+    return found
+
+
+def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
+    text = plan_text(look_over(place.plan), 1)
+    assert "9 runs, 0 done, 0 running, 0 failed, 9 to do" in text
+    assert rows(text) == {
+        (arm, "0 1 2"): ["to do", "4", "-", "none: new network"] for arm in ("none", "flip", "crop")
+    }
+    assert "Training time still needed: not known" in text
+    assert "No finished run was trained on this machine" in text
+    assert "digits is not prepared yet" in text
+
+
+def test_runs_of_another_machine_are_named_and_do_not_count(place):
+    place.finish(place.run(), machine=Machine("Strange CPU", ()))
+    text = plan_text(look_over(place.plan), 1)
+    assert "Runs of another machine do not count: Strange CPU." in text
+    assert "Training time still needed: not known" in text
+
+
+def test_the_plan_tells_each_state_and_what_is_left(place):
+    place.prepare()
+    place.finish(place.run("none", 0), seconds=(9.0, 60.0, 60.0, 60.0), total=300.0)
+    place.log(place.run("none", 1), epochs=[0.5, 0.75], seconds=60.0)
+    place.mark(place.run("none", 1))
+    failed = place.log(place.run("none", 2), "error: the disk is full")
+    text = plan_text(look_over(place.plan), 3)
+    assert "9 runs, 1 done, 1 running, 1 failed, 6 to do" in text
+    assert rows(text) == {
+        ("none", "0"): ["done", "4", "-", "-"],
+        ("none", "1"): ["running", "4", "2 min", "own epochs"],
+        ("none", "2"): ["failed", "4", "5 min", "same"],
+        ("flip", "0 1 2"): ["to do", "4", "5 min", "same"],
+        ("crop", "0 1 2"): ["to do", "4", "5 min", "same"],
+    }
+    assert "the disk is full" in text
+    assert failed in text
+    assert "one run at a time: 37 min" in text  # 7 of 5 minutes and one of 2
+    assert "With 3 runs at a time: 15 min, at best" in text
+    assert "not prepared" not in text
+    assert "With" not in plan_text(look_over(place.plan), 1)
+
+
+def test_runs_without_an_estimate_are_counted_beside_the_time(place):
+    place.edit("models: [resnet8]", "models: [resnet8, resnet14]")
+    place.prepare()
+    place.finish(place.run("none", 0), total=300.0)
+    assert ", and 9 runs for which nothing is known" in plan_text(look_over(place.plan), 1)
+
+
+def test_what_other_code_has_made_is_to_do_again(place):
+    place.prepare()
+    place.finish(place.run("none", 0), code="old")
+    assert "1 done" in plan_text(look_over(place.plan, "old"), 1)
+    text = plan_text(look_over(place.plan, "new"), 1)
+    assert "0 done" in text
+    assert rows(text)["none", "0"][0] == "to do: was made by other code"
+
+
+def test_a_failed_preparation_is_told(place):
+    (data,) = place.plan.data.values()
+    log = place.folder / (data.folder.replace("results/data", "results/logs/prepare") + ".log")
+    log.parent.mkdir(parents=True)
+    log.write_text("error: 'mnist5k' could not be fetched\n")
+    text = status_text(look_over(place.plan), 1)
+    assert "'mnist5k' could not be fetched" in text
+    assert str(log.relative_to(place.folder)) in text
+
+
+def test_status_tells_epoch_accuracy_reason_and_end(place):
+    place.prepare()
+    place.finish(place.run("none", 0), total=3600.0)
+    place.log(place.run("none", 1), epochs=[0.5, 0.75], seconds=60.0)
+    place.mark(place.run("none", 1))
+    log = place.log(place.run("none", 2), "error: the disk is full")
+    text = status_text(look_over(place.plan), 1)
+    assert "9 runs, 1 done, 1 running, 1 failed, 6 to do" in text
+    ((arm, (*told, last_sign)),) = rows(text).items()
+    assert (arm, told) == (("none", "1"), ["2/4", "75.00 %", "2 min"])
+    assert re.fullmatch(r"\d+ s ago", last_sign)
+    assert f"    the disk is full\n    {log}" in text
+    # The failed run is not tried again by a study that is under way.
+    assert re.search(r"over in 6 h 2 min, at [-\d ]*\d\d:\d\d \(one run at a time\)", text)
+
+
+def test_as_many_run_at_once_as_are_seen(place):
+    place.prepare()
+    place.finish(place.run("none", 0), total=3600.0)
+    for seed in (1, 2):
+        run = place.run("none", seed)
+        place.log(run, epochs=[0.5, 0.75], seconds=60.0)
+        place.mark(run)
+    text = status_text(look_over(place.plan), 1)
+    assert "over in 3 h 2 min" in text
+    assert "2 runs at a time" in text
+
+
+def test_when_nothing_trains_failed_runs_are_still_to_do(place):
+    place.prepare()
+    place.finish(place.run("none", 0), total=3600.0)
+    place.log(place.run("none", 1), "error: the disk is full")
+    text = status_text(look_over(place.plan), 2)
+    assert "Nothing is training. Time still needed: 4 h (2 runs at a time" in text
+
+
+def test_all_done_is_said_and_nothing_else(place):
+    for run in place.plan.runs.values():
+        place.finish(run)
+    for text in (plan_text(look_over(place.plan), 2), status_text(look_over(place.plan), 2)):
+        assert text.endswith("All runs are done.")
+
+
+def test_early_stopping_makes_it_a_bound(place):
+    place.edit("batch_size: 50", "batch_size: 50, early_stopping: {}")
+    place.prepare()
+    place.finish(place.run("none", 0))
+    assert "Runs that stop early take less." in plan_text(look_over(place.plan), 1)
+
+
+def test_lines_fit_whatever_the_names(place):
+    place.edit("name: digits", f"name: {'d' * 80}")
+    place.edit("models: [resnet8]", f"models: [{{name: {'m' * 80}, architecture: resnet8}}]")
+    place.edit('{none: ""', '{none: "", ' + f"{'a' * 80}: mixup")
+    for text in (plan_text(look_over(place.plan), 1), status_text(look_over(place.plan), 1)):
+        wide = [line for line in text.splitlines() if len(line) > WIDTH]
+        assert all(" " not in line for line in wide)  # a name alone
+
+
+def test_a_table_keeps_its_short_columns_and_aligns():
+    text = table(["a", "number"], [["x" * 200, "1"], ["y", "22"]], right=[1])
+    lines = text.splitlines()
+    assert [len(line) for line in lines] == [WIDTH] * 4
+    assert lines[2].endswith("     1")
+    assert lines[3].endswith("    22")
+    assert "…" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.2, "1 s"), (45.4, "45 s"), (59.7, "1 min"), (90, "2 min"), (3570, "1 h"),
+        (3600, "1 h"), (3660, "1 h 1 min"), (86399, "1 d"), (90000, "1 d 1 h"), (864000, "10 d"),
+    ],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_shortening_leaves_both_ends():
+    assert shorten("abcdefgh", 8) == "abcdefgh"
+    assert shorten("abcdefgh", 5) == "ab…gh"

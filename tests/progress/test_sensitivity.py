@@ -1,0 +1,107 @@
+"""What the seeds of a study could detect."""
+
+import math
+import statistics
+
+import pytest
+
+from ablation.progress.sensitivity import (
+    accuracy,
+    factor_of,
+    sensitivities,
+    sensitivity_text,
+)
+
+
+def two(experiment, seeds):
+    """A factor that tells what it was asked for."""
+    return 10.0 * seeds
+
+
+def finish(place, right):
+    for (augmentation, seed), count in right.items():
+        place.finish(place.run(augmentation, seed), right=count)
+    return {place.run(*key).folder for key in right}
+
+
+def test_before_anything_has_run_only_the_factor_is_known(place):
+    (found,) = sensitivities(place.plan, set(), two)
+    assert (found.experiment, found.seeds, found.comparisons) == ("first", (3, 3), 2)
+    assert (found.factor, found.spread, found.points) == (30.0, None, None)
+
+
+def test_the_spread_is_that_of_the_paired_differences(place):
+    done = finish(
+        place,
+        {("none", 0): 4, ("none", 1): 6, ("none", 2): 8, ("flip", 0): 5, ("flip", 1): 9},
+    )
+    (found,) = sensitivities(place.plan, done, two)
+    spread = statistics.stdev([0.1, 0.3])
+    assert found.spread == pytest.approx(spread)
+    assert found.points == pytest.approx(100 * 30 * spread)
+    assert found.spread_of == "differences of 2 pairs"
+
+
+def test_spreads_of_several_comparisons_are_pooled_by_degrees_of_freedom(place):
+    right = {("none", seed): 5 for seed in range(3)}
+    right |= {("flip", 0): 5, ("flip", 1): 7, ("flip", 2): 9, ("crop", 0): 5, ("crop", 1): 6}
+    (found,) = sensitivities(place.plan, finish(place, right), two)
+    pooled = (2 * statistics.variance([0, 0.2, 0.4]) + statistics.variance([0, 0.1])) / 3
+    assert found.spread == pytest.approx(math.sqrt(pooled))
+    assert found.spread_of == "differences of 5 pairs"
+
+
+def test_failing_pairs_the_arms_alone_tell_as_if_independent(place):
+    done = finish(place, {("flip", 0): 5, ("flip", 1): 7, ("none", 2): 5})
+    (found,) = sensitivities(place.plan, done, two)
+    assert found.spread == pytest.approx(math.sqrt(2) * statistics.stdev([0.5, 0.7]))
+    assert found.spread_of == "the arms alone"
+
+
+def test_a_diverged_run_tells_nothing(place):
+    run = place.run("none", 0)
+    place.finish(run, status="diverged")
+    assert math.isnan(accuracy(run, None))
+
+
+def test_accuracy_of_an_epoch_is_on_validation(place):
+    run = place.run("none", 0)
+    place.finish(run, right=3)
+    assert accuracy(run, None) == 0.3
+    assert accuracy(run, 2) == 0.2
+    assert math.isnan(accuracy(run, 9))  # it stopped before
+
+
+def test_seeds_count_that_both_arms_have(place):
+    place.edit("baseline:", "exclude: [{augmentation: flip, seed: 2}]\n    baseline:")
+    (found,) = sensitivities(place.plan, set(), two)
+    assert (found.seeds, found.factor) == ((2, 3), None)
+    text = sensitivity_text([found])
+    assert "  2-3  " in text
+    assert "the trained networks only" in text
+
+
+def test_a_study_that_compares_nothing_says_so(place):
+    place.edit("    baseline: {augmentation: none}\n", "")
+    assert "compares nothing" in sensitivity_text(sensitivities(place.plan, set(), two))
+
+
+def test_the_table_tells_points_where_it_can(place):
+    done = finish(place, {("none", 0): 5, ("none", 1): 5, ("flip", 0): 5, ("flip", 1): 6})
+    text = sensitivity_text(sensitivities(place.plan, done, lambda experiment, seeds: 2.0))
+    assert "2.0 sd" in text
+    assert f"{100 * 2 * statistics.stdev([0, 0.1]):.2f} points" in text
+    assert "trained networks only" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_analysis_shares_its_level_out(place):
+    """More comparisons or experiments, larger differences; as many as the analysis would have."""
+    from ablation.analysis.effects import LEVEL, detectable_factor
+
+    (experiment,) = place.plan.experiments
+    assert factor_of(place.plan)(experiment, 3) == detectable_factor(3, LEVEL / 2)
+    text = (place.folder / "config/studies/mine.yaml").read_text()
+    place.study(text + text.partition("experiments:\n")[2].replace("first", "second"))
+    both = place.plan
+    assert factor_of(both)(both.experiments[1], 5) == detectable_factor(5, LEVEL / 4)
