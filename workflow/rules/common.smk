@@ -41,7 +41,9 @@ DATA_CODE = code_fingerprint("data")
 MODEL_CODE = code_fingerprint("models", "study/architectures.py")
 AUGMENTATION_CODE = code_fingerprint("augmentation", "study/pipelines.py")
 RUN_CODE = "-".join([DATA_CODE, MODEL_CODE, AUGMENTATION_CODE, code_fingerprint("training")])
-ANALYSIS_CODE = code_fingerprint("analysis", "study/pipelines.py")
+ANALYSIS_CODE = code_fingerprint(
+    "analysis", "study/architectures.py", "study/comparisons.py", "study/pipelines.py"
+)
 REPORT_CODE = code_fingerprint("report")
 
 STUDY = PLAN.name

@@ -1,4 +1,20 @@
 # From the files of the runs to the report.
+# What the analysis tabulates, besides runs and comparisons.
+TABLES = [
+    "calibration",
+    "cells",
+    "class_effects",
+    "classes",
+    "confusion",
+    "criteria",
+    "curves",
+    "diagnostics",
+    "findings",
+    "published",
+    "rules",
+]
+
+
 rule describe_models:
     input:
         [f"{folder}/description.json" for folder in DATA],
@@ -43,8 +59,13 @@ rule analyse:
     input:
         of_all_runs(rules.train.output),
     output:
+        [f"results/{STUDY}/{name}.csv" for name in TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
-        curves=f"results/{STUDY}/curves.csv",
+        comparisons=report(
+            f"results/{STUDY}/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="Tables",
+        ),
         analysis=f"results/{STUDY}/analysis.json",
     log:
         f"results/logs/{STUDY}/analyse.log",

@@ -10,7 +10,7 @@ import pandas as pd
 from ablation.analysis import tables as made
 from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
-from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, Scores, effect
+from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
 from ablation.analysis.method import method
 from ablation.analysis.published import published_table
@@ -58,7 +58,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], by_name
     )
     tables["published"] = published_table(plan, tables["cells"])
-    tables["rules"] = rules_table(margin, family_level(plan), _comparing(plan))
+    tables["rules"] = rules_table(margin, family_level(plan.comparing), plan.comparing)
     writers = [
         Writer(experiment, _of(tables, experiment.name), _chosen_by(experiment))
         for experiment in plan.experiments
@@ -100,18 +100,6 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     _write(results / "analysis.json", json.dumps(analysis, indent=2, allow_nan=False) + "\n")
 
 
-def family_level(plan: Plan) -> float:
-    """Return how often one experiment may claim a difference where there is none.
-
-    The study's 5 % are shared equally between the experiments that compare something.
-    """
-    return LEVEL / max(1, _comparing(plan))
-
-
-def _comparing(plan: Plan) -> int:
-    return sum(bool(experiment.comparisons) for experiment in plan.experiments)
-
-
 def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
     """The runs that are there by folder, and the state of those that are not."""
     if not partial:
@@ -149,7 +137,7 @@ def _tables(
         by_class = class_effects(
             [c for c in experiment.comparisons if c.epoch is None and "factor" not in c.kinds],
             sources,
-            family_level(plan),
+            family_level(plan.comparing),
         )
         by_class.insert(0, "experiment", experiment.name)
         runs = made.runs_table(experiment, results, missing)
@@ -193,7 +181,9 @@ def _compare(
     plan: Plan, experiment: PlannedExperiment, sources: Mapping[Source, Sequence[RunResult]]
 ) -> pd.DataFrame:
     effects = [effect(one, _scores(one, sources)) for one in experiment.comparisons]
-    return made.comparisons_table(experiment, effects, family_level(plan), plan.study.margin / 100)
+    return made.comparisons_table(
+        experiment, effects, family_level(plan.comparing), plan.study.margin / 100
+    )
 
 
 def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
@@ -267,8 +257,8 @@ def _describe(
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
-        "level": family_level(plan),
-        "comparisons": len({comparison.question for comparison in experiment.comparisons}),
+        "level": family_level(plan.comparing),
+        "comparisons": experiment.questions,
         "basis": "images" if few or len(block.seeds) < SEEDS_FOR_METHODS else "seeds",
     }
 

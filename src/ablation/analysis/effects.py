@@ -151,6 +151,17 @@ def holm(p: Sequence[float], questions: Sequence[Any]) -> list[float]:
     return [float(by_question[question]) for question in questions]
 
 
+def family_level(comparing: int) -> float:
+    """Return how often all comparisons of one experiment may claim a difference without any.
+
+    The study's 5 % are shared equally between the experiments that compare anything.
+
+    Args:
+        comparing: how many experiments those are.
+    """
+    return LEVEL / max(1, comparing)
+
+
 def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
     """Return what may be said of an effect.
 

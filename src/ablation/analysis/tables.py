@@ -146,7 +146,6 @@ def comparisons_table(
     corrected = dict(
         zip(questions, effects.holm([effect.p for _, effect in told], questions), strict=True)
     )
-    family = len({comparison.question for comparison in experiment.comparisons})
     rows = []
     for comparison, effect in zip(experiment.comparisons, found, strict=True):
         row = _told(comparison)
@@ -155,7 +154,7 @@ def comparisons_table(
         else:
             p_holm = corrected[comparison.question]
             said = effects.verdict(effect, p_holm, level, margin)
-            needed = effects.seeds_needed(effect, level / family, margin)
+            needed = effects.seeds_needed(effect, level / experiment.questions, margin)
             row |= {
                 "seeds": effect.seeds,
                 "difference": effect.difference,
@@ -163,7 +162,7 @@ def comparisons_table(
                 "high": effect.high,
                 "p": effect.p,
                 "p_holm": p_holm,
-                "detectable": effects.detectable(effect, level / family),
+                "detectable": effects.detectable(effect, level / experiment.questions),
                 "verdict": said,
                 "basis": effect.basis,
                 "agree": effect.agree,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, detectable_factor
+from ablation.analysis.effects import SEEDS_FOR_METHODS, detectable_factor, family_level
 from ablation.progress.tables import table, wrap
 from ablation.study.comparisons import Comparison, Source
 from ablation.study.grid import Run
@@ -89,7 +89,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
             Sensitivity(
                 experiment.name,
                 (min(counts), max(counts)),
-                _questions(experiment),
+                experiment.questions,
                 factor(experiment, min(counts)) if min(counts) >= SEEDS_FOR_METHODS else None,
                 spread,
                 told,
@@ -158,16 +158,12 @@ def factor_of(plan: Plan) -> Factor:
     Its level is that of the study, shared out over the experiments that compare something and
     over the comparisons of each.
     """
-    experiments = sum(bool(experiment.comparisons) for experiment in plan.experiments)
+    level = family_level(plan.comparing)
 
     def factor(experiment: PlannedExperiment, seeds: int) -> float:
-        return detectable_factor(seeds, LEVEL / experiments / _questions(experiment))
+        return detectable_factor(seeds, level / experiment.questions)
 
     return factor
-
-
-def _questions(experiment: PlannedExperiment) -> int:
-    return len({comparison.question for comparison in experiment.comparisons})
 
 
 def sensitivity_text(found: list[Sensitivity]) -> str:

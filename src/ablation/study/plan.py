@@ -59,6 +59,11 @@ class PlannedExperiment:
     comparisons: list[Comparison] = field(default_factory=list)
     factorials: list[Factorial] = field(default_factory=list)
 
+    @property
+    def questions(self) -> int:
+        """How many distinct comparisons it makes, one and its reverse counting once."""
+        return len({comparison.question for comparison in self.comparisons})
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -83,6 +88,11 @@ class Plan:
     def data(self) -> dict[str, PreparedData]:
         """Every prepared data set once, by folder."""
         return {run.data.folder: run.data for run in self.runs.values()}
+
+    @property
+    def comparing(self) -> int:
+        """How many of its experiments compare anything."""
+        return sum(bool(experiment.comparisons) for experiment in self.experiments)
 
     @property
     def kept_weights(self) -> set[str]:
