@@ -463,7 +463,7 @@ def test_declared_comparisons_are_made(project):
         write_run(run, RIGHT[run.model] + 3 * ((run.seed + len(run.model)) % 3))
     analysis = analysed(plan)
     compared = table("comparisons")
-    interaction = compared[compared.arm == "depth 56 − 20, with shortcut plain"].iloc[0]
+    interaction = compared[compared.arm == "depth 56 − 20, with plain networks"].iloc[0]
     assert interaction.difference == pytest.approx((0.7 - 0.962) - (0.95 - 0.96), abs=0.01)
     assert interaction.verdict == "worse"
     budget = compared[compared.kind == "budget"].iloc[0]

@@ -89,12 +89,47 @@ def test_the_interval_over_the_images_is_a_second_one():
 
 
 def test_a_verdict_needs_the_seeds_and_the_images():
-    # The same five images make the difference at every seed: sure of the seeds, not of the images.
+    # The same three images make the difference at every seed: sure of the seeds, not of the images.
     arm, reference = exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952])
     found = compared(arm, reference)
-    assert found.p < 0.05
+    assert found.low > 0
     assert found.image_low < 0 < found.image_high
+    assert found.p > 0.05
     assert verdict(found) == "inconclusive"
+
+
+def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew():
+    """Over many draws of seeds and of images; what varies with both at once counts once."""
+    random = np.random.RandomState(5)
+    seeds, images, means, squares = 6, 200, [], []
+    for _ in range(1500):
+        difficulty = random.normal(size=images)
+        chance = np.array(
+            [
+                0.6 + 0.06 * random.normal() + 0.15 * difficulty + 0.1 * random.normal(size=images)
+                for _ in range(seeds)
+            ]
+        )
+        arm = dict(enumerate(random.random((seeds, images)) < chance))
+        reference = dict(enumerate(random.random((seeds, images)) < 0.6))
+        found = compared(arm, reference)
+        means.append(found.difference)
+        squares.append(found.error**2)
+    assert np.mean(squares) == pytest.approx(np.var(means), rel=0.15)
+
+
+def test_the_p_value_is_the_larger_of_two():
+    random, larger = np.random.RandomState(6), 0
+    for _ in range(20):
+        own = random.random(500) < 0.2  # images that one arm finds harder, at every seed
+        arm = {s: random.random(500) < np.where(own, 0.8, 0.98) for s in range(8)}
+        reference = {s: random.random(500) < 0.95 for s in range(8)}
+        found = compared(arm, reference)
+        over_seeds = stats.ttest_1samp([(arm[s] * 1.0 - reference[s]).mean() for s in range(8)], 0)
+        together = 2 * stats.t.sf(abs(found.difference) / found.error, found.freedom)
+        assert found.p == pytest.approx(max(over_seeds.pvalue, together))
+        larger += together > over_seeds.pvalue
+    assert 0 < larger < 20
 
 
 def test_two_seeds_that_disagree_have_no_verdict():
@@ -219,8 +254,19 @@ def test_the_detectable_difference_shrinks_with_seeds_and_grows_with_comparisons
 
 def test_what_is_detectable_covers_the_images_as_well():
     steady = compared(exactly([955] * 8), exactly([950] * 8))  # no spread over seeds
-    over_images = (1.96 + 0.8416) * steady.image_error
-    assert detectable(steady, 0.05) == pytest.approx(over_images, rel=1e-3)
+    of = stats.t(steady.freedom)
+    over_images = (of.ppf(0.975) + of.ppf(0.8)) * steady.error
+    assert steady.error >= steady.image_error
+    assert detectable(steady, 0.05, accuracies=True) == pytest.approx(over_images)
+
+
+def test_a_loss_that_makes_errors_frequent_is_harder_to_detect():
+    found = compared(drawn([0.98] * 3, 500), drawn([0.98] * 3, 500, 1))
+    plain, allowed = (detectable(found, 0.01, accuracies=a) for a in (False, True))
+    assert allowed > 1.1 * plain
+    of_many = compared(drawn([0.75] * 5, 100_000), drawn([0.75] * 5, 100_000, 1))
+    plain, allowed = (detectable(of_many, 0.05, accuracies=a) for a in (False, True))
+    assert allowed == pytest.approx(plain, rel=0.02)
 
 
 def test_the_seeds_needed_would_detect_the_difference():

@@ -115,7 +115,7 @@ def test_a_factorial_grid_gives_main_effects_and_interactions(project):
     found = planned(project, STUDY, "comparisons: [{kind: factor, factors: [depth, shortcut]}]")
     depth, shortcut, both = [c for c in found.comparisons if "factor" in c.kinds]
     assert (depth.arm.label, depth.reference.label) == ("depth 32", "depth 8")
-    assert (shortcut.arm.label, shortcut.reference.label) == ("shortcut plain", "shortcut residual")
+    assert (shortcut.arm.label, shortcut.reference.label) == ("plain networks", "residual networks")
     # each mean is over two networks and four augmentations
     assert [w for w, _ in depth.arm.terms] == [1 / 8] * 8
     assert {cell[1] for _, (_, cell) in depth.arm.terms} == {"resnet32", "plain32"}
@@ -126,7 +126,7 @@ def test_a_factorial_grid_gives_main_effects_and_interactions(project):
 
     assert value(depth.arm) - value(depth.reference) == pytest.approx(0.725 - 0.85)
     assert value(both.arm) - value(both.reference) == pytest.approx((0.6 - 0.8) - (0.85 - 0.9))
-    assert both.arm.label == "depth 32 − 8, with shortcut plain"
+    assert both.arm.label == "depth 32 − 8, with plain networks"
     assert both.factors == ("depth", "shortcut")
 
 

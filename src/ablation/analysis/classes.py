@@ -8,7 +8,14 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
-from ablation.analysis.effects import INTERVAL, SEEDS_FOR_METHODS, holm, sign_test
+from ablation.analysis.effects import (
+    INTERVAL,
+    SEEDS_FOR_METHODS,
+    holm,
+    sign_test,
+    t_test,
+    together,
+)
 from ablation.analysis.runs import RunResult
 from ablation.study.comparisons import Comparison, Source
 
@@ -131,32 +138,33 @@ def _by_class(values: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray
 
 
 def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> dict[str, Any]:
-    """The effect on each class, from differences [seeds, images]."""
+    """The effect on each class, from differences [seeds, images], as `effects.effect` has it."""
+    seeds = len(paired)
     images = np.bincount(label, minlength=classes)
-    shares = np.array([_by_class(of_seed, label, classes) for of_seed in paired])
-    mean = shares.mean(axis=0)
-    by_image = paired.mean(axis=0)
-    least = 1 / np.maximum(images, 1)
     count = np.maximum(images, 2)
-    variance = (_by_class(by_image**2, label, classes) - mean**2) * count / (count - 1)
-    error = np.maximum(np.sqrt(np.maximum(variance, 0) / count), least)
-    reach = stats.norm.ppf((1 + INTERVAL) / 2) * error
-    sure = np.abs(mean) > reach
-    if len(paired) >= SEEDS_FOR_METHODS:
-        freedom = len(paired) - 1
-        seed_error = np.maximum(shares.std(axis=0, ddof=1), least) / np.sqrt(len(paired))
-        half = stats.t.ppf((1 + INTERVAL) / 2, freedom) * seed_error
-        p = 2 * stats.t.sf(np.abs(mean) / seed_error, freedom)
+    shares = np.array([_by_class(of_seed, label, classes) for of_seed in paired])
+    mean, by_image = shares.mean(axis=0), paired.mean(axis=0)
+    least = 1 / np.maximum(images, 1)
+    variance = (_by_class(by_image**2, label, classes) - mean**2) / (count - 1)
+    image_error = np.maximum(np.sqrt(np.maximum(variance, 0)), least)
+    reach = stats.norm.ppf((1 + INTERVAL) / 2) * image_error
+    if seeds >= SEEDS_FOR_METHODS:
+        seed_error = np.maximum(shares.std(axis=0, ddof=1), least) / np.sqrt(seeds)
+        half = stats.t.ppf((1 + INTERVAL) / 2, seeds - 1) * seed_error
+        rest = paired - by_image - shares[:, label] + mean[label]
+        shared = _by_class((rest**2).sum(axis=0), label, classes) / (seeds - 1) / (count - 1)
+        error, freedom = together(seed_error, image_error, shared / seeds, seeds, count)
+        p = np.maximum(t_test(mean / seed_error, seeds - 1), t_test(mean / error, freedom))
+        sure = np.full(classes, fill_value=True)
     else:
         half = reach
         p = np.array([sign_test(by_image[label == c]) for c in range(classes)])
-        sure &= (np.sign(shares) == np.sign(mean)).all(axis=0)
-    p = np.where(images > 0, p, 1.0)
+        sure = (np.abs(mean) > reach) & (np.sign(shares) == np.sign(mean)).all(axis=0)
     return {
         "images": images,
         "difference": mean,
         "low": mean - half,
         "high": mean + half,
-        "p": p,
+        "p": np.where(images > 0, p, 1.0),
         "sure": sure,
     }

@@ -16,6 +16,8 @@ LEVEL = 0.05  # how often a study without any difference may claim one
 INTERVAL = 0.95
 POWER = 0.8
 SEEDS_FOR_METHODS = 3  # with fewer, nothing is said beyond the networks that were trained
+Numbers = float | np.ndarray
+
 MOST_SEEDS = 100  # as many as are looked through for how many would do
 
 
@@ -48,13 +50,16 @@ class Effect:
         difference: mean over the seeds of arm less reference, as a share, -1 to 1 (an
             interaction: -2 to 2).
         low, high: its 95 % interval.
-        p: p-value.
+        p: p-value of the claim that there is a difference.
         spread: standard deviation over the seeds; NaN for one seed.
         agree: share of the seeds whose difference has the sign of the mean.
         superiority: probability that the arm beats the reference at seeds drawn independently,
             ties counting half.
         image_low, image_high: 95 % interval over the images for these trained networks.
         image_error: its standard error.
+        error, freedom: standard error over seeds and images together, and its degrees of freedom;
+            with fewer than three seeds over the images alone.
+        images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
     """
 
@@ -70,6 +75,9 @@ class Effect:
     image_low: float
     image_high: float
     image_error: float
+    error: float
+    freedom: float
+    images: int
     arm: float
     reference: float
 
@@ -77,11 +85,16 @@ class Effect:
 def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | None:
     """Estimate the effect of a comparison on the seeds that all of its cells have.
 
-    From three seeds on, interval and p-value are Student's t over the paired differences of the
-    seeds; their spread is taken to be no less than one image. With fewer seeds they are over the
-    images: a normal interval with each image's difference averaged over the seeds, and for two
-    cells an exact sign test over the images that they classify differently (for one seed that is
-    McNemar's exact test).
+    From three seeds on, the interval is Student's t over the paired differences of the seeds; their
+    spread is taken to be no less than one image. The p-value is the larger of two: that of the
+    t-test over the seeds, and that of a t-test whose error holds seeds and images together, both
+    taken as drawn at random (Clark 1973, The Language-as-Fixed-Effect Fallacy: quasi-F, with
+    Satterthwaite's degrees of freedom). Without the second, arms that are equally accurate are
+    told apart by which of them happens to find these very test images easier.
+
+    With fewer seeds both are over the images: a normal interval with each image's difference
+    averaged over the seeds, and for two cells an exact sign test over the images that they
+    classify differently (for one seed that is McNemar's exact test).
 
     Returns:
         The effect, or None where no seed has every cell.
@@ -95,21 +108,23 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
         for side in (comparison.arm, comparison.reference)
     )
     paired = arm - reference
-    mean = float(paired.mean())
-    least = 1 / min(one.images for one in of_cells.values())
-    error = max(_image_error(comparison, of_cells, seeds), least)
-    reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * error
-    spread = float(paired.std(ddof=1)) if len(seeds) > 1 else math.nan
-    if len(seeds) >= SEEDS_FOR_METHODS:
-        basis, freedom = "seeds", len(seeds) - 1
-        seed_error = max(spread, least) / math.sqrt(len(seeds))
-        half = float(stats.t.ppf((1 + INTERVAL) / 2, freedom)) * seed_error
-        p = float(2 * stats.t.sf(abs(mean) / seed_error, freedom))
+    mean, count = float(paired.mean()), len(seeds)
+    images = min(one.images for one in of_cells.values())
+    image_error, shared = _image_errors(comparison, of_cells, seeds)
+    image_error = max(image_error, 1 / images)
+    reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
+    spread = float(paired.std(ddof=1)) if count > 1 else math.nan
+    if count >= SEEDS_FOR_METHODS:
+        basis = "seeds"
+        seed_error = max(spread, 1 / images) / math.sqrt(count)
+        half = float(stats.t.ppf((1 + INTERVAL) / 2, count - 1)) * seed_error
+        error, freedom = map(float, together(seed_error, image_error, shared, count, images))
+        p = float(max(t_test(mean / seed_error, count - 1), t_test(mean / error, freedom)))
     else:
-        basis, half = "images", reach
-        p = _image_p(comparison, of_cells, seeds, mean / error)
+        basis, half, error, freedom = "images", reach, image_error, math.inf
+        p = _image_p(comparison, of_cells, seeds, mean / image_error)
     return Effect(
-        seeds=len(seeds),
+        seeds=count,
         basis=basis,
         difference=mean,
         low=mean - half,
@@ -120,10 +135,36 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
         superiority=superiority(arm, reference),
         image_low=mean - reach,
         image_high=mean + reach,
-        image_error=error,
+        image_error=image_error,
+        error=error,
+        freedom=freedom,
+        images=images,
         arm=float(arm.mean()),
         reference=float(reference.mean()),
     )
+
+
+def together(
+    seed_error: Numbers, image_error: Numbers, shared: Numbers, seeds: int, images: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Return the error over seeds and images together, and its degrees of freedom.
+
+    Args:
+        seed_error, image_error: standard errors over the one and over the other.
+        shared: what of the squares of both comes from what varies between seeds and images at
+            once; it is in both, so it is taken out once.
+        seeds, images: how many, 2 or more.
+    """
+    squared = np.maximum(
+        seed_error**2 + image_error**2 - shared, np.maximum(seed_error, image_error) ** 2
+    )
+    freedom = squared**2 / (seed_error**4 / (seeds - 1) + image_error**4 / (images - 1))
+    return np.sqrt(squared), np.maximum(freedom, seeds - 1)
+
+
+def t_test(t: Numbers, freedom: Numbers) -> Any:
+    """Return the two-sided p-value of Student's t."""
+    return 2 * stats.t.sf(np.abs(t), freedom)
 
 
 def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
@@ -165,32 +206,42 @@ def family_level(comparing: int) -> float:
 def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
     """Return what may be said of an effect.
 
-    ``better`` or ``worse`` where the corrected p-value is at most the level and the interval over
-    the images excludes zero as well (and with fewer than three seeds all of them agree in sign);
-    otherwise ``same`` where both intervals lie within the margin; otherwise ``inconclusive``.
+    ``better`` or ``worse`` where the corrected p-value is at most the level (and with fewer than
+    three seeds the interval excludes zero and all seeds agree in sign); otherwise ``same`` where
+    both intervals lie within the margin; otherwise ``inconclusive``.
     """
-    images = found.image_low > 0 or found.image_high < 0
-    agreed = found.basis == "seeds" or found.agree == 1
-    if p_holm <= level and images and agreed:
+    sure = found.basis == "seeds" or (found.agree == 1 and not found.low <= 0 <= found.high)
+    if p_holm <= level and sure:
         return "better" if found.difference > 0 else "worse"
     ends = (found.low, found.high, found.image_low, found.image_high)
     return "same" if max(map(abs, ends)) <= margin else "inconclusive"
 
 
-def detectable(found: Effect, level: float) -> float:
+def detectable(found: Effect, level: float, accuracies: bool) -> float:
     """Return the smallest difference that such a sample calls better or worse 4 times in 5.
 
-    Both the test over the seeds and the interval over the images have to find it.
+    Both the test over the seeds and the one over seeds and images together have to find it.
 
     Args:
         found: the sample.
         level: two-sided error probability that one comparison has.
+        accuracies: whether arm and reference are accuracies of cells. A loss then makes wrong
+            answers more frequent and so more variable, which is allowed for.
     """
-    power = float(stats.norm.ppf(POWER))
+    of_normal = stats.t(found.freedom) if math.isfinite(found.freedom) else stats.norm
+    reach = float(of_normal.ppf(1 - level / 2) + of_normal.ppf(POWER))
+    together = reach * found.error
     if found.basis == "images":
-        return (float(stats.norm.ppf(1 - level / 2)) + power) * found.image_error
-    over_images = (float(stats.norm.ppf((1 + INTERVAL) / 2)) + power) * found.image_error
-    return max(detectable_factor(found.seeds, level) * _spread(found), over_images)
+        return together
+    factor, spread = detectable_factor(found.seeds, level), _spread(found)
+    size = factor * spread
+    if accuracies:
+        before = (found.arm + found.reference) / 2
+        for _ in range(50):  # grows towards its limit, because a variance is a quarter at most
+            lower = max(before - size, 0.0)
+            more = max(lower * (1 - lower) - before * (1 - before), 0.0) / found.images
+            size = factor * math.sqrt(spread**2 + more)
+    return max(size, together)
 
 
 def seeds_needed(found: Effect, level: float, margin: float) -> int | None:
@@ -261,31 +312,38 @@ def _weights(comparison: Comparison) -> dict[Source, float]:
 def _by_image(
     comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
 ) -> list[np.ndarray]:
-    """Each image's part of the difference, averaged over the seeds; an array a data set."""
+    """Each seed's and image's part of the difference, [seeds, images]; an array a data set."""
     parts: dict[str, np.ndarray] = {}
     for source, weight in _weights(comparison).items():
         one = scores[source]
-        share = np.mean([one.correct[seed] for seed in seeds], axis=0)
-        parts[one.data] = parts.get(one.data, 0.0) + weight * share
+        own = weight * np.array([one.correct[seed] for seed in seeds], float)
+        parts[one.data] = parts[one.data] + own if one.data in parts else own
     return list(parts.values())
 
 
-def _image_error(
+def _image_errors(
     comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
-) -> float:
-    """Standard error of the difference if the images were drawn anew.
+) -> tuple[float, float]:
+    """Standard error of the difference if the images were drawn anew, and a variance.
 
-    Where only accuracies are known, cells are taken as independent of each other, which is too
-    much rather than too little.
+    The variance is the part of the error's square that comes from what varies between seeds and
+    images at once. Where only accuracies are known, cells are taken as independent of each other,
+    which is too much rather than too little, and that part is not known: zero.
     """
+    variance = shared = 0.0
     if all(one.correct for one in scores.values()):
-        parts = _by_image(comparison, scores, seeds)
-        return math.sqrt(sum(float(part.var(ddof=1)) / len(part) for part in parts))
-    variance = 0.0
+        for part in _by_image(comparison, scores, seeds):
+            count, images = part.shape
+            by_image = part.mean(axis=0)
+            variance += float(by_image.var(ddof=1)) / images
+            if count > 1:
+                rest = part - by_image - part.mean(axis=1, keepdims=True) + part.mean()
+                shared += float((rest**2).sum()) / (count - 1) / (images - 1) / count / images
+        return math.sqrt(variance), shared
     for source, weight in _weights(comparison).items():
         share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images
-    return math.sqrt(variance)
+    return math.sqrt(variance), shared
 
 
 def _image_p(
@@ -293,8 +351,8 @@ def _image_p(
 ) -> float:
     pair = comparison.arm.cell is not None and comparison.reference.cell is not None
     if pair and all(one.correct for one in scores.values()):
-        (difference,) = _by_image(comparison, scores, seeds)
-        return sign_test(difference)
+        (parts,) = _by_image(comparison, scores, seeds)
+        return sign_test(parts.mean(axis=0))
     return float(2 * stats.norm.sf(abs(z)))
 
 

@@ -32,8 +32,11 @@ def method(margin: float) -> list[dict[str, str]]:
         "test accuracy. Main effects are averaged over the other factors, and over everything "
         "else but the data set; an interaction is the difference of two effects.",
         "Intervals and tests": "Differences are paired by seed. From "
-        f"{SEEDS_FOR_METHODS} seeds on, the {INTERVAL:.0%} interval and the p-value are Student's "
-        "t over the seeds and speak of the arms. A second interval tells what the test images "
+        f"{SEEDS_FOR_METHODS} seeds on, the {INTERVAL:.0%} interval is Student's t over the seeds "
+        "and speaks of the arms. The p-value is the larger of two: that of the t-test over the "
+        "seeds, and that of a t-test whose error holds seeds and images together, both taken as "
+        "drawn at random (Clark 1973), so that arms are not told apart by which of them happens "
+        "to find these test images easier. A second interval tells what the test images "
         "alone leave open for these trained networks: normal, each image's difference averaged "
         f"over the seeds. With fewer than {SEEDS_FOR_METHODS} seeds there is only that one, the "
         "p-value is that of the exact sign test over the images, and a verdict speaks of these "
@@ -41,9 +44,9 @@ def method(margin: float) -> list[dict[str, str]]:
         "experiment. P(A > B) is the probability that a network of the arm beats one of the "
         "reference at seeds drawn independently.",
         "Verdicts": "better or worse: the corrected p-value is at most "
-        f"{LEVEL:.0%} shared equally between the experiments that compare something, and the "
-        f"interval over the images excludes zero as well (with fewer than {SEEDS_FOR_METHODS} "
-        "seeds, all of them agree in sign besides). same: both intervals lie within "
+        f"{LEVEL:.0%} shared equally between the experiments that compare something "
+        f"(with fewer than {SEEDS_FOR_METHODS} seeds, the interval excludes zero and all seeds "
+        "agree in sign besides). same: both intervals lie within "
         f"{100 * margin:g} points of zero. inconclusive: everything else; that is no sign of "
         "equality. So at most "
         f"{LEVEL:.0%} of studies in which no arm differs claim a difference anywhere.",

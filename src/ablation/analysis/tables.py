@@ -162,7 +162,9 @@ def comparisons_table(
                 "high": effect.high,
                 "p": effect.p,
                 "p_holm": p_holm,
-                "detectable": effects.detectable(effect, level / experiment.questions),
+                "detectable": effects.detectable(
+                    effect, level / experiment.questions, "factor" not in comparison.kinds
+                ),
                 "verdict": said,
                 "basis": effect.basis,
                 "agree": effect.agree,

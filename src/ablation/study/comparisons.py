@@ -404,6 +404,8 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
             return f"on {level}"
         if level in ("with", "without"):
             return f"{level} {grid.factors[i]}"
+        if grid.factors[i] == "shortcut":
+            return f"{level} networks"
         return f"{grid.factors[i]} {level}"
 
     def compare(

@@ -1,0 +1,126 @@
+"""Verdicts keep what they promise on studies whose truth is known: the benchmark in short.
+
+Counts are of fixed seeds. A limit is held to be broken where the whole exact interval of the rate
+is beyond it, so that chance alone rarely breaks it; that a rule which is wrong does is tested too.
+"""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablation.analysis import effects
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/verdicts.py"
+
+
+@pytest.fixture(scope="module")
+def verdicts():
+    spec = importlib.util.spec_from_file_location("benchmark_of_verdicts", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def rates(counts):
+    return {measure: hits / studies for (_, _, measure), (hits, studies) in counts.items()}
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(3, 0.003), (5, 0.03)])
+def test_studies_without_a_difference_rarely_claim_one(verdicts, seeds, spread):
+    condition = replace(verdicts.BASE, seeds=seeds, spread=spread)
+    counts = verdicts.null_studies(condition, 100, [1, seeds])
+    assert verdicts.falls_short(counts) == []
+    found = rates(counts)
+    assert found["verdicts"] <= 0.08
+    assert found["highest mean wins"] > 0.5
+    assert found["paired t, uncorrected"] > 0.1
+    assert found["McNemar on one seed"] > 0.1
+
+
+def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
+    monkeypatch.setattr(effects, "holm", lambda p, questions: list(p))
+    condition = replace(verdicts.BASE, seeds=5, spread=0.03)
+    (told,) = verdicts.falls_short(verdicts.null_studies(condition, 60, [1, 5]))
+    assert "false claims" in told
+    assert "verdicts" in told
+
+
+def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
+    monkeypatch.setattr(effects, "INTERVAL", 0.8)
+    told = verdicts.falls_short(verdicts.interval_studies(verdicts.GRID, 50, [1, 3]))
+    for over in ("seeds", "images"):
+        assert any(f"over {over}: " in line for line in told)
+
+
+def test_detectable_differences_are_found(verdicts):
+    counts = verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 80, [1])
+    assert verdicts.falls_short(counts) == []
+    found = rates(counts)
+    assert found["found"] >= 0.7
+    assert found["wrong sign"] == 0
+    assert 0.3 <= found["planted upwards"] <= 0.7
+
+
+def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
+    honest = effects.detectable
+    monkeypatch.setattr(effects, "detectable", lambda found, level: honest(found, level) / 2)
+    told = verdicts.falls_short(
+        verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 40, [1])
+    )
+    assert any(line.startswith("power") for line in told)
+
+
+def test_intervals_hold_the_truth(verdicts):
+    counts = verdicts.interval_studies(verdicts.GRID, 100, [1])
+    assert verdicts.falls_short(counts) == []
+    assert {measure for _, _, measure in counts} == {
+        f"over {what}: {kind}"
+        for what in ("seeds", "images")
+        for kind in ("pair", "main effect", "interaction", "pair at an epoch")
+    }
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_networks_that_are_equally_good_are_rarely_ranked(verdicts, seeds):
+    counts = verdicts.equal_networks(replace(verdicts.BASE, seeds=seeds, spread=0.01), 150, [seeds])
+    assert verdicts.falls_short(counts) == []
+
+
+def test_simulated_files_are_those_of_a_study(verdicts):
+    """What is counted is what the whole analysis writes."""
+    counts = verdicts.whole_analyses(verdicts.GRID, 1, [1])
+    assert list(counts.values()) == [(0, 1)]
+
+
+def test_planted_accuracies_are_reached(verdicts):
+    """Over many studies; images of every difficulty count, and so do bad seeds."""
+    condition = replace(verdicts.BASE, seeds=4, arms=2, accuracy=0.9, spread=0.03)
+    random = np.random.default_rng(1)
+    with verdicts.simulated(condition) as simulation:
+        second = list(simulation.sources)[1]
+        means = []
+        for _ in range(200):
+            drawn = simulation.draw(random, {second: 0.8})
+            means.append(
+                [
+                    [drawn[run.folder][0].mean() for run in runs]
+                    for runs in simulation.sources.values()
+                ]
+            )
+    accuracy = np.array(means)  # studies, arms, seeds
+    assert accuracy.mean(axis=(0, 2)) == pytest.approx([0.9, 0.8], abs=0.005)
+    binomial = np.sqrt([0.9 * 0.1, 0.8 * 0.2]) / np.sqrt(condition.images)
+    spread = accuracy.std(axis=2, ddof=1)
+    assert (np.sqrt((spread**2).mean(axis=0)) > 0.03 - 0.002).all()
+    assert (np.sqrt((spread**2).mean(axis=0)) < np.hypot(0.03, binomial) + 0.002).all()
+
+
+def test_exact_intervals(verdicts):
+    """Clopper and Pearson (1934): the ends of 0 of 20 are 0 and 1 − 0.025^(1/20)."""
+    assert verdicts.exact_interval(0, 20) == pytest.approx((0, 1 - 0.025 ** (1 / 20)))
