@@ -141,8 +141,8 @@ def read_run(run: Run) -> RunResult:
     mend = f"delete {folder} and run snakemake again"
     try:
         record = json.loads((folder / "run.json").read_text())
-        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
-        timing = pd.read_csv(folder / "timing.csv", float_precision="round_trip")
+        history = pd.read_csv(folder / "history.csv")
+        timing = pd.read_csv(folder / "timing.csv")
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             label, val_label = file["label"], file["val_label"]
             probability = _normalised(file["probability"])
