@@ -43,6 +43,14 @@ def test_studies_without_a_difference_rarely_claim_one(verdicts, seeds, spread):
     assert found["McNemar on one seed"] > 0.1
 
 
+def test_arms_are_not_told_apart_by_which_images_they_find_easy(verdicts):
+    """With eight seeds the test over the seeds alone claims something in every tenth study."""
+    condition = replace(verdicts.BASE, seeds=8, own=0.05)
+    counts = verdicts.null_studies(condition, 100, [1, 8])
+    assert verdicts.falls_short(counts) == []
+    assert rates(counts)["verdicts"] <= 0.08
+
+
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(effects, "holm", lambda p, questions: list(p))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03)
@@ -69,7 +77,7 @@ def test_detectable_differences_are_found(verdicts):
 
 def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
     honest = effects.detectable
-    monkeypatch.setattr(effects, "detectable", lambda found, level: honest(found, level) / 2)
+    monkeypatch.setattr(effects, "detectable", lambda *given: honest(*given) / 2)
     told = verdicts.falls_short(
         verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 40, [1])
     )
