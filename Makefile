@@ -1,7 +1,8 @@
 # One command each: run, test, check. `make help` lists them.
 #
 # .venv comes from the locks in envs/ and is kept in step with them; nothing else is needed than
-# make, git and Python 3.11 to 3.13. What can be set: PYTHON, STUDY, CORES, GPU=1, ARGS.
+# make, git and Python 3.11 to 3.13. What can be set: PYTHON, STUDY, CORES, GPU=1, ARGS,
+# CHROMIUM.
 
 .DEFAULT_GOAL := run
 MAKEFLAGS += --no-builtin-rules
@@ -44,15 +45,19 @@ venv-dev: ## Make .venv with the tools of what follows
 ## Test and check
 
 .PHONY: test
-test: venv-dev ## Run all tests (ARGS goes to pytest)
-	@$(IN_VENV) python -m pytest $(ARGS)
+test: venv-dev ## Run all tests but those in a browser (ARGS goes to pytest)
+	@$(IN_VENV) python -m pytest -m "not browser" $(ARGS)
 
-.PHONY: test-unit test-workflow
-test-unit: venv-dev ## Run the tests that do without Snakemake
-	@$(IN_VENV) python -m pytest -m "not workflow" $(ARGS)
+.PHONY: test-unit test-workflow test-browser
+test-unit: venv-dev ## Run those of them that do without Snakemake
+	@$(IN_VENV) python -m pytest -m "not browser and not workflow" $(ARGS)
 
 test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
 	@$(IN_VENV) python -m pytest -m workflow $(ARGS)
+
+test-browser: venv-dev ## Test the report in Chromium (Debian: installs it when run by root)
+	@CHROMIUM=$$(CHROMIUM='$(CHROMIUM)' sh tools/chromium.sh) && export CHROMIUM && \
+		$(IN_VENV) python -m pytest tests/report/browser $(ARGS)
 
 .PHONY: check $(CHECKS)
 check: venv-dev ## Check format, code, workflow, types and generated files; tells all that is wrong
@@ -85,7 +90,18 @@ check-generated:
 	@echo "Generated files are what they are made from."
 
 
+## Measure
+
+.PHONY: benchmark-verdicts
+benchmark-verdicts: venv-dev ## Show on simulated studies that the verdicts are calibrated (ARGS=--quick)
+	@$(IN_VENV) python benchmarks/verdicts.py $(ARGS)
+
+
 ## Write
+
+.PHONY: example
+example: venv ## Make reports/example from the finished default study (ARGS=--again: from its own tables)
+	@$(IN_VENV) python tools/example.py $(ARGS)
 
 .PHONY: format
 format: venv-dev ## Format the code and the workflow

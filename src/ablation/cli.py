@@ -205,8 +205,8 @@ def _report(arguments: argparse.Namespace) -> None:
     _expect(plan_digest(plan), arguments)
     from ablation.report.render import render
 
-    name = f"{plan.name}-partial" if arguments.partial else None
-    render(plan, _results(plan, arguments), Path("reports"), name=name)
+    name = f"{plan.name}-partial" if arguments.partial else plan.name
+    render(name, _results(plan, arguments), Path("reports"))
 
 
 def _show_plan(arguments: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 import json
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,80 +13,87 @@ from ablation.report.render import render
 STUDY = "sample"
 TITLE = 'Do <script>alert("1")</script> & $x_1$ | *shortcuts* pay?'
 QUESTION = "Does `depth` hurt? [No](http://example.org) # <b>really</b>"
-CLASSES = ["<script>", "$7$", "a|b", "*five*", 'say "it"', "_0_", "`q`", "[x](y)"]
+CLASSES = ["<script>", "$7$", "a|b", "*five*", 'say "it"', "_0_", "`q`", "[x](y)", "8 & 9", "50%"]
 MODELS = ["resnet20", "plain20", "resnet56", "plain56"]
+HOSTILE = "a_b & 50% $x$ | <i>#^~\\{}"
 LABELS = {
     "none": "",
     "geometric": "crop(2)",
     "colour": "brightness(0.2) | contrast(0.7, 1.3)",
     "cutmix": "cutmix",
-    "mixup": "mixup",
+    HOSTILE: "mixup",
     "geometric+cutmix": "crop(2) | cutmix",
 }
 EPOCHS = 5
-MEASURES = {
-    "test_accuracy": 0.97,
-    "val_accuracy_last": 0.965,
-    "val_accuracy_best": 0.968,
-    "train_accuracy_clean": 0.99,
-    "test_loss": 0.1,
+IMAGES = 100  # test images of each class
+DATA = "mnist5k"
+CELL = ["experiment", "dataset", "model", "augmentation"]
+MEASURES = [
+    "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds",
+    "val_accuracy_median5", "best_epoch_gain", "top5_accuracy", "nll", "brier", "ece",
+    "ece_scaled", "temperature", "train_accuracy_clean", "gap", "images_per_second",
+]  # fmt: skip
+ABSENT = {  # runs of the partial study that are not there
+    ("residual", "resnet56", "none", 1): ("failed", "failed: <OOM> at epoch 3\nno memory"),
+    ("residual", "resnet56", "none", 2): ("missing", "not run yet"),
+    ("augmentation", "plain20", "cutmix", 0): ("failed", "failed: the disk is full"),
+    ("augmentation", "plain20", "cutmix", 1): ("running", "no end yet"),
 }
 
 
-def spread(values):
-    values = [value for value in values if np.isfinite(value)]
-    if not values:
-        return None
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {
-        "mean": float(np.mean(values)),
-        "sd": sd,
-        "low": min(values),
-        "high": max(values),
-        "n": len(values),
-    }
+def random_of(*words):
+    return np.random.default_rng(zlib.crc32("/".join(map(str, words)).encode()))
 
 
-def _experiment(name, question, validation, cells, baseline, runs, curves, seeds=(0, 1)):
-    """An experiment's block; adds its runs and curves to the lists."""
-    models = list(dict.fromkeys(model for model, _ in cells))
-    labels = list(dict.fromkeys(label for _, label in cells))
-    blocks = []
+def make_runs(name, validation, cells, seeds, absent):
+    """Rows of runs.csv and of curves.csv of an experiment."""
+    runs, curves = [], []
     for model, label in cells:
-        random = np.random.default_rng(zlib.crc32(f"{name}/{model}/{label}".encode()))
-        diverged = (model, label) == ("plain56", "none")
-        early = (model, label) == ("plain20", "colour")
-        of_cell = []
+        diverges = (model, label) == ("plain56", "none")
         for seed in seeds:
-            epochs = 3 if early and seed == 1 else EPOCHS
-            run = {
-                "experiment": name,
-                "dataset": "mnist5k",
-                "model": model,
-                "augmentation": label,
+            random = random_of(model, label, seed)
+            early = (model, label, seed) == ("plain20", "colour", 1)
+            run = dict(zip(CELL, (name, DATA, model, label), strict=True)) | {
                 "seed": seed,
                 "id": f"{zlib.crc32(f'{model}/{label}/{seed}'.encode()):08x}",
-                "status": "diverged"
-                if diverged
-                else "stopped_early"
-                if epochs == 3
-                else "completed",
-                **{
-                    key: float("nan") if diverged else mean - float(random.uniform(0, 0.05))
-                    for key, mean in MEASURES.items()
-                },
-                "epochs": epochs,
-                "seconds": 18.4 + seed,
-                "images_per_second": 1000.0,
+                "status": "diverged" if diverges else "stopped_early" if early else "completed",
                 "validation": validation,
+                "reason": "",
+                "log": "",
             }
-            of_cell.append(run)
+            place = (name, model, label, seed)
+            if place in absent:
+                run["status"], run["reason"] = absent[place]
+                run["log"] = f"results/logs/train/{run['id']}.log"
+                runs.append(run)
+                continue
+            epochs = 3 if early else EPOCHS
+            run |= {"epochs": epochs, "seconds": 118.4 + seed, "images_per_second": 1000.0 + seed}
+            if not diverges:
+                accuracy = 0.97 - float(random.uniform(0, 0.05))
+                clean = accuracy + float(random.uniform(0, 0.03))
+                run |= {
+                    "test_accuracy": accuracy,
+                    "val_accuracy_last": accuracy - 0.004,
+                    "val_accuracy_best": accuracy - 0.001,
+                    "val_accuracy_median5": accuracy - 0.005,
+                    "best_epoch_gain": 0.003,
+                    "top5_accuracy": 0.999,
+                    "nll": float(random.uniform(0.1, 0.3)),
+                    "brier": float(random.uniform(0.05, 0.1)),
+                    "ece": float(random.uniform(0.01, 0.05)),
+                    "ece_scaled": float(random.uniform(0.005, 0.01)),
+                    "temperature": float(random.uniform(0.9, 1.4)),
+                    "train_accuracy_clean": clean,
+                    "gap": clean - accuracy,
+                }
+            runs.append(run)
             rate = random.uniform(0.5, 0.8)
             for epoch in range(1, epochs + 1):
-                lost = diverged and epoch > 2
+                lost = diverges and epoch > 2
                 loss = float("nan") if lost else 2.3 * rate**epoch + random.uniform(0, 0.05)
                 curves.append(
-                    {key: run[key] for key in list(run)[:6]}
+                    {key: run[key] for key in (*CELL, "seed", "id")}
                     | {
                         "epoch": epoch,
                         "loss": loss,
@@ -97,44 +103,198 @@ def _experiment(name, question, validation, cells, baseline, runs, curves, seeds
                         "learning_rate": 0.1 * (1 - epoch / EPOCHS),
                     }
                 )
-        runs.extend(of_cell)
-        keys = (*MEASURES, "epochs", "seconds", "images_per_second")
-        is_baseline = all(
-            {"model": model, "augmentation": label}[k] == v for k, v in baseline.items()
-        )
-        reference = {"model": model, "augmentation": label} | baseline
-        blocks.append(
-            {
-                "dataset": "mnist5k",
-                "model": model,
-                "augmentation": label,
-                "is_baseline": is_baseline,
-                "runs": len(seeds),
-                "diverged": len(seeds) * diverged,
-                "stopped_early": sum(run["status"] == "stopped_early" for run in of_cell),
-                "measures": {key: spread([run[key] for run in of_cell]) for key in keys},
-                "difference": None
-                if is_baseline or diverged
-                else {
-                    "reference": f"{reference['model']} · {reference['augmentation']}",
-                    "mean": -0.0123,
-                    "low": -0.0214,
-                    "high": -0.0032,
-                    "seeds": len(seeds),
-                    "verdict": "worse",
-                    "basis": "images",
-                },
+    columns = [
+        *CELL, "seed", "id", "status", *MEASURES, "validation", "reason", "log",
+    ]  # fmt: skip
+    return pd.DataFrame(runs).reindex(columns=columns), pd.DataFrame(curves)
+
+
+def make_cells(runs, baseline):
+    rows = []
+    for cell, of_cell in runs.groupby(CELL, sort=False):
+        named = dict(zip(CELL, cell, strict=True))
+        status = of_cell["status"]
+        sound = of_cell[status.isin(["completed", "stopped_early"])]
+        rows.append(
+            named
+            | {
+                "is_baseline": all(named[key] == value for key, value in baseline.items()),
+                "runs": len(of_cell),
+                "finished": int(status.isin(["completed", "stopped_early", "diverged"]).sum()),
+                "diverged": int((status == "diverged").sum()),
+                "failed": int((status == "failed").sum()),
+                "missing": int(status.isin(["running", "missing"]).sum()),
+                "stopped_early": int((status == "stopped_early").sum()),
+            }
+            | {name: sound[name].mean() for name in MEASURES}
+            | {f"{name}_sd": sound[name].std() for name in MEASURES}
+            | {
+                "test_accuracy_low": sound["test_accuracy"].min(),
+                "test_accuracy_high": sound["test_accuracy"].max(),
             }
         )
-    return {
+    return pd.DataFrame(rows)
+
+
+def compare(runs, kind, arm, reference, basis):
+    """A row of comparisons.csv for two cells (model, augmentation)."""
+
+    def scores(cell):
+        chosen = runs[(runs["model"] == cell[0]) & (runs["augmentation"] == cell[1])]
+        return chosen.set_index("seed")["test_accuracy"].dropna()
+
+    a, b = scores(arm), scores(reference)
+    paired = (a - b).dropna()
+    row = {
+        "experiment": runs["experiment"].iloc[0], "kind": kind, "dataset": DATA,
+        "arm": " · ".join(arm), "reference": " · ".join(reference), "seeds": len(paired),
+        "arm_model": arm[0], "arm_augmentation": arm[1], "reference_model": reference[0],
+        "reference_augmentation": reference[1], "measure": "test_accuracy", "verdict": "none",
+    }  # fmt: skip
+    if paired.empty:
+        return row
+    mean = paired.mean()
+    small = "same" if abs(mean) < 0.004 else "inconclusive"
+    verdict = small if abs(mean) < 0.02 else "worse" if mean < 0 else "better"
+    return row | {
+        "difference": mean, "low": mean - 0.009, "high": mean + 0.011,
+        "p": 0.0001 if abs(mean) > 0.02 else 0.0421, "p_holm": 0.0004 if abs(mean) > 0.02 else 0.21,
+        "detectable": 0.0123, "verdict": verdict, "basis": basis,
+        "agree": float((np.sign(paired) == np.sign(mean)).mean()), "superiority": 0.75,
+        "image_low": mean - 0.012, "image_high": mean + 0.012, "arm_accuracy": a.mean(),
+        "reference_accuracy": b.mean(),
+    }  # fmt: skip
+
+
+def make_comparisons(runs, cells, baseline, basis):
+    arms = list(zip(cells["model"], cells["augmentation"], strict=True))
+    rows = []
+    for model, label in arms:
+        reference = (baseline.get("model", model), baseline.get("augmentation", label))
+        if reference != (model, label):
+            rows.append(compare(runs, "baseline", (model, label), reference, basis))
+        twin = (model.replace("plain", "resnet"), label)
+        if twin != (model, label):
+            rows.append(compare(runs, "twin", (model, label), twin, basis))
+    factor = compare(runs, "factor", arms[0], arms[1], basis)
+    empty = dict.fromkeys(key for key in factor if key.endswith(("_model", "_augmentation")))
+    rows.append(
+        factor | empty | {"dataset": "all", "arm": "resnet <all>", "reference": "plain | all"}
+    )
+    budget = compare(runs, "budget", arms[0], arms[1], basis)
+    rows.append(budget | {"measure": "val_accuracy", "epoch": 2})
+    columns = [
+        "experiment", "kind", "dataset", "arm", "reference", "seeds", "difference", "low", "high",
+        "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
+        "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
+        "arm_augmentation", "reference_model", "reference_augmentation",
+    ]  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def make_classes(cells):
+    """Rows of classes.csv, confusion.csv and calibration.csv."""
+    classes, confusion, calibration = [], [], []
+    for cell in cells.to_dict("records"):
+        sound = int(cell["finished"] - cell["diverged"])
+        if not sound:
+            continue
+        named = {key: cell[key] for key in CELL}
+        random = random_of(cell["model"], cell["augmentation"])
+        wrong = random.integers(0, 9, len(CLASSES))
+        for place, name in enumerate(CLASSES):
+            other = CLASSES[(place + 3) % len(CLASSES)]
+            right = IMAGES * sound - wrong[place]
+            classes.append(
+                named
+                | {"class": name, "images": IMAGES, "accuracy": right / (IMAGES * sound),
+                   "accuracy_sd": 0.01 if sound > 1 else np.nan}
+            )  # fmt: skip
+            confusion += [
+                named | {"true": name, "predicted": predicted, "count": count,
+                         "share": count / (IMAGES * sound)}
+                for predicted, count in ((name, right), (other, wrong[place])) if count
+            ]  # fmt: skip
+        calibration += [
+            named
+            | {"scaled": scaled, "bin": number, "low": (number - 1) / 15, "high": number / 15,
+               "count": 10 * number, "confidence": (number - 0.5) / 15,
+               "accuracy": (number - 0.5) / 15 - (0.01 if scaled else 0.04)}
+            for scaled in (False, True) for number in range(3, 16)
+        ]  # fmt: skip
+    return pd.DataFrame(classes), pd.DataFrame(confusion), pd.DataFrame(calibration)
+
+
+def make_class_effects(comparisons):
+    rows = []
+    for row in comparisons.to_dict("records"):
+        if row["kind"] != "baseline" or row["verdict"] == "none":
+            continue
+        for name in CLASSES:
+            mean = float(random_of(row["arm"], name).uniform(-0.05, 0.05))
+            rows.append(
+                {key: row[key] for key in ("experiment", "kind", "dataset", "arm", "reference")}
+                | {"class": name, "images": IMAGES, "seeds": row["seeds"], "difference": mean,
+                   "low": mean - 0.02, "high": mean + 0.02, "p": 0.01, "p_holm": 0.3,
+                   "verdict": "helped" if mean > 0.03 else "harmed" if mean < -0.03 else "unclear"}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def source(table, column, shown, **where):
+    return {"table": table, "where": where, "column": column, "shown": shown}
+
+
+def make_findings(name):
+    return [
+        {"part": "open", "kind": "budget", "text": f"Whether {name} holds at 100 epochs is open.",
+         "sources": [source("rules", "value", "100", rule="longer budget")]},
+        {"part": "evidence", "kind": "comparison",
+         "text": "plain20 reaches 94.10 % | resnet20 97.00 %.",
+         "sources": [
+             source("cells", "test_accuracy", "94.10", experiment=name, dataset=DATA),
+             source("comparisons", "difference", "97.00", experiment=name, dataset=DATA),
+             source("rules", "value", "97.00", rule="interval"),
+         ]},
+        {"part": "answer", "kind": "answer", "text": f"In {name}, shortcuts *help* by 1.23 points.",
+         "sources": [source("comparisons", "difference", "1.23", experiment=name, dataset="all")]},
+        {"part": "problem", "kind": "diverged",
+         "text": "plain56 · none diverged: its loss was not finite.", "sources": []},
+        {"part": "problem", "kind": "overfitting", "text": "The gap is 2.22 points.",
+         "sources": [source("diagnostics", "value", "2.22", experiment=name, dataset=DATA,
+                            diagnosis="overfitting")]},
+        {"part": "evidence", "kind": "spread", "text": "The median spread is 0.60 points.",
+         "sources": [source("diagnostics", "value", "0.60", experiment=name,
+                            diagnosis="seed range, median")]},
+    ]  # fmt: skip
+
+
+def make_experiment(name, question, validation, cells, baseline, seeds, basis, absent):
+    """An experiment's block and its tables."""
+    models = list(dict.fromkeys(model for model, _ in cells))
+    labels = list(dict.fromkeys(label for _, label in cells))
+    runs, curves = make_runs(name, validation, cells, seeds, absent)
+    table = make_cells(runs, baseline)
+    comparisons = make_comparisons(runs, table, baseline, basis)
+    classes, confusion, calibration = make_classes(table)
+    means = table.set_index(["model", "augmentation"])["test_accuracy"]
+    grids = []
+    if len(models) > 1 and len(labels) > 1:
+        values = [[means[model, label] for label in labels] for model in models]
+        grids = [
+            {"title": "model × augmentation", "dataset": DATA, "row_factor": "model",
+             "column_factor": "augmentation", "rows": models, "columns": labels,
+             "values": [[None if np.isnan(x) else x for x in row] for row in values]}
+        ]  # fmt: skip
+    block = {
         "name": name,
         "question": question,
         "validation": validation,
         "seeds": list(seeds),
-        "datasets": ["mnist5k"],
+        "datasets": [DATA],
         "models": models,
         "augmentations": [
-            {"label": x, "pipeline": LABELS[x], "mixes_labels": "mix" in x} for x in labels
+            {"label": x, "pipeline": LABELS[x], "mixes_labels": "mix" in LABELS[x]} for x in labels
         ],
         "baseline": baseline,
         "training": {
@@ -147,40 +307,64 @@ def _experiment(name, question, validation, cells, baseline, runs, curves, seeds
             "clip_norm": None,
             "early_stopping": {"monitor": "val_loss", "patience": 2},
         },
-        "overrides": ["model plain56: learning_rate 0.05"],
-        "cells": blocks,
-        "findings": [
-            {"part": "open", "text": f"Whether {name} holds at 100 epochs stays open."},
-            {"part": "evidence", "text": "plain20 reaches 94.10 % | resnet20 97.00 %."},
-            {"part": "answer", "text": f"In {name}, shortcuts *help* by 1.23 points."},
-            {"part": "problem", "text": "plain56 · none diverged: its loss was not finite."},
-        ],
+        "overrides": ["model plain56: learning_rate 0.05"] if "plain56" in models else [],
+        "margin": 0.005,
+        "level": 0.025,
+        "comparisons": 17,
+        "basis": basis,
+        "findings": make_findings(name),
+        "grids": grids,
+    }
+    return block, {
+        "runs": runs,
+        "curves": curves,
+        "cells": table,
+        "comparisons": comparisons,
+        "classes": classes,
+        "class_effects": make_class_effects(comparisons),
+        "confusion": confusion,
+        "calibration": calibration,
     }
 
 
-def write_results(folder: Path) -> None:
+def write_results(folder: Path, absent=()) -> None:
+    """Write a whole folder of results; runs in ``absent`` are not there, with their status."""
     folder.mkdir(parents=True)
-    runs, curves = [], []
+    absent = dict(absent)
     experiments = [
-        _experiment(
+        make_experiment(
             "residual", QUESTION, "held-out", [(m, "none") for m in MODELS],
-            {"model": "resnet20"}, runs, curves,
+            {"model": "resnet20"}, (0, 1, 2), "seeds", absent,
         ),
-        _experiment(
+        make_experiment(
             "augmentation", "Which augmentation helps?", "test",
-            [(m, a) for m in MODELS[:2] for a in LABELS], {"augmentation": "none"}, runs, curves,
+            [(m, a) for m in MODELS[:2] for a in LABELS], {"augmentation": "none"}, (0, 1),
+            "images", absent,
         ),
     ]  # fmt: skip
+    for name in experiments[0][1]:
+        table = pd.concat([tables[name] for _, tables in experiments], ignore_index=True)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    write_small_tables(folder)
+    partial = {
+        "text": f"A partial report: {len(absent)} of 36 runs are missing (2 failed, 1 running, "
+        "1 not run yet).",
+        "planned": 36,
+        "missing": len(absent),
+    }
     analysis = {
-        "format": 1,
+        "format": 2,
         "study": STUDY,
         "title": TITLE,
         "description": "A first paragraph.\n\nA second with 1 < 2 & $y$.",
+        "partial": partial if absent else None,
         "summary": [
-            {"part": "evidence", "text": "Measured on 28 runs."},
-            {"part": "answer", "text": "Shortcuts pay; augmentation does not after 5 epochs."},
+            {"part": "evidence", "kind": "runs", "text": "Measured on 36 runs.",
+             "sources": [source("runs", "id", "36")]},
+            {"part": "answer", "kind": "answer",
+             "text": "Shortcuts pay; augmentation does not after 5 epochs.", "sources": []},
         ],
-        "experiments": experiments,
+        "experiments": [block for block, _ in experiments],
         "provenance": {
             "command": "snakemake --cores 8 --resources gpu=1",
             "git_commits": ["0123abc-dirty"],
@@ -190,13 +374,13 @@ def write_results(folder: Path) -> None:
             "gpus": [],
             "systems": ["Linux 6.1"],
             "threads": [2],
-            "runs": 28,
+            "runs": 36,
             "train_seconds": 512.3,
             "first_started": "2026-01-01T10:00:00Z",
             "last_started": "2026-01-01T11:00:00Z",
             "data": [
                 {
-                    "dataset": "mnist5k",
+                    "dataset": DATA,
                     "source": "mnist5k/1.0.0",
                     "hash": "ab" * 32,
                     "shape": [28, 28, 1],
@@ -210,16 +394,48 @@ def write_results(folder: Path) -> None:
             ],
             "warnings": ["Some runs were made with changes that are in no commit."],
         },
-        "method": ["Every number is of the last epoch.", "Differences are paired by seed."],
-    }
+        "method": [
+            {"title": "Scores", "text": "Every number is of the last epoch."},
+            {"title": "Verdicts", "text": "Differences are paired by seed, 95 % of the time."},
+        ],
+    }  # fmt: skip
     (folder / "analysis.json").write_text(json.dumps(analysis))
-    pd.DataFrame(runs).to_csv(folder / "runs.csv", index=False)
-    pd.DataFrame(curves).to_csv(folder / "curves.csv", index=False, na_rep="nan")
+    (folder / "models.json").write_text(json.dumps(make_models()))
+    write_gallery(folder / "gallery.npz")
+
+
+def write_small_tables(folder: Path) -> None:
+    pd.DataFrame(
+        [
+            {"criterion": number, "question": f"Is criterion {number} | met?",
+             "verdict": ["met", "not met", "not part of this study"][number % 3],
+             "evidence": f"resnet20 has {90 + number}.00 % & <more>."}
+            for number in range(1, 7)
+        ]
+    ).to_csv(folder / "criteria.csv", index=False)  # fmt: skip
+    pd.DataFrame(
+        [
+            {"experiment": "residual", "dataset": DATA, "model": "resnet20", "augmentation": "none",
+             "published": 0.9125, "own": 0.9512, "difference": 0.0387, "source": "He et al. 2016",
+             "setting": "164 epochs | <full>", "differences_in_setting": "fewer epochs"}
+        ]
+    ).to_csv(folder / "published.csv", index=False)  # fmt: skip
+    pd.DataFrame(
+        [
+            ("interval", 95.0, "%", "level of every interval"),
+            ("longer budget", 2.0, "times", "budget proposed <where> runs still improve"),
+            ("margin", 0.5, "points", "differences within it count as the same"),
+        ],
+        columns=["rule", "value", "unit", "meaning"],
+    ).to_csv(folder / "rules.csv", index=False)
+
+
+def make_models():
     rule = "┏" + "━" * 118 + "┓\n"
-    models = [
+    return [
         {
             "model": model,
-            "dataset": "mnist5k",
+            "dataset": DATA,
             "architecture": {"kind": "residual", "depth": 20, "bias": False, "weights": None},
             "input_shape": [28, 28, 1],
             "classes": 10,
@@ -235,8 +451,6 @@ def write_results(folder: Path) -> None:
         }
         for i, model in enumerate(MODELS)
     ]
-    (folder / "models.json").write_text(json.dumps(models))
-    write_gallery(folder / "gallery.npz")
 
 
 def write_gallery(file: Path) -> None:
@@ -245,8 +459,8 @@ def write_gallery(file: Path) -> None:
     ring = np.abs(np.hypot(y - 14, x - 14) - 8) < 2.5
     index, arrays = [], {}
     for i, label in enumerate([None, *LABELS]):
-        captions = CLASSES if i == 0 else [*CLASSES[:7], "7 62 % + 3 38 %"]
-        entry = {"key": f"images_{i}", "dataset": "mnist5k", "captions": captions}
+        captions = CLASSES[:8] if i == 0 else [*CLASSES[:7], "7 62 % + 3 38 %"]
+        entry = {"key": f"images_{i}", "dataset": DATA, "captions": captions}
         if label is None:
             entry["kind"] = "samples"
         else:
@@ -260,20 +474,31 @@ def write_gallery(file: Path) -> None:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
+    """A study that is complete, with an arm that diverged."""
     folder = tmp_path_factory.mktemp("work") / STUDY
     write_results(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def plan():
-    return SimpleNamespace(name=STUDY)
+def partial_results(tmp_path_factory) -> Path:
+    """The same study with runs that failed or are not there."""
+    folder = tmp_path_factory.mktemp("partial") / STUDY
+    write_results(folder, ABSENT)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def reports(results, plan, tmp_path_factory) -> Path:
+def reports(results, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
-    render(plan, results, folder)
+    render(STUDY, results, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def partial_reports(partial_results, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("partial-reports")
+    render(STUDY, partial_results, folder)
     return folder
 
 
@@ -288,5 +513,15 @@ def page(reports) -> str:
 
 
 @pytest.fixture(scope="session")
+def partial_page(partial_reports) -> str:
+    return (partial_reports / f"{STUDY}.html").read_text()
+
+
+@pytest.fixture(scope="session")
 def markdown(reports) -> str:
     return (reports / f"{STUDY}.md").read_text()
+
+
+@pytest.fixture(scope="session")
+def partial_markdown(partial_reports) -> str:
+    return (partial_reports / f"{STUDY}.md").read_text()

@@ -21,6 +21,22 @@ def test_what_is_no_number_is_a_dash(nothing):
     assert text.percent(nothing) == text.number(nothing) == "–"
 
 
+def test_p_values_have_three_decimals_or_are_below_the_least():
+    assert text.p_value(0.04213) == "0.042"
+    assert text.p_value(0.00099) == "<0.001"
+    assert text.p_value(0.001) == "0.001"
+    assert text.p_value(1.0) == "1.000"
+    assert text.p_value(math.nan) == "–"
+
+
+def test_intervals_and_spreads_stay_on_one_line():
+    assert text.interval(-0.0214, 0.0032) == "−2.14\xa0to\xa0+0.32"
+    assert text.interval(math.nan, 0.1) == text.interval(None, None) == "–"
+    assert text.spread(0.97125, 0.0031) == "97.12\xa0±\xa00.31"
+    assert text.spread(0.97125, math.nan) == "97.12"
+    assert text.spread(math.nan, math.nan) == "–"
+
+
 def test_counts_keep_three_digits():
     assert text.magnitude(4_089_000_000) == "4.09 G"
     assert text.magnitude(40_813_568) == "40.8 M"

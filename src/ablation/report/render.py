@@ -1,4 +1,4 @@
-"""Rendering: one context, one page and one Markdown file with its figures."""
+"""Rendering: one context, one page and one Markdown file with its figures and tables."""
 
 import re
 import tempfile
@@ -7,22 +7,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ablation.report.context import Report, build_context
+from ablation.report.context import build_context
+from ablation.report.export import markdown_table
 from ablation.report.inputs import read_inputs
-from ablation.report.text import fenced, markdown_text
-from ablation.study.plan import Plan
+from ablation.report.model import Report
+from ablation.report.text import fenced, html_text, markdown_text
 
 
-def render(plan: Plan, results: Path, reports: Path) -> None:
+def render(study: str, results: Path, reports: Path) -> None:
     """Render the report of a study.
 
-    Writes ``{study}.html``, one file that loads nothing, and ``{study}.md`` with its figures in
-    the folder ``{study}``. The same inputs give the same bytes. Each is made aside and then put
-    in its place.
+    Writes ``{study}.html``, one file that loads nothing, and ``{study}.md`` with the folder
+    ``{study}``: its figures, the rows behind them as CSV, and the ablation tables as LaTeX and
+    Markdown. The same inputs give the same bytes. Each is made aside and then put in its place.
 
     Args:
-        plan: the study.
-        results: folder with the study's ``analysis.json``, ``runs.csv``, ``curves.csv``,
+        study: name of the report's files.
+        results: folder with the study's ``analysis.json`` and its tables as CSV,
             ``models.json`` and ``gallery.npz``.
         reports: folder that the report goes into.
 
@@ -30,21 +31,21 @@ def render(plan: Plan, results: Path, reports: Path) -> None:
         InputError: an input is missing, cannot be read, or is of another format.
     """
     report = build_context(read_inputs(results))
-    page, markdown = render_html(report), render_markdown(report, plan.name)
+    page, markdown = render_html(report), render_markdown(report, study)
     reports.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=reports) as name:
         aside = Path(name)
-        figures = aside / "figures"
-        figures.mkdir()
-        for drawing in report.drawings:
-            (figures / drawing.file).write_bytes(drawing.picture.content)
+        files = aside / "files"
+        files.mkdir()
+        for file, content in report.files.items():
+            (files / file).write_bytes(content)
         (aside / "page").write_text(page, encoding="utf-8", newline="\n")
         (aside / "markdown").write_text(markdown, encoding="utf-8", newline="\n")
-        if (reports / plan.name).exists():
-            (reports / plan.name).replace(aside / "replaced")
-        figures.replace(reports / plan.name)
-        (aside / "markdown").replace(reports / f"{plan.name}.md")
-        (aside / "page").replace(reports / f"{plan.name}.html")
+        if (reports / study).exists():
+            (reports / study).replace(aside / "replaced")
+        files.replace(reports / study)
+        (aside / "markdown").replace(reports / f"{study}.md")
+        (aside / "page").replace(reports / f"{study}.html")
 
 
 def render_html(report: Report) -> str:
@@ -57,12 +58,12 @@ def render_markdown(report: Report, folder: str) -> str:
 
     Args:
         report: what it says.
-        folder: where its figures lie, relative to the file.
+        folder: where its figures and tables lie, relative to the file.
     """
     # Everything that a template puts in is escaped for Markdown first; being Markup then, it is
     # left alone by the escaping for HTML.
     environment = _environment(finalize=markdown_text)
-    environment.filters["fenced"] = fenced
+    environment.filters |= {"fenced": fenced, "cells": markdown_table, "raw": html_text}
     text = environment.get_template("report.md").render(report=report, folder=folder)
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 

@@ -3,7 +3,7 @@
 import math
 import re
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 MINUS = "−"
 NOTHING = "–"
@@ -17,6 +17,37 @@ OPTIMISTIC = (
 # a character reference.
 _ESCAPED = re.compile(r"([\\`*_\[\]|~])")
 _BLOCK_START = re.compile(r"^(\d+)([.)])(?=\s|$)|^([#+=-])(?=[\s#=-]|$)")
+# Pairs that LaTeX draws as one character.
+_LIGATURE = re.compile(r"(?<=([-',]))(?=\1)")
+_LATEX = {
+    "\0": "{}",
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\char34{}",
+    "`": r"\textasciigrave{}",
+    # These after the end of a row would be read as its options.
+    "[": r"{[}",
+    "]": r"{]}",
+    "*": r"{*}",
+    MINUS: r"$-$",
+    NOTHING: r"--",
+    NO_BREAK: "~",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "†": r"\dag{}",
+}
 
 
 def percent(share: float | None, decimals: int = 2) -> str:
@@ -26,8 +57,10 @@ def percent(share: float | None, decimals: int = 2) -> str:
     return _plain(f"{100 * share:.{decimals}f}")
 
 
-def points(difference: float) -> str:
+def points(difference: float | None) -> str:
     """Write a difference of shares, -1 to 1, in percentage points, always with its sign."""
+    if difference is None or not math.isfinite(difference):
+        return NOTHING
     text = f"{100 * difference:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", MINUS)
 
@@ -37,6 +70,28 @@ def number(value: float | None, decimals: int = 2) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     return _plain(f"{value:.{decimals}f}")
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value with three decimals, or as below 0.001; a dash for not-a-number."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Write an interval of differences in points: ``−2.14 to −0.32``; a dash if it has none."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return NOTHING
+    return f"{points(low)} to {points(high)}".replace(" ", NO_BREAK)
+
+
+def spread(mean: float | None, sd: float | None, decimals: int = 2) -> str:
+    """Write a mean share and its standard deviation in percent: ``97.12 ± 0.31``."""
+    text = percent(mean, decimals)
+    if text == NOTHING or sd is None or not math.isfinite(sd):
+        return text
+    return f"{text}{NO_BREAK}±{NO_BREAK}{percent(sd, decimals)}"
 
 
 def magnitude(value: float) -> str:
@@ -93,6 +148,22 @@ def markdown_text(value: object) -> Markup:
     text = text.replace("$", "&#36;")
     text = _BLOCK_START.sub(_disarm, text)
     return Markup(text)
+
+
+def html_text(value: object) -> Markup:
+    """Write foreign text for HTML inside of Markdown, on one line."""
+    text = escape(re.sub(r"\s+", " ", str(value), flags=re.ASCII).strip())
+    return Markup(str(text).replace("$", "&#36;"))
+
+
+def latex_text(text: str) -> str:
+    """Write foreign text for LaTeX so that it comes out as the characters that it holds.
+
+    Letters beyond ASCII are left as they are; LaTeX reads UTF-8.
+    """
+    plain = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text, flags=re.ASCII).strip()
+    plain = _LIGATURE.sub("\0", plain)
+    return "".join(_LATEX.get(character, character) for character in plain)
 
 
 def fenced(text: str) -> Markup:

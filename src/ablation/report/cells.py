@@ -1,0 +1,70 @@
+"""What single cells of the tables of results say."""
+
+import math
+
+from ablation.report.model import Cell
+from ablation.report.part import Row
+from ablation.report.text import (
+    NO_BREAK,
+    NOTHING,
+    interval,
+    number,
+    points,
+    spread,
+)
+
+
+def told_runs(cell: Row) -> str:
+    """Tell how many runs of a cell have finished, and what became of the others."""
+    count = {name: int(cell[name]) for name in ("runs", "finished", "stopped_early")}
+    remarks = [
+        f"{int(cell[status])} {status}"
+        for status in ("diverged", "failed", "missing")
+        if cell[status]
+    ]
+    if count["stopped_early"]:
+        epochs = number(cell["epochs"], 1).removesuffix(".0")
+        remarks.append(f"{count['stopped_early']} stopped early, mean {epochs} epochs")
+    text = f"{count['finished']} of {count['runs']}"
+    return text + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+def told_accuracy(cell: Row) -> str:
+    """Tell the mean test accuracy of a cell, or why it has none."""
+    if math.isfinite(cell["test_accuracy"]):
+        return spread(cell["test_accuracy"], cell["test_accuracy_sd"])
+    if not cell["finished"]:
+        return "no finished run"
+    return f"every {'finished ' * (cell['finished'] < cell['runs'])}run diverged"
+
+
+def told_difference(row: Row) -> str:
+    """Tell a difference with its interval."""
+    if not math.isfinite(row["difference"]):
+        return NOTHING
+    text = points(row["difference"])
+    limits = interval(row["low"], row["high"])
+    return text if limits == NOTHING else f"{text} ({limits})".replace(" ", NO_BREAK)
+
+
+def arm_cells(row: Row) -> list[Cell]:
+    """Return the cells that name an arm."""
+    return [Cell(row["model"]), Cell(row["augmentation"])]
+
+
+def share_cell(row: Row, name: str) -> Cell:
+    """Return a mean share in percent with its standard deviation."""
+    return Cell(spread(row[name], row[f"{name}_sd"]), row[name])
+
+
+def number_cell(row: Row, name: str, decimals: int) -> Cell:
+    """Return a mean with its standard deviation."""
+    text, sd = number(row[name], decimals), row[f"{name}_sd"]
+    if text != NOTHING and math.isfinite(sd):
+        text += f"{NO_BREAK}±{NO_BREAK}{number(sd, decimals)}"
+    return Cell(text, row[name])
+
+
+def points_cell(value: float) -> Cell:
+    """Return a difference in points."""
+    return Cell(points(value), value)
