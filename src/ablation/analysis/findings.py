@@ -1,5 +1,6 @@
 """The written analysis: sentences about the tables, each with the cells that it speaks from."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -681,4 +682,4 @@ def _number(value: Any) -> float:
 
 
 def _told(where: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in where.items())
+    return json.dumps(where, ensure_ascii=False, default=int)

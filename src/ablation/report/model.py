@@ -4,6 +4,7 @@ Page and Markdown are two ways to write the same tree, so neither says what the 
 """
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -157,6 +158,9 @@ class Table:
         return f"{self.number}. {self.caption}" if self.number else self.caption
 
 
+WIDE = 450  # points
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image as bytes; ``alt`` tells in words what it shows."""
@@ -176,6 +180,12 @@ class Picture:
             drawn = " ".join(self.content.decode().replace('"', "'").split())
             return Markup(f"data:image/svg+xml,{quote(drawn, safe=_PLAIN)}")
         return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode()}"
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is a drawing too wide to be read on a small screen without scrolling."""
+        found = re.search(rb'<svg[^>]* width="([\d.]+)pt"', self.content[:2000])
+        return found is not None and float(found[1]) > WIDE
 
 
 @dataclass(frozen=True)
