@@ -480,7 +480,9 @@ def test_5_two_better_arms_that_were_not_compared_stay_unranked(tables):
     verdict, evidence = study.answer()[5]
     assert verdict == NOT_MET
     assert "no verdict puts one above all others." in evidence
-    assert "none is better than mixup; flip is better than none and mixup" in evidence
+    assert (
+        "the arm none is better than mixup; the arm flip is better than none and mixup" in evidence
+    )
     study.compare("cutmix", "flip", "worse", kind="arm")
     assert study.answer()[5][0] == MET
 
@@ -530,7 +532,7 @@ def test_6_met(tables):
     study.compare("mixup", "none", "worse", -0.02)
     verdict, evidence = study.answer()[6]
     assert verdict == MET
-    assert "compared with none over seeds 0 and 1" in evidence
+    assert "compared with the arm none over seeds 0 and 1" in evidence
     assert (
         "flip +1.23 points (better), cutmix −0.20 points (inconclusive) and mixup −2.00" in evidence
     )

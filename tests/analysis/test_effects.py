@@ -19,7 +19,7 @@ PAIR = Comparison(
 def scores(correct, data="d"):
     accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
     images = len(next(iter(correct.values()))) if correct else 0
-    return Scores(accuracy, images, correct, data)
+    return Scores(accuracy, images, correct, data, data)
 
 
 def exactly(counts, images=1000):
@@ -220,6 +220,50 @@ def test_images_of_two_data_sets_vary_independently():
     assert found.image_error == pytest.approx(error)
 
 
+def test_images_of_one_source_may_be_the_same():
+    """The errors are added then: two independent data sets would give less."""
+    one, two = ("e", ("one", "m", "a")), ("e", ("two", "m", "a"))
+    comparison = Comparison(
+        ("factor",), "all", Contrast("a", ((1.0, one),)), Contrast("b", ((1.0, two),))
+    )
+    first, second = drawn([0.9] * 3), drawn([0.8] * 3, 400, 1)
+    accuracy = [{s: float(r.mean()) for s, r in of.items()} for of in (first, second)]
+    found = effect(
+        comparison,
+        {
+            one: Scores(accuracy[0], 1000, first, "one", "mnist"),
+            two: Scores(accuracy[1], 400, second, "two", "mnist"),
+        },
+    )
+    errors = [
+        math.sqrt(np.mean(list(of.values()), axis=0).var(ddof=1) / n)
+        for of, n in ((first, 1000), (second, 400))
+    ]
+    assert found.image_error == pytest.approx(sum(errors))
+
+
+def test_two_seeds_do_not_take_consistency_for_accuracy():
+    """An arm that errs on the same images at both seeds, and one that errs on others each time."""
+    images = np.arange(2000)
+    same = {0: images >= 120, 1: images >= 120}
+    other = {0: images >= 120, 1: (images < 1000) | (images >= 1120)}
+    found = compared(other, same)
+    assert found.difference == 0
+    assert effects.sign_test(np.mean([other[s] * 1.0 - same[s] for s in (0, 1)], axis=0)) == 1.0
+    uneven = {0: images >= 120, 1: (images < 1000) | (images >= 1100)}  # 20 images better at once
+    found = compared(uneven, same)
+    z = found.difference / found.image_error
+    assert found.p >= 2 * stats.norm.sf(z) * (1 - 1e-9)
+
+
+def test_sums_in_another_order_are_ties():
+    one = Scores({0: 0.1 + 0.2, 1: 0.5, 2: 0.5}, 10, {}, "d")
+    other = Scores({0: 0.3, 1: 0.5, 2: 0.5}, 10, {}, "d")
+    found = effect(PAIR, {ARM: one, REFERENCE: other})
+    assert (found.difference, found.agree) == (0, 1.0)
+    assert found.superiority == 0.5
+
+
 def test_accuracies_without_images_are_taken_as_independent():
     known = Scores({0: 0.9, 1: 0.92, 2: 0.91}, 400, {}, "d")
     other = Scores({0: 0.85, 1: 0.88, 2: 0.86}, 400, {}, "d")
@@ -270,11 +314,20 @@ def test_a_loss_that_makes_errors_frequent_is_harder_to_detect():
 
 
 def test_the_seeds_needed_would_detect_the_difference():
-    found = compared(exactly([955, 951, 948, 957]), exactly([950, 950, 950, 950]))
+    random = np.random.RandomState(3)
+
+    def arm(accuracy, seeds=4):
+        return {s: random.random(20_000) < accuracy + 0.004 * random.normal() for s in range(seeds)}
+
+    found = compared(arm(0.954), arm(0.95))
     needed = effects.seeds_needed(found, 0.05, 0.001)
+    size = abs(found.difference)
     assert needed > 4
-    assert detectable_factor(needed, 0.05) * found.spread <= found.difference
-    assert detectable_factor(needed - 1, 0.05) * found.spread > found.difference
+    assert detectable_factor(needed, 0.05) * found.spread <= size
+    assert detectable_factor(needed - 1, 0.05) * found.spread > size
     assert effects.seeds_needed(found, 0.05, 0.02) < needed  # the margin, if that is more
+    # What these very images leave open does not shrink with more seeds.
+    fixed = compared({s: np.arange(1000) >= 60 for s in range(3)}, drawn([0.945] * 3, 1000))
+    assert effects.seeds_needed(fixed, 0.05, 0.001) is None
     hopeless = compared(exactly([955, 900, 1000, 945]), exactly([950, 950, 950, 950]))
     assert effects.seeds_needed(hopeless, 0.05, 0.0001) is None

@@ -112,6 +112,9 @@ def labels():
     classes = pd.read_csv(TABLES / "classes.csv", dtype={"class": str})
     names = {*compared["arm"], *compared["reference"]}
     names |= {f"class ‘{name}’" for name in classes["class"]}
+    names |= {arm.rpartition(", ")[0].replace(" − ", " instead of ") for arm in compared["arm"]} - {
+        ""
+    }
     for experiment in analysis["experiments"]:
         names |= {experiment["question"], *experiment["models"], *experiment["datasets"]}
         names |= {entry["label"] for entry in experiment["augmentations"]}

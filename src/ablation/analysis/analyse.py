@@ -214,8 +214,14 @@ def _scores(
                 r.run.seed: float(r.history["val_accuracy"].iloc[comparison.epoch - 1]) for r in at
             }
             images = [len(r.val_label) for r in at]
-        data = results[0].run.data.folder if results else ""
-        scores[source] = Scores(accuracy, max(images, default=0), correct, data)
+        data = results[0].run.data if results else None
+        scores[source] = Scores(
+            accuracy,
+            max(images, default=0),
+            correct,
+            data=data.folder if data else "",
+            source=data.settings["source"] if data else "",
+        )
     return scores
 
 

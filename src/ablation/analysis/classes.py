@@ -159,6 +159,8 @@ def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> di
     else:
         half = reach
         p = np.array([sign_test(by_image[label == c]) for c in range(classes)])
+        if seeds > 1:
+            p = np.maximum(p, 2 * stats.norm.sf(np.abs(mean) / image_error))
         sure = (np.abs(mean) > reach) & (np.sign(shares) == np.sign(mean)).all(axis=0)
     return {
         "images": images,

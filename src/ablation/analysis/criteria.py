@@ -583,7 +583,8 @@ def _tell_convergence(study: _Study, key: Key, of_cell: dict[str, Run]) -> tuple
         else f"the training loss ended at {_percents(shares)} of that of the first epoch",
         "too few epochs to tell whether validation accuracy has settled"
         if len(moved) < len(changes)
-        else f"validation accuracy moved by {points(float(np.mean(moved)))} points at the end",
+        else f"validation accuracy moved by {points(float(np.mean(moved)))} points (its last "
+        "epochs less those before)",
         f"and reached {percent(accuracy)} ({_mean_of(seeds)}; chance {percent(chance)})",
     ]
     if unfinished:
@@ -706,7 +707,7 @@ def _tell_best(study: _Study, block: _Block) -> tuple[bool, str]:
         known += f", the same as {_joined(level)} within the margin." if level else "."
         return len(accuracy) == len(block.arms), f"{text}{known}{rest}"
     order = [
-        f"{arm} is better than {_joined(worse)}"
+        f"the arm {arm} is better than {_joined(worse)}"
         for arm in accuracy
         if (worse := [other for other in accuracy if (arm, other) in better])
     ]
@@ -818,7 +819,8 @@ def _tell_systematic(study: _Study, block: _Block, kinds: list[str]) -> tuple[bo
             continue
         row = compared[(arm, reference)]
         told.append(f"{arm} {points(row['difference'])} points ({row['verdict']})")
-    text = f"{block.name}, compared with {reference} over {_seeds(sorted(every))}: {_joined(told)}."
+    over = _seeds(sorted(every))
+    text = f"{block.name}, compared with the arm {reference} over {over}: {_joined(told)}."
     met = reference in complete and all(any(arm in complete for arm in group) for group in groups)
     left = [
         f"{arm} ({study.tell_unfinished(block.key(arm))})"

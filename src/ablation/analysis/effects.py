@@ -1,5 +1,6 @@
 """Effects: how far arms differ, what the sample leaves open, and what may be said of it."""
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,14 @@ class Scores:
         correct: for each seed whether each image was classified rightly, bool [images]; empty
             where only accuracies are known.
         data: which images they are; the same for cells that were scored on the same ones.
+        source: where the images come from; other data of the same source may hold the same ones.
     """
 
     accuracy: Mapping[int, float]
     images: int
     correct: Mapping[int, np.ndarray]
     data: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Effect:
         image_error: its standard error.
         error, freedom: standard error over seeds and images together, and its degrees of freedom;
             with fewer than three seeds over the images alone.
+        shared: variance that is in the squared errors over seeds and over images alike.
         images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
     """
@@ -77,6 +81,7 @@ class Effect:
     image_error: float
     error: float
     freedom: float
+    shared: float
     images: int
     arm: float
     reference: float
@@ -92,9 +97,10 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
     Satterthwaite's degrees of freedom). Without the second, arms that are equally accurate are
     told apart by which of them happens to find these very test images easier.
 
-    With fewer seeds both are over the images: a normal interval with each image's difference
-    averaged over the seeds, and for two cells an exact sign test over the images that they
-    classify differently (for one seed that is McNemar's exact test).
+    With fewer seeds both are over the images: interval and test are normal, with each image's
+    difference averaged over the seeds. For two cells the exact sign test over the images that they
+    classify differently has to agree (for one seed it alone counts: McNemar's exact test), because
+    few such images make the normal interval too narrow.
 
     Returns:
         The effect, or None where no seed has every cell.
@@ -138,6 +144,7 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
         image_error=image_error,
         error=error,
         freedom=freedom,
+        shared=shared,
         images=images,
         arm=float(arm.mean()),
         reference=float(reference.mean()),
@@ -170,8 +177,8 @@ def t_test(t: Numbers, freedom: Numbers) -> Any:
 def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
     """Return the probability that a draw of ``arm`` is above one of ``reference``.
 
-    Over all pairs of draws, ties counting half (the common-language effect size; as P(A > B) in
-    Bouthillier et al. 2021, Accounting for Variance in Machine Learning Benchmarks).
+    Over all pairs of draws, ties counting half: the common-language effect size (McGraw & Wong
+    1992), in the form of the Mann-Whitney statistic.
     """
     above = arm[:, None] > reference
     return float((above + 0.5 * (arm[:, None] == reference)).mean())
@@ -208,12 +215,16 @@ def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
 
     ``better`` or ``worse`` where the corrected p-value is at most the level (and with fewer than
     three seeds the interval excludes zero and all seeds agree in sign); otherwise ``same`` where
-    both intervals lie within the margin; otherwise ``inconclusive``.
+    the interval over the seeds and that over seeds and images together lie within the margin;
+    otherwise ``inconclusive``.
     """
     sure = found.basis == "seeds" or (found.agree == 1 and not found.low <= 0 <= found.high)
     if p_holm <= level and sure:
         return "better" if found.difference > 0 else "worse"
-    ends = (found.low, found.high, found.image_low, found.image_high)
+    tail = (1 + INTERVAL) / 2
+    of = stats.t(found.freedom) if math.isfinite(found.freedom) else stats.norm
+    reach = float(of.ppf(tail)) * found.error
+    ends = (found.low, found.high, found.difference - reach, found.difference + reach)
     return "same" if max(map(abs, ends)) <= margin else "inconclusive"
 
 
@@ -247,21 +258,28 @@ def detectable(found: Effect, level: float, accuracies: bool) -> float:
 def seeds_needed(found: Effect, level: float, margin: float) -> int | None:
     """Return how many seeds would detect the difference seen, or the margin if that is more.
 
+    Both tests would find it: more seeds shrink what varies between seeds, but not what these test
+    images leave open.
+
     Returns:
-        At most 100; None where more are needed or the spread over seeds is not known.
+        At most 100; None where more are needed, where no number does, or where the spread over
+        seeds is not known.
     """
     if found.basis == "images":
         return None
-    wanted = max(abs(found.difference), margin) / _spread(found)
+    wanted, spread = max(abs(found.difference), margin), _spread(found)
+    lasting = max(found.image_error**2 - found.shared, 0.0)
+
+    def enough(seeds: int) -> bool:
+        shared = found.shared * found.seeds / seeds
+        over_seeds, over_images = spread / math.sqrt(seeds), math.sqrt(lasting + shared)
+        error, freedom = together(over_seeds, over_images, shared, seeds, found.images)
+        reach = stats.t.ppf(1 - level / 2, freedom) + stats.t.ppf(POWER, freedom)
+        return bool(detectable_factor(seeds, level) * spread <= wanted and reach * error <= wanted)
+
     candidates = range(found.seeds + 1, MOST_SEEDS + 1)
-    low, high = 0, len(candidates)
-    while low < high:
-        middle = (low + high) // 2
-        if detectable_factor(candidates[middle], level) <= wanted:
-            high = middle
-        else:
-            low = middle + 1
-    return candidates[low] if low < len(candidates) else None
+    at = bisect.bisect_left(candidates, True, key=enough)
+    return candidates[at] if at < len(candidates) else None
 
 
 @lru_cache(maxsize=4096)
@@ -298,7 +316,9 @@ def _spread(found: Effect) -> float:
 
 
 def _value(side: Contrast, scores: Mapping[Source, Scores], seed: int) -> float:
-    return sum(weight * scores[source].accuracy[seed] for weight, source in side.terms)
+    """The side's value; rounded, so that sums in another order are ties where they should be."""
+    value = sum(weight * scores[source].accuracy[seed] for weight, source in side.terms)
+    return round(value, 12)
 
 
 def _weights(comparison: Comparison) -> dict[Source, float]:
@@ -311,14 +331,15 @@ def _weights(comparison: Comparison) -> dict[Source, float]:
 
 def _by_image(
     comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
-) -> list[np.ndarray]:
-    """Each seed's and image's part of the difference, [seeds, images]; an array a data set."""
-    parts: dict[str, np.ndarray] = {}
+) -> dict[str, tuple[str, np.ndarray]]:
+    """For each data set its source, and each seed's and image's part of the difference."""
+    parts: dict[str, tuple[str, np.ndarray]] = {}
     for source, weight in _weights(comparison).items():
         one = scores[source]
         own = weight * np.array([one.correct[seed] for seed in seeds], float)
-        parts[one.data] = parts[one.data] + own if one.data in parts else own
-    return list(parts.values())
+        known = parts.get(one.data)
+        parts[one.data] = (one.source, own if known is None else known[1] + own)
+    return parts
 
 
 def _image_errors(
@@ -327,19 +348,24 @@ def _image_errors(
     """Standard error of the difference if the images were drawn anew, and a variance.
 
     The variance is the part of the error's square that comes from what varies between seeds and
-    images at once. Where only accuracies are known, cells are taken as independent of each other,
-    which is too much rather than too little, and that part is not known: zero.
+    images at once. Data sets are independent of each other, unless they come from one source and
+    may hold the same images: then their errors are added, which is the most they can be. Where only
+    accuracies are known, cells are taken as independent, which is too much rather than too little,
+    and the shared part is not known: zero.
     """
-    variance = shared = 0.0
+    shared = 0.0
     if all(one.correct for one in scores.values()):
-        for part in _by_image(comparison, scores, seeds):
+        errors: dict[str, float] = {}
+        for origin, part in _by_image(comparison, scores, seeds).values():
             count, images = part.shape
             by_image = part.mean(axis=0)
-            variance += float(by_image.var(ddof=1)) / images
+            error = math.sqrt(float(by_image.var(ddof=1)) / images)
+            errors[origin] = errors.get(origin, 0.0) + error
             if count > 1:
                 rest = part - by_image - part.mean(axis=1, keepdims=True) + part.mean()
                 shared += float((rest**2).sum()) / (count - 1) / (images - 1) / count / images
-        return math.sqrt(variance), shared
+        return math.hypot(*errors.values()), shared
+    variance = 0.0
     for source, weight in _weights(comparison).items():
         share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images
@@ -349,11 +375,15 @@ def _image_errors(
 def _image_p(
     comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int], z: float
 ) -> float:
+    normal = float(2 * stats.norm.sf(abs(z)))
     pair = comparison.arm.cell is not None and comparison.reference.cell is not None
-    if pair and all(one.correct for one in scores.values()):
-        (parts,) = _by_image(comparison, scores, seeds)
-        return sign_test(parts.mean(axis=0))
-    return float(2 * stats.norm.sf(abs(z)))
+    if not pair or not all(one.correct for one in scores.values()):
+        return normal
+    ((_, parts),) = _by_image(comparison, scores, seeds).values()
+    exact = sign_test(parts.mean(axis=0))
+    # Over two seeds images count by halves, and an arm that is right on other images at each seed
+    # wins more of them than it is better by.
+    return exact if len(seeds) == 1 else max(exact, normal)
 
 
 def sign_test(difference: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.analysis.effects import SEEDS_FOR_METHODS
-from ablation.analysis.tables import CELL, NO_VERDICT, VERDICTS
+from ablation.analysis.tables import CELL, INTERACTION, NO_VERDICT, VERDICTS, groups_of
 from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
 
@@ -17,14 +17,13 @@ Row = Mapping[Any, Any]  # of a table
 
 LISTED = 4  # more comparisons than these are counted instead of named
 LISTED_CELLS = 6  # and more cells
-INTERACTION = "interaction"  # a factor's effect that depends on another factor
 GROUPS = {
     "baseline": "against {reference}",
     "twin": "against its residual twin",
-    "arm": "of the declared pairs",
-    "budget": "of the budgets",
-    "factor": "of the factors",
-    INTERACTION: "of the interactions",
+    "arm": "as declared",
+    "budget": "at these budgets",
+    "factor": "on average over the grid",
+    INTERACTION: "interactions",
 }
 SAID = {
     "better": "more accurate",
@@ -32,7 +31,8 @@ SAID = {
     "same": "the same within the margin",
     "inconclusive": "inconclusive",
 }
-INTERACTIONS = {**SAID, "better": "larger", "worse": "smaller"}
+# Of an interaction: the first effect less the second.
+INTERACTIONS = {**SAID, "better": "positive", "worse": "negative"}
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,7 @@ class Writer:
     ) -> None:
         self.experiment, self.tables, self.chosen_by = experiment, tables, chosen_by
         table = tables["comparisons"]
-        crossed = table["factors"].astype(str).str.contains("×", regex=False)
-        self.comparisons = table.assign(group=table["kind"].mask(crossed, INTERACTION))
+        self.comparisons = table.assign(group=groups_of(table))
         told = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
         self.once = told.drop_duplicates(["dataset", "arm", "reference", "epoch"])
         self.several = len(set(tables["cells"]["dataset"])) > 1
@@ -199,30 +198,50 @@ class Writer:
     def _group(self, say: Sentence, kind: str, rows: pd.DataFrame) -> str:
         references = list(dict.fromkeys(rows["reference"]))
         reference = references[0] if len(references) == 1 else "the baseline"
+        words = INTERACTIONS if kind == INTERACTION else SAID
         said = []
         for verdict in VERDICTS:
             of_verdict = rows[rows["verdict"] == verdict]
             if not len(of_verdict):
                 continue
             if len(of_verdict) <= LISTED:
-                names = join([self._arm(row) for row in of_verdict.to_dict("records")])
+                names = join([self._told(say, row) for row in of_verdict.to_dict("records")])
                 verb = "is" if len(of_verdict) == 1 else "are"
             else:
                 where = {"diagnosis": f"{kind}: {verdict}"}
                 number = say("diagnostics", "count", count, **where)
-                of = say("diagnostics", "of", count, **where)
-                names, verb = f"{number} of {of}", "are"
-            words = INTERACTIONS if kind == INTERACTION else SAID
+                names, verb = f"all {number}", "are"
+                if len(of_verdict) < len(rows):
+                    names = f"{number} of {say('diagnostics', 'of', count, **where)}"
             said.append(f"{names} {verb} {words[verdict]}")
         return f"{GROUPS[kind].format(reference=reference)}: {', '.join(said)}"
 
+    def _told(self, say: Sentence, row: Row) -> str:
+        """Name a comparison within the answer: as much of it as its group does not tell."""
+        if row["group"] == INTERACTION:
+            alike = self.once[self.once["factors"] == row["factors"]]
+            several = len(alike) > 1
+            return f"{row['factors']} ({row['arm']})" if several else str(row["factors"])
+        if row["kind"] not in ("arm", "budget", "factor"):
+            return self._arm(row)
+        text = f"{self._arm(row)} against {row['reference']}"
+        if not math.isnan(_number(row["epoch"])):
+            text += f" after epoch {say('comparisons', 'epoch', count, **self._where(row))}"
+        return text
+
     def _reach(self, say: Sentence) -> str:
-        fewest = int(self.once["seeds"].min())
+        fewest, most = int(self.once["seeds"].min()), int(self.once["seeds"].max())
         seeds = say("comparisons", "seeds", count, **self._where(self._row_with_seeds(fewest)))
         noun = "seed" if fewest == 1 else "seeds"
+        text = f"over {'at least ' if fewest < most else ''}{seeds} {noun}"
         if fewest < SEEDS_FOR_METHODS:
-            return f"with {seeds} {noun} these verdicts speak of these trained networks only"
-        return f"this holds over {seeds} {noun}"
+            text = f"with {seeds} {noun} these verdicts speak of these trained networks only"
+        if self._counted("diverged"):
+            at = {"diagnosis": "diverged", "model": ""}
+            number = say("diagnostics", "count", count, **at)
+            of = say("diagnostics", "of", count, **at)
+            text += f", leaving out the {number} of {of} runs that diverged"
+        return text
 
     def _row_with_seeds(self, seeds: int) -> Row:
         return dict(self.once[self.once["seeds"] == seeds].iloc[0])
@@ -246,19 +265,16 @@ class Writer:
         found = [self._compare(row) for row in decided.loc[order].to_dict("records")]
         found += self._inconclusive()
         found += [self._seed_range()] if self._has("seed range, median") else []
-        return found
+        return found + [f for f in (self._best_epoch(),) if f is not None]
 
     def _compare(self, row: Row) -> Finding:
+        if row["group"] == INTERACTION:
+            return self._interaction(row)
+        if row["kind"] == "factor":
+            return self._main_effect(row)
         say = self._sentence()
         where = self._where(row)
         arm, reference = self._arm(row), row["reference"]
-        if row["group"] == INTERACTION:
-            text = (
-                f"Interaction of {arm} ({self._cited(say, 'arm_accuracy', points, where)} points) "
-                f"and {reference} ({self._cited(say, 'reference_accuracy', points, where)}): the "
-                f"first is {INTERACTIONS[row['verdict']]}, by {self._numbers(say, row)}."
-            )
-            return Finding("evidence", "interaction", text, tuple(say.sources))
         if row["verdict"] == "same":
             text = (
                 f"{arm} and {reference} are the same within the margin of {say.rule('margin')} "
@@ -271,11 +287,50 @@ class Writer:
             f"{arm} is {verdict} accurate than {reference}: "
             f"{self._cited(say, 'arm_accuracy', percent, where)} % against "
             f"{self._cited(say, 'reference_accuracy', percent, where)} % of the {images}, "
-            f"{self._numbers(say, row)}."
+            f"{self._numbers(say, row)}"
         )
         if abs(row["difference"]) < self._margin():
-            text = f"{text[:-1]}; less than the margin of {say.rule('margin')} points."
-        return Finding("evidence", "verdict", text, tuple(say.sources))
+            text += f"; less than the margin of {say.rule('margin')} points"
+        return Finding("evidence", "verdict", f"{text}.", tuple(say.sources))
+
+    def _main_effect(self, row: Row) -> Finding:
+        say = self._sentence()
+        where = self._where(row)
+        text = (
+            f"On average over the rest of the grid, {self._arm(row)} against {row['reference']}: "
+            f"{self._cited(say, 'arm_accuracy', percent, where)} % against "
+            f"{self._cited(say, 'reference_accuracy', percent, where)} % of the test images, "
+            f"{self._numbers(say, row)}; {SAID[row['verdict']]}."
+        )
+        others = {
+            factor
+            for crossed in self.once.loc[
+                (self.once["group"] == INTERACTION)
+                & (self.once["dataset"] == row["dataset"])
+                & self.once["verdict"].isin(["better", "worse"]),
+                "factors",
+            ]
+            if row["factors"] in (factors := crossed.split(" × "))
+            for factor in factors
+            if factor != row["factors"]
+        }
+        if others:
+            text += f" This average hides that it depends on {join(sorted(others))}."
+        return Finding("evidence", "main effect", text, tuple(say.sources))
+
+    def _interaction(self, row: Row) -> Finding:
+        say = self._sentence()
+        where = self._where(row)
+        step, _, condition = row["arm"].rpartition(", ")
+        other = row["reference"].rpartition(", ")[2]
+        step = step.replace(" − ", " instead of ")
+        text = (
+            f"Interaction of {row['factors']}: {step} changes accuracy by "
+            f"{self._cited(say, 'arm_accuracy', points, where)} points {condition} and by "
+            f"{self._cited(say, 'reference_accuracy', points, where)} {other}; the first less the "
+            f"second is {self._numbers(say, row)}: {INTERACTIONS[row['verdict']]}."
+        )
+        return Finding("evidence", "interaction", text, tuple(say.sources))
 
     def _numbers(self, say: Sentence, row: Row) -> str:
         where = self._where(row)
@@ -289,7 +344,8 @@ class Writer:
         planned = len(self.experiment.block.seeds)
         if row["seeds"] < planned:
             seeds = self._cited(say, "seeds", count, where)
-            text += f", over the {seeds} {'seed' if row['seeds'] == 1 else 'seeds'} that both have"
+            noun = "seed" if row["seeds"] == 1 else "seeds"
+            text += f", over the {seeds} {noun} that both sides have finished without diverging"
         return text
 
     def _inconclusive(self) -> list[Finding]:
@@ -308,13 +364,17 @@ class Writer:
             where = {"diagnosis": "all: inconclusive"}
             number = say("diagnostics", "count", count, **where)
             of = say("diagnostics", "of", count, **where)
-            least, most = (self._extreme(rows, "detectable", low) for low in (True, False))
-            text = (
-                f"{number} of {of} comparisons are inconclusive. The smallest difference "
-                f"that this sample detects with {say.rule('power')} % power lies between "
-                f"{self._cited(say, 'detectable', size, self._where(least))} and "
-                f"{self._cited(say, 'detectable', size, self._where(most))} points among them."
-            )
+            text = f"{number} of {of} comparisons are inconclusive."
+            pairs = rows[rows["kind"] != "factor"]
+            if len(pairs) > 1:
+                least, most = (self._extreme(pairs, "detectable", low) for low in (True, False))
+                text += (
+                    f" The smallest difference that this sample detects with {say.rule('power')} % "
+                    f"power lies between "
+                    f"{self._cited(say, 'detectable', size, self._where(least))} and "
+                    f"{self._cited(say, 'detectable', size, self._where(most))} points among the "
+                    "pairs of arms."
+                )
         return [Finding("evidence", "inconclusive", text, tuple(say.sources))]
 
     def _seed_range(self) -> Finding:
@@ -324,8 +384,8 @@ class Writer:
         return Finding(
             "evidence",
             "seed range",
-            f"The seed alone moves the test accuracy of an arm by {median} points (median over "
-            f"the arms, highest less lowest), and by {most} at most.",
+            f"Between its seeds, the test accuracy of an arm differs by {median} points (median "
+            f"over the arms), and by {most} at most.",
             tuple(say.sources),
         )
 
@@ -335,7 +395,11 @@ class Writer:
         """Return what a careful reader would hold against these runs."""
         found = [
             self._not_there(),
-            self._of_runs("diverged", "diverged and {is_are} left out of every mean of accuracy"),
+            self._of_runs(
+                "diverged",
+                "diverged and {is_are} left out of every mean of accuracy, which flatters the arms "
+                "that lost them",
+            ),
             self._test_as_validation(),
             self._best_weights(),
             self._of_cells(
@@ -352,12 +416,13 @@ class Writer:
                 "loss jump",
             ),
             self._of_runs(
-                "stopped early", "{was_were} stopped early, which cut the arm's training short"
+                "stopped early",
+                "{was_were} stopped early; what more epochs would have given is not known",
             ),
             self._of_runs(
                 "still improving",
-                "still improved when training ended (validation loss fell by more than "
-                "{threshold} % in the last epoch), so that the budget decides the ranking",
+                "still improved in the last epoch (validation loss fell by more than {threshold} "
+                "%), so a longer budget may change the comparisons; these are",
                 "still falling",
             ),
             self._of_cells(
@@ -369,7 +434,6 @@ class Writer:
             ),
             self._classes("harmed"),
             self._classes("helped"),
-            self._best_epoch(),
         ]
         return [finding for finding in found if finding is not None]
 
@@ -393,8 +457,9 @@ class Writer:
         return Finding(
             "problem",
             "test as validation",
-            "The test split served as validation split: whatever was chosen by looking at "
-            "validation was chosen on the test images, and the test accuracies are optimistic.",
+            "The test split served as validation split: every setting that was chosen by looking "
+            "at validation was chosen on the test images, which makes test accuracy optimistic. "
+            "Temperatures are fitted on them as well.",
         )
 
     def _best_weights(self) -> Finding | None:
@@ -432,8 +497,10 @@ class Writer:
             cells.append(f"{self._cell(row)} ({told})")
         if len(cells) > LISTED_CELLS:
             del say.sources[cited:]
-        listed = f": {join(cells)}" if len(cells) <= LISTED_CELLS else ""
-        text = f"{number} of {of} runs {words}{listed}."
+        if len(cells) <= LISTED_CELLS:
+            text = f"{number} of {of} runs {words}: {join(cells)}."
+        else:
+            text = f"{number} of {of} runs {words.removesuffix('; these are')}."
         return Finding("problem", diagnosis, text, tuple(say.sources))
 
     def _of_cells(
@@ -470,10 +537,11 @@ class Writer:
             where = {key: row[key] for key in ("experiment", "dataset", "arm", "reference")}
             value = say("class_effects", "difference", points, **where, **{"class": row["class"]})
             told.append(
-                f"class ‘{row['class']}’ by {self._arm(row)} against {row['reference']} ({value})"
+                f"class ‘{row['class']}’ by {self._arm(row)} ({value} points against "
+                f"{row['reference']})"
             )
-        more = ", and others in the table of classes" if len(rows) > LISTED else ""
-        text = f"{verdict.capitalize()} classes (points): {join(told)}{more}."
+        more = "; the table of classes has others" if len(rows) > LISTED else ""
+        text = f"Classes {verdict}: {join(told)}{more}."
         part = "problem" if verdict == "harmed" else "evidence"
         return Finding(part, f"classes {verdict}", text, tuple(say.sources))
 
@@ -487,11 +555,11 @@ class Writer:
         mean = say("diagnostics", "value", size, diagnosis="best epoch, mean")
         most = say("diagnostics", "value", size, diagnosis="best epoch, most")
         return Finding(
-            "problem",
+            "evidence",
             "best epoch",
-            f"Picking each run's best epoch instead of its last would have added {mean} points "
-            f"of validation accuracy on average and {most} at most; the tables' test accuracy is "
-            "that of the last epoch.",
+            f"Scoring each run at its best epoch instead of its last would have raised validation "
+            f"accuracy by {mean} points on average and {most} at most; the tables' test accuracy "
+            "is that of the last epoch.",
             tuple(say.sources),
         )
 
@@ -522,11 +590,14 @@ class Writer:
             else:
                 needed = f"more than {say.rule('most seeds')} seeds"
             text = (
-                "To settle what is inconclusive, either the difference seen or, where that is "
-                f"less, the margin of {say.rule('margin')} points, takes {needed} at this spread"
+                "If the true differences are those seen, or the margin of "
+                f"{say.rule('margin')} points where that is more, what is inconclusive takes "
+                f"{needed} to settle"
             )
             if beyond and len(known):
-                text += f", and more than {say.rule('most seeds')} for some"
+                text += f"; some takes more than {say.rule('most seeds')}, or more test images"
+            elif beyond:
+                text += ", or more test images"
             text += "."
         else:
             return None
@@ -541,7 +612,7 @@ class Writer:
         return Finding(
             "open",
             "epochs",
-            f"Whether the ranking holds once the networks no longer improve: train for {epochs} "
+            f"Whether this holds once the networks no longer improve: train for {epochs} "
             f"epochs ({times} times the longest budget of a run that still improves) and declare "
             "the two lengths as a budget comparison.",
             tuple(say.sources),
@@ -555,6 +626,12 @@ class Writer:
     def _margin(self) -> float:
         rules = self.tables["rules"]
         return float(rules.loc[rules["rule"] == "margin", "value"].iloc[0]) / 100
+
+    def _counted(self, diagnosis: str) -> int:
+        """How many runs of the experiment have a diagnosis."""
+        table = self.tables["diagnostics"]
+        rows = table[(table["diagnosis"] == diagnosis) & (table["model"] == "")]
+        return int(rows["count"].sum())
 
     def _has(self, diagnosis: str) -> bool:
         return bool((self.tables["diagnostics"]["diagnosis"] == diagnosis).any())
@@ -614,7 +691,7 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
     say = Sentence(tables)
     runs = say("diagnostics", "of", count, diagnosis="runs")
     finished = say("diagnostics", "count", count, diagnosis="runs")
-    text = f"{finished} of {runs} runs are there"
+    text = f"{finished} of {runs} runs have finished"
     comparisons = tables["comparisons"]
     if len(comparisons):
         told = {
@@ -622,8 +699,11 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
             for verdict in VERDICTS
         }
         of = say("diagnostics", "of", count, diagnosis="all: better")
-        listed = join([f"{number} found {SAID[verdict]}" for verdict, number in told.items()])
-        text += f". Of {of} comparisons, {listed}"
+        text += (
+            f". Of {of} comparisons, counted by experiment, {told['better']} came out in favour of "
+            f"the arm, {told['worse']} in favour of its reference, {told['same']} as the same "
+            f"within the margin, and {told['inconclusive']} are inconclusive"
+        )
     found.append(Finding("answer", "extent", f"{text}.", tuple(say.sources)))
     for writer in writers:
         answer = writer.answer()
@@ -631,10 +711,10 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
         text, sources = f"{question} {answer.text}", list(answer.sources)
         clear = writer.once[writer.once["verdict"].isin(["better", "worse"])]
         clear = clear[clear["kind"] != "factor"]
-        if len(clear):
+        if len(clear) > 1:
             at = int(clear["difference"].abs().to_numpy().argmax())
             widest = writer._compare(dict(clear.iloc[at]))
-            text += f" The widest difference: {widest.text}"
+            text += f" The largest difference: {widest.text}"
             sources += widest.sources
         found.append(Finding("answer", answer.kind, text, tuple(sources)))
     return found

@@ -25,6 +25,7 @@ from ablation.study.plan import PlannedExperiment
 
 CELL = ["experiment", "dataset", "model", "augmentation"]
 VERDICTS = ("better", "worse", "same", "inconclusive")
+INTERACTION = "interaction"  # a factor's effect that depends on another factor
 NO_VERDICT = "none"  # no seed has finished on both sides
 RUN_COLUMNS = (
     *CELL, "seed", "id", "status", "test_accuracy", "val_accuracy_last", "val_accuracy_best",
@@ -331,16 +332,23 @@ def totals(comparisons: pd.DataFrame, missing: Sequence[RunState], planned: int)
     return _diagnostics(rows)
 
 
+def groups_of(comparisons: pd.DataFrame) -> "pd.Series[str]":
+    """Return what each comparison is counted with: its kind; interactions by themselves."""
+    crossed = comparisons["factors"].astype(str).str.contains("×", regex=False)
+    return comparisons["kind"].mask(crossed, INTERACTION)
+
+
 def _verdict_counts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
     """How many comparisons have which verdict, of each kind and of all, each counted once."""
     once = comparisons.drop_duplicates(["experiment", "dataset", "arm", "reference", "epoch"])
+    groups = comparisons.groupby(groups_of(comparisons), sort=False)
     return [
         {
             "diagnosis": f"{kind}: {verdict}",
             "count": int((of_kind["verdict"] == verdict).sum()),
             "of": len(of_kind),
         }
-        for kind, of_kind in [("all", once), *comparisons.groupby("kind", sort=False)]
+        for kind, of_kind in [("all", once), *groups]
         for verdict in VERDICTS
     ]
 
