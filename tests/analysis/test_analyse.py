@@ -481,6 +481,28 @@ def test_declared_comparisons_are_made(project):
     assert grid["values"][1][1] == pytest.approx(0.703)
 
 
+def test_many_interactions_are_counted_apart(project):
+    """Five interactions and five main effects of two models by six augmentations."""
+    arms = "{none: '', a: crop(1), b: crop(2), c: cutmix, d: mixup, e: crop(2) | cutmix}"
+    project(
+        STUDY.replace('{none: "", crop: crop(2), mix: cutmix}', arms)
+        .replace("models: [resnet20]\n", "models: [resnet20, plain20]\n")
+        .replace(
+            "    baseline: {augmentation: none}\n    validation: test\n",
+            "    comparisons: [{kind: factor, factors: [model, augmentation]}]\n",
+        )
+    )
+    plan = load_plan(load_config())
+    random = np.random.RandomState(1)
+    for run in plan.runs.values():
+        write_run(run, 950 + random.randint(-10, 10))
+    analysis = analysed(plan)
+    (answer,) = texts(analysis["experiments"][1], "answer")
+    assert "interactions: all 5 are inconclusive" in answer
+    assert "on average over the grid: " in answer
+    check_prose(analysis, names_in(plan))
+
+
 def test_networks_of_the_best_epoch_are_told(project):
     project(STUDY.replace("{epochs: 3}", "{epochs: 3, early_stopping: {restore_best: true}}", 1))
     plan = load_plan(load_config())

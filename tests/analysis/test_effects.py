@@ -314,12 +314,12 @@ def test_a_loss_that_makes_errors_frequent_is_harder_to_detect():
 
 
 def test_the_seeds_needed_would_detect_the_difference():
-    random = np.random.RandomState(3)
+    random = np.random.RandomState(4)
 
     def arm(accuracy, seeds=4):
         return {s: random.random(20_000) < accuracy + 0.004 * random.normal() for s in range(seeds)}
 
-    found = compared(arm(0.954), arm(0.95))
+    found = compared(arm(0.956), arm(0.95))
     needed = effects.seeds_needed(found, 0.05, 0.001)
     size = abs(found.difference)
     assert needed > 4

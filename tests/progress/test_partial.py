@@ -68,9 +68,7 @@ def test_partial_files_lie_apart_from_those_of_the_study(place, calls):
     assert calls[1][1][1] == aside / "gallery.npz"
     name, (planned, folder), named = calls[2]
     assert (name, planned.name, folder, named) == ("analyse", "mine", aside, {"partial": True})
-    name, (_, folder, reports), named = calls[3]
-    assert (name, folder, reports) == ("render", aside, Path("reports"))
-    assert named == {"name": "mine-partial"}
+    assert calls[3] == ("render", ("mine-partial", aside, Path("reports")), {})
     assert {file.name for file in Path("results/mine").iterdir()} == {"partial"}
 
 
@@ -80,7 +78,7 @@ def test_without_partial_the_files_are_the_studys(place, calls):
     folder = Path("results/mine")
     assert [calls[0][1][1], calls[1][1][1]] == [folder / "models.json", folder / "gallery.npz"]
     assert (calls[2][1][1], calls[2][2]) == (folder, {"partial": False})
-    assert (calls[3][1][1:], calls[3][2]) == ((folder, Path("reports")), {"name": None})
+    assert calls[3] == ("render", ("mine", folder, Path("reports")), {})
     assert {file.name for file in folder.iterdir()} == {"models.json", "gallery.npz"}
 
 
