@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -552,6 +553,25 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     check_prose(analysis, names_in(plan))
 
 
+def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
+    run = plan.experiments[0].runs[0]
+    os.truncate(Path(run.folder) / "predictions.npz", 3000)
+    analysis = analysed(plan, partial=True)
+    assert "1 of 21 runs is missing (1 failed)" in analysis["partial"]["text"]
+    row = table("runs").set_index("id").loc[[run.id]].iloc[0]
+    assert row["status"] == "failed"
+    assert "cannot be read" in row["reason"]
+
+
+def test_networks_that_have_learned_nothing_are_told(plan):
+    for run in plan.experiments[1].runs:
+        write_run(run, 110 + run.seed)
+    analysis = analysed(plan)
+    problems = "\n".join(texts(analysis["experiments"][1], "problem"))
+    assert "Little learned: less than 20 % of the way from chance" in problems
+    check_prose(analysis, names_in(plan))
+
+
 def test_nothing_to_report_is_told(plan):
     for run in plan.runs.values():
         shutil.rmtree(run.folder, ignore_errors=True)
@@ -564,6 +584,10 @@ def test_nothing_to_report_is_told(plan):
     [
         (lambda f: (f / "history.csv").unlink(), "cannot be read"),
         (lambda f: (f / "predictions.npz").write_bytes(b"PK"), "cannot be read"),
+        (lambda f: (f / "predictions.npz").write_bytes(b""), "cannot be read"),
+        (lambda f: os.truncate(f / "predictions.npz", 3000), "cannot be read"),
+        (lambda f: (f / "run.json").write_text("{}"), "cannot be read"),
+        (lambda f: os.truncate(f / "timing.csv", 45), "do not belong together"),
         (lambda f: (f / "run.json").write_text('{"format": 1, "id": "other"}'), "another run"),
         (
             lambda f: (f / "history.csv").write_text(

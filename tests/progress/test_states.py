@@ -168,7 +168,7 @@ def test_files_that_are_gone_after_all_went_well_are_missing(place):
     run = place.run()
     place.log(run, "completed after 4 epochs, 0:20", epochs=[0.1, 0.2, 0.3, 0.4])
     state = run_state(run)
-    assert (state.status, state.reason) == ("missing", "had finished, but its files are gone")
+    assert (state.status, state.reason) == ("missing", "its files are gone")
 
 
 @pytest.mark.parametrize(

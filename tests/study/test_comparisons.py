@@ -149,6 +149,21 @@ def test_factors_of_ones_own(project):
     assert len(grid.cells[("with", "with")]) == 4  # one a model
 
 
+def test_the_first_declared_level_is_the_reference(project):
+    found = planned(
+        project,
+        STUDY,
+        "comparisons: [{kind: factor, factors: {depth: {b: {augmentation: [crop, crop+mix]}, a: "
+        "{augmentation: [none, mix]}}, mix: {with: {augmentation: [mix, crop+mix]}, without: "
+        "{augmentation: [none, crop]}}}}]",
+    )
+    effects = [c for c in found.comparisons if "factor" in c.kinds]
+    assert [(c.arm.label, c.reference.label) for c in effects[:2]] == [
+        ("depth a", "depth b"),
+        ("without mix", "with mix"),
+    ]
+
+
 def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
     text = STUDY.replace(
         "datasets: [mnist5k]",
@@ -176,7 +191,13 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
         ),
         (
             "[{kind: arm, arm: {augmentation: none}, reference: {augmentation: none}}]",
-            "no cell of the experiment has both",
+            "the arm and its reference are the same",
+        ),
+        (
+            "[{kind: arm, arm: {augmentation: mix, model: resnet8}, reference: {model: plain8}}]\n"
+            "    exclude: [{augmentation: mix, model: resnet8, seed: [0, 1]}, "
+            "{augmentation: mix, model: plain8, seed: 2}]",
+            "no seed is run by all of what is compared (resnet8 · mix and plain8 · mix)",
         ),
         (
             "[{kind: budget, arm: {augmentation: mix}, reference: {augmentation: none}}]",

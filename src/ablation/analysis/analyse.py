@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,13 @@ def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, Ru
     if not partial:
         return {folder: read_run(run) for folder, run in plan.runs.items()}, {}
     states = run_states(plan.runs.values())
-    there = {
-        folder: read_run(run)
-        for folder, run in plan.runs.items()
-        if states[folder].status == "done"
-    }
+    there = {}
+    for folder, state in states.items():
+        if state.status == "done":
+            try:
+                there[folder] = read_run(plan.runs[folder])
+            except InputError as error:  # told in the report's tables
+                states[folder] = replace(state, status="failed", reason=str(error))
     if not there:
         raise InputError(
             f"study '{plan.name}': no run has finished yet, so that there is nothing to report"

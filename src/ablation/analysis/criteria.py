@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
+from ablation.analysis.rules import ABOVE_CHANCE
 from ablation.study.architectures import check_architecture, resolve_architecture
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
@@ -29,7 +30,6 @@ LOSS_SHARE = 0.9  # of the first epoch's loss; mixed labels keep the loss from f
 SETTLED_SHARE = 0.2  # of the epochs, at the end
 SETTLED_EPOCHS = 2  # at least
 SETTLED_CHANGE = 0.01  # of validation accuracy
-ABOVE_CHANCE = 0.2  # of the way from chance to 1
 ARMS_TRIED = 3  # that change the images
 GRADED_DEPTHS = (34, 50)
 CATS = "cats_vs_dogs"

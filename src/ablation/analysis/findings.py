@@ -214,6 +214,9 @@ class Writer:
                 if len(of_verdict) < len(rows):
                     names = f"{number} of {say('diagnostics', 'of', count, **where)}"
             said.append(f"{names} {verb} {words[verdict]}")
+        where = {"diagnosis": f"{kind}: {NO_VERDICT}"}
+        if self._counted(**where):
+            said.append(f"{say('diagnostics', 'count', count, **where)} without a result")
         return f"{GROUPS[kind].format(reference=reference)}: {', '.join(said)}"
 
     def _told(self, say: Sentence, row: Row) -> str:
@@ -231,11 +234,19 @@ class Writer:
 
     def _reach(self, say: Sentence) -> str:
         fewest, most = int(self.once["seeds"].min()), int(self.once["seeds"].max())
-        seeds = say("comparisons", "seeds", count, **self._where(self._row_with_seeds(fewest)))
-        noun = "seed" if fewest == 1 else "seeds"
-        text = f"over {'at least ' if fewest < most else ''}{seeds} {noun}"
-        if fewest < SEEDS_FOR_METHODS:
-            text = f"with {seeds} {noun} these verdicts speak of these trained networks only"
+        if fewest < SEEDS_FOR_METHODS <= most:
+            text = (
+                f"where fewer than {say.rule('seeds for methods')} seeds could be compared, a "
+                "verdict speaks of these trained networks only"
+            )
+        else:
+            seeds = self._seeds(say, fewest)
+            if fewest < most:
+                seeds += f" to {self._seeds(say, most)}"
+            seeds += " seed" if most == 1 else " seeds"
+            text = f"over {seeds}"
+            if most < SEEDS_FOR_METHODS:
+                text = f"with {seeds} these verdicts speak of these trained networks only"
         if self._counted("diverged"):
             at = {"diagnosis": "diverged", "model": ""}
             number = say("diagnostics", "count", count, **at)
@@ -243,8 +254,9 @@ class Writer:
             text += f", leaving out the {number} of {of} runs that diverged"
         return text
 
-    def _row_with_seeds(self, seeds: int) -> Row:
-        return dict(self.once[self.once["seeds"] == seeds].iloc[0])
+    def _seeds(self, say: Sentence, seeds: int) -> str:
+        row = dict(self.once[self.once["seeds"] == seeds].iloc[0])
+        return self._cited(say, "seeds", count, self._where(row))
 
     def _nothing_compared(self) -> str:
         if len(self.comparisons):
@@ -432,6 +444,13 @@ class Writer:
                 "miscalibration",
                 size,
             ),
+            self._of_cells(
+                "near chance",
+                "Little learned: less than {threshold} % of the way from chance to no error came "
+                "{cells} (test accuracy in %), so that comparisons among them say little.",
+                "near chance",
+                percent,
+            ),
             self._classes("harmed"),
             self._classes("helped"),
         ]
@@ -446,8 +465,8 @@ class Writer:
         return Finding(
             "problem",
             "not there",
-            f"{number} of {of} runs are not there (failed, or not run yet); what is said here "
-            "rests on the others.",
+            f"{number} of {of} runs are not there (failed, running or not run yet); what is said "
+            "here rests on the others.",
             tuple(say.sources),
         )
 
@@ -704,6 +723,9 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
             f"the arm, {told['worse']} in favour of its reference, {told['same']} as the same "
             f"within the margin, and {told['inconclusive']} are inconclusive"
         )
+        if (comparisons["verdict"] == NO_VERDICT).any():
+            none = say("diagnostics", "count", count, diagnosis=f"all: {NO_VERDICT}")
+            text += f"; {none} have no result, because no seed has finished on both sides"
     found.append(Finding("answer", "extent", f"{text}.", tuple(say.sources)))
     for writer in writers:
         answer = writer.answer()

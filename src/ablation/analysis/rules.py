@@ -8,6 +8,7 @@ OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
 LOSS_JUMP = 0.25  # rise of the training loss from an epoch to the next
 STILL_FALLING = 0.05  # fall of the validation loss in the last epoch
 MISCALIBRATED = 0.05  # expected calibration error
+ABOVE_CHANCE = 0.2  # of the way from chance to 1; below it a network has learned little
 LONGER_BUDGET = 2  # what a budget that is too short is multiplied by
 
 
@@ -48,6 +49,10 @@ def rules_table(margin: float, level: float, experiments: int) -> pd.DataFrame:
         (
             "still falling", 100 * STILL_FALLING, "%",
             "fall of the validation loss in the last epoch from which a run still improves",
+        ),
+        (
+            "near chance", 100 * ABOVE_CHANCE, "%",
+            "of the way from chance to 100 %; below it a network has learned little",
         ),
         ("longer budget", LONGER_BUDGET, "times", "budget proposed where runs still improve"),
         (

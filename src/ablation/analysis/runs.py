@@ -1,6 +1,8 @@
 """Reading what runs have left, and the measures of one run."""
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,11 @@ from ablation.errors import InputError
 from ablation.study.grid import Run
 
 FORMAT = 1
+# What reading a damaged file may raise, archives and their compression included.
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 LAST_EPOCHS = 5  # whose median is told
 TOP = 5
 
@@ -141,23 +148,36 @@ def read_run(run: Run) -> RunResult:
     mend = f"delete {folder} and run snakemake again"
     try:
         record = json.loads((folder / "run.json").read_text())
+        if record["format"] != FORMAT or record["id"] != run.id:
+            raise InputError(f"{folder}/run.json: is of another run or an older format; {mend}")
         history = pd.read_csv(folder / "history.csv")
         timing = pd.read_csv(folder / "timing.csv")
-        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-            label, val_label = file["label"], file["val_label"]
-            probability = _normalised(file["probability"])
-            val_probability = _normalised(file["val_probability"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: cannot be read ({error}); {mend}") from None
-    if record.get("format") != FORMAT or record.get("id") != run.id:
-        raise InputError(f"{folder}/run.json: is of another run or an older format; {mend}")
-    if (
-        len(history) != record["epochs"]
-        or len(label) != record["data"]["test"]
-        or len(val_label) != record["data"]["validation"]
-    ):
+        label, probability, val_label, val_probability = read_predictions(folder)
+        whole = (
+            len(history) == len(timing) == record["epochs"]
+            and len(label) == record["data"]["test"]
+            and len(val_label) == record["data"]["validation"]
+        )
+    except UNREADABLE as error:
+        raise InputError(f"{folder}: cannot be read ({error!r}); {mend}") from None
+    if not whole:
         raise InputError(f"{folder}: its files do not belong together; {mend}")
     return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
+
+
+def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels and probabilities of the test and then of the validation examples.
+
+    Raises:
+        UNREADABLE: the file is missing or damaged.
+    """
+    with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+        return (
+            file["label"],
+            _normalised(file["probability"]),
+            file["val_label"],
+            _normalised(file["val_probability"]),
+        )
 
 
 def _normalised(probability: np.ndarray) -> np.ndarray:

@@ -163,7 +163,7 @@ def run_state(
     elif marked and record in at_work.locked and at_work.now - updated <= _silence(tail):
         status, reason = "running", None
     elif tail and tail.ended:
-        status, reason = "missing", "had finished, but its files are gone"
+        status, reason = "missing", "its files are gone"
     elif not updated:
         status, reason = "missing", None
     return _state(run, status, reason, tail=tail, updated=updated or None)

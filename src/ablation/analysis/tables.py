@@ -12,6 +12,7 @@ from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
 from ablation.analysis.rules import (
+    ABOVE_CHANCE,
     LONGER_BUDGET,
     LOSS_JUMP,
     MISCALIBRATED,
@@ -19,7 +20,7 @@ from ablation.analysis.rules import (
     STILL_FALLING,
 )
 from ablation.analysis.runs import MEASURES, RunResult
-from ablation.analysis.states import RunState
+from ablation.analysis.states import RunState, log_of
 from ablation.study.comparisons import Cell, Comparison, reference_of
 from ablation.study.plan import PlannedExperiment
 
@@ -62,11 +63,20 @@ def runs_table(experiment: PlannedExperiment, results: Results, missing: Missing
         if run.folder in found:
             result = found[run.folder]
             row |= {"status": result.record["status"], **result.measures}
+            if result.diverged:
+                row |= {"reason": _why_diverged(result), "log": str(log_of(run))}
         else:
             state = missing[run.folder]
             row |= {"status": state.status, "reason": state.reason, "log": str(state.log or "")}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype({"epochs": "Int64"})
+
+
+def _why_diverged(result: RunResult) -> str:
+    lost = result.history.loc[~np.isfinite(result.history["loss"]), "epoch"]
+    if len(lost):
+        return f"the training loss was not finite in epoch {int(lost.iloc[0])}"
+    return "the network's answers were not finite after training"
 
 
 def curves_table(experiment: PlannedExperiment, results: Results) -> pd.DataFrame:
@@ -280,10 +290,17 @@ def diagnostics_table(
         cell = (row["dataset"], row["model"], row["augmentation"])
         if not math.isfinite(row["test_accuracy"]):
             continue
-        if row["gap"] > OVERFITTING_GAP:
-            add("overfitting", cell, value=row["gap"], threshold=OVERFITTING_GAP)
-        if row["ece"] > MISCALIBRATED:
-            add("miscalibration", cell, value=row["ece"], threshold=MISCALIBRATED)
+        chance = 1 / len(results[cell][0].record["class_names"])
+        for told, column, limit, there in (
+            ("overfitting", "gap", OVERFITTING_GAP, row["gap"] > OVERFITTING_GAP),
+            ("miscalibration", "ece", MISCALIBRATED, row["ece"] > MISCALIBRATED),
+            (
+                "near chance", "test_accuracy", chance,
+                row["test_accuracy"] < chance + ABOVE_CHANCE * (1 - chance),
+            ),
+        ):  # fmt: skip
+            if there:
+                add(told, cell, value=row[column], threshold=limit)
         if row["finished"] - row["diverged"] > 1:
             spread = row["test_accuracy_high"] - row["test_accuracy_low"]
             add("seed range", cell, value=spread)
@@ -349,7 +366,7 @@ def _verdict_counts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
             "of": len(of_kind),
         }
         for kind, of_kind in [("all", once), *groups]
-        for verdict in VERDICTS
+        for verdict in (*VERDICTS, NO_VERDICT)
     ]
 
 

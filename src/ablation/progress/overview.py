@@ -227,10 +227,13 @@ def _prospect(overview: Overview, at_once: int | None) -> str:
         )
     end = time.localtime(overview.now + seconds)
     day = "" if time.localtime(overview.now)[:3] == end[:3] else "%Y-%m-%d "
-    return (
-        f"Training will be over in {duration(seconds)}, at {time.strftime(f'{day}%H:%M', end)}"
-        f"{_and_unknown(unknown)} ({lanes_told})"
-    )
+    clock = time.strftime(f"{day}%H:%M", end)
+    if unknown:
+        return (
+            f"Training will not be over before {clock}: {duration(seconds)} more"
+            f"{_and_unknown(unknown)} ({lanes_told})"
+        )
+    return f"Training will be over in {duration(seconds)}, at {clock} ({lanes_told})"
 
 
 def _and_unknown(unknown: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ablation.analysis.effects import SEEDS_FOR_METHODS, detectable_factor, family_level
+from ablation.analysis.runs import UNREADABLE
 from ablation.progress.tables import table, wrap
 from ablation.study.comparisons import Comparison, Source
 from ablation.study.grid import Run
@@ -101,17 +102,22 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
 def accuracy(run: Run, epoch: int | None) -> float:
     """Return a finished run's test accuracy, or its validation accuracy after an epoch.
 
-    0 to 1; not-a-number for a run that diverged or has stopped before that epoch.
+    0 to 1; not-a-number for a run that diverged, has stopped before that epoch or is damaged.
     """
     folder = Path(run.folder)
-    if json.loads((folder / "run.json").read_text())["status"] == "diverged":
+    try:
+        if json.loads((folder / "run.json").read_text())["status"] == "diverged":
+            return math.nan
+        if epoch is not None:
+            with (folder / "history.csv").open(newline="") as lines:
+                rows = {
+                    int(row["epoch"]): float(row["val_accuracy"]) for row in csv.DictReader(lines)
+                }
+            return rows.get(epoch, math.nan)
+        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+            return float((file["probability"].argmax(axis=1) == file["label"]).mean())
+    except UNREADABLE:  # the report will tell; nothing can be learned from it here
         return math.nan
-    if epoch is not None:
-        with (folder / "history.csv").open(newline="") as lines:
-            rows = {int(row["epoch"]): float(row["val_accuracy"]) for row in csv.DictReader(lines)}
-        return rows.get(epoch, math.nan)
-    with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-        return float((file["probability"].argmax(axis=1) == file["label"]).mean())
 
 
 def pooled_spread(

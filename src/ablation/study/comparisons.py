@@ -93,12 +93,14 @@ class Factorial:
 
     Attributes:
         factors: names.
+        known: whether they are the project's own factors, not named by the study.
         levels: the levels of each factor, the reference first.
         dataset: its data set; ``all`` where the data set is a factor.
         cells: for each combination of levels its cells.
     """
 
     factors: tuple[str, ...]
+    known: bool
     levels: tuple[tuple[str, ...], ...]
     dataset: str
     cells: dict[tuple[str, ...], tuple[Cell, ...]]
@@ -256,6 +258,8 @@ def _pairs(
         if _put_in(names, arm) in cells_of(other)
         and (other is not experiment or _put_in(names, arm) != arm)
     ]
+    if not made and other is experiment and all(_put_in(names, arm) == arm for arm in arms):
+        raise InputError("the arm and its reference are the same")
     if not made:
         raise InputError("no cell of the experiment has both the arm and its reference")
     return made
@@ -274,6 +278,11 @@ def _pair(
             f"{first[2]} and {second[2]} are on differently prepared data, so that their images "
             "do not pair"
         )
+    _expect_common_seeds([(grid, cell) for grid, cell, *_ in sides])
+    if first[0].block.validation != second[0].block.validation:
+        raise InputError(
+            "the two experiments validate on different splits, and train on different images"
+        )
     lengths = [side[4] for side in sides]
     labels = [side[2] for side in sides]
     if declared.kind == "budget" and declared.epoch is None:
@@ -283,15 +292,14 @@ def _pair(
                 "epoch, or cells of different training lengths"
             )
         labels = [
-            f"{label} ({length} epochs)" for label, length in zip(labels, lengths, strict=True)
+            f"{label} ({length} {'epoch' if length == 1 else 'epochs'})"
+            for label, length in zip(labels, lengths, strict=True)
         ]
     if declared.epoch is not None:
         if declared.epoch > min(lengths):
             raise InputError(
                 f"epoch {declared.epoch} is beyond the {min(lengths)} epochs of training"
             )
-        if first[0].block.validation != second[0].block.validation:
-            raise InputError("the two experiments have different validation splits")
         if first[0] is not second[0]:
             labels = [
                 f"{label} ({side[0].name})" for label, side in zip(labels, sides, strict=True)
@@ -301,6 +309,13 @@ def _pair(
         for label, side in zip(labels, sides, strict=True)
     )
     return Comparison((declared.kind,), arm[1][0], arm_side, reference_side, epoch=declared.epoch)
+
+
+def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
+    seeds = [{run.seed for run in grid.runs if run.cell == cell} for grid, cell in cells]
+    if not set.intersection(*seeds):
+        told = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
+        raise InputError(f"no seed is run by all of what is compared ({told}), so nothing pairs")
 
 
 def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial]:
@@ -320,7 +335,7 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
             if dataset in (None, cell[0]) and None not in levels:
                 combined.setdefault(levels, []).append(cell)  # type: ignore[arg-type]
         levels_of = tuple(
-            _ordered(name, dict.fromkeys(key[i] for key in combined))
+            _ordered(declared, name, dict.fromkeys(key[i] for key in combined))
             for i, name in enumerate(names)
         )
         if any(len(levels) < 2 for levels in levels_of):
@@ -336,9 +351,11 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
                 "the grid is not balanced: its combinations of levels hold between "
                 f"{min(counts)} and {max(counts)} cells; narrow it with 'where'"
             )
+        _expect_common_seeds([(experiment, cell) for group in combined.values() for cell in group])
         grids.append(
             Factorial(
                 names,
+                isinstance(declared.factors, list),
                 levels_of,
                 dataset or EVERY_DATASET,
                 {key: tuple(group) for key, group in combined.items()},
@@ -380,9 +397,17 @@ def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
     return lambda cell: str(experiment.architectures[cell[1]][key])
 
 
-def _ordered(factor: str, levels: Mapping[str, Any]) -> tuple[str, ...]:
-    """Depths rise; other levels stand in the order of the file. The first is the reference."""
-    return tuple(sorted(levels, key=int) if factor == "depth" else levels)
+def _ordered(
+    declared: schema.Comparison, factor: str, present: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The levels of a factor, the reference first.
+
+    Those of a factor of one's own in the order of the declaration, depths rising, others in the
+    order of the file.
+    """
+    if isinstance(declared.factors, dict):
+        return tuple(level for level in declared.factors[factor] if level in present)
+    return tuple(sorted(present, key=int) if factor == "depth" else present)
 
 
 def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
@@ -400,11 +425,11 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
 
     def told(i: int, level: str) -> str:
-        if grid.factors[i] == "dataset":
+        if grid.known and grid.factors[i] == "dataset":
             return f"on {level}"
         if level in ("with", "without"):
             return f"{level} {grid.factors[i]}"
-        if grid.factors[i] == "shortcut":
+        if grid.known and grid.factors[i] == "shortcut":
             return f"{level} networks"
         return f"{grid.factors[i]} {level}"
 
@@ -417,7 +442,7 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         names = tuple(grid.factors[i] for i in factors)
         return Comparison(("factor",), grid.dataset, first, second, factors=names)
 
-    effects = [i for i, name in enumerate(grid.factors) if name != "dataset"]
+    effects = [i for i, name in enumerate(grid.factors) if not (grid.known and name == "dataset")]
     for i in effects:
         first, *rest = grid.levels[i]
         for level in rest:

@@ -216,6 +216,8 @@ def _say(error: ErrorDetails) -> str:
         return "must not be empty"
     message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     message = message.replace("String should", "must").replace("List should", "must")
+    message = re.sub(r" after validation, not \d+", "", message)
+    message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("Dictionary should", "must").replace(" dictionary", " mapping")
     hint = ""
     if kind == "literal_error" and isinstance(value, str):
