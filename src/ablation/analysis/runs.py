@@ -18,6 +18,7 @@ from ablation.analysis.calibration import (
     negative_log_likelihood,
     scale_by_temperature,
 )
+from ablation.analysis.measures import MEASURES
 from ablation.errors import InputError
 from ablation.study.grid import Run
 
@@ -29,27 +30,6 @@ UNREADABLE = (
 )  # fmt: skip
 LAST_EPOCHS = 5  # whose median is told
 TOP = 5
-
-# Of the network as training left it; then of the epochs and of the cost.
-MEASURES = (
-    "test_accuracy",
-    "val_accuracy_last",
-    "val_accuracy_best",
-    "val_accuracy_median5",
-    "best_epoch_gain",
-    "top5_accuracy",
-    "nll",
-    "brier",
-    "ece",
-    "ece_scaled",
-    "temperature",
-    "train_accuracy_clean",
-    "gap",
-    "epochs",
-    "seconds",
-    "images_per_second",
-)
-COSTS = ("epochs", "seconds", "images_per_second")  # that a diverged run has as well
 
 
 @dataclass(frozen=True)

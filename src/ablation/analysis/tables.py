@@ -11,6 +11,7 @@ from ablation.analysis import effects
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
+from ablation.analysis.measures import MEASURES
 from ablation.analysis.rules import (
     ABOVE_CHANCE,
     LONGER_BUDGET,
@@ -19,7 +20,7 @@ from ablation.analysis.rules import (
     OVERFITTING_GAP,
     STILL_FALLING,
 )
-from ablation.analysis.runs import MEASURES, RunResult
+from ablation.analysis.runs import RunResult
 from ablation.analysis.states import RunState, log_of
 from ablation.study.comparisons import Cell, Comparison, reference_of
 from ablation.study.plan import PlannedExperiment

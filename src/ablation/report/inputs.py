@@ -8,35 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablation.analysis.measures import MEASURES
 from ablation.errors import InputError
 
 FORMAT = 2
 
 _CELL = ["experiment", "dataset", "model", "augmentation"]
-_MEASURES = [
-    "test_accuracy",
-    "val_accuracy_last",
-    "val_accuracy_best",
-    "val_accuracy_median5",
-    "best_epoch_gain",
-    "top5_accuracy",
-    "nll",
-    "brier",
-    "ece",
-    "ece_scaled",
-    "temperature",
-    "train_accuracy_clean",
-    "gap",
-    "epochs",
-    "seconds",
-    "images_per_second",
-]
 
 # For each table the columns of text and those of numbers; an empty number is not-a-number.
 TABLES: dict[str, tuple[list[str], list[str]]] = {
     "runs": (
         [*_CELL, "id", "status", "validation", "reason", "log"],
-        ["seed", *_MEASURES],
+        ["seed", *MEASURES],
     ),
     "curves": (
         [*_CELL, "id"],
@@ -51,7 +34,7 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
             "failed",
             "missing",
             "stopped_early",
-            *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_sd")),
+            *(f"{name}{suffix}" for name in MEASURES for suffix in ("", "_sd")),
             "test_accuracy_low",
             "test_accuracy_high",
         ],
