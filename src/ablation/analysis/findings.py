@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablation.analysis.effects import SEEDS_FOR_METHODS
@@ -657,8 +658,8 @@ class Writer:
 
     def _extreme(self, rows: pd.DataFrame, column: str, lowest: bool) -> Row:
         values = rows[column].astype(float)
-        at = values.to_numpy().argmin() if lowest else values.to_numpy().argmax()
-        return dict(rows.iloc[int(at)])
+        pick = np.argmin if lowest else np.argmax
+        return dict(rows.iloc[int(pick(np.asarray(values, float)))])
 
     def _where(self, row: Row) -> dict[str, Any]:
         keys = ("experiment", "dataset", "arm", "reference", "measure")
@@ -734,7 +735,7 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
         clear = writer.once[writer.once["verdict"].isin(["better", "worse"])]
         clear = clear[clear["kind"] != "factor"]
         if len(clear) > 1:
-            at = int(clear["difference"].abs().to_numpy().argmax())
+            at = int(np.argmax(np.abs(np.asarray(clear["difference"], float))))
             widest = writer._compare(dict(clear.iloc[at]))
             text += f" The largest difference: {widest.text}"
             sources += widest.sources
