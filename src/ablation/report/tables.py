@@ -337,7 +337,9 @@ def last_epochs_table(part: Part, anchor: str) -> Table:
     return Table(
         id=f"{anchor}--data",
         number="",
-        caption=part.mark(f"Last epoch of each arm on {part.dataset}, means over seeds"),
+        caption=part.mark(
+            f"Last epoch of each arm, experiment {part.experiment} on {part.dataset}, means over seeds"
+        ),
         columns=[
             *ARM_COLUMNS,
             Column("Epoch", numeric=True),

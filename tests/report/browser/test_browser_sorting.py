@@ -53,8 +53,11 @@ def worth(text):
 
 def natural(text):
     """By letters, and by value where digits stand among them."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+    parts = re.findall(r"\d+|\D", text.casefold())
+    return [
+        (1, int(part), "") if part.isdigit() else (2 if part.isalpha() else 0, 0, part)
+        for part in parts
+    ]
 
 
 def letters(text):
