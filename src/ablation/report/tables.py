@@ -337,9 +337,7 @@ def last_epochs_table(part: Part, anchor: str) -> Table:
     return Table(
         id=f"{anchor}--data",
         number="",
-        caption=part.mark(
-            f"Last epoch of each arm, experiment {part.experiment} on {part.dataset}, means over seeds"
-        ),
+        caption=part.mark(f"Last epoch of each arm, {part.where}, means over seeds"),
         columns=[
             *ARM_COLUMNS,
             Column("Epoch", numeric=True),
