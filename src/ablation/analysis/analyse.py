@@ -52,11 +52,9 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     tables = _tables(plan, cells, missing)
     margin = plan.study.margin / 100
     every = list(by_folder.values())
-    by_name: dict[str, dict[str, Any]] = {
-        folder: result.record for folder, result in by_folder.items()
-    }
+    records = {folder: result.record for folder, result in by_folder.items()}
     tables["criteria"] = criteria_table(
-        plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], by_name
+        plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], records
     )
     tables["published"] = published_table(plan, tables["cells"])
     tables["rules"] = rules_table(margin, family_level(plan.comparing), plan.comparing)
@@ -158,10 +156,7 @@ def _tables(
             "diagnostics": made.diagnostics_table(experiment, results, of_cells, compared),
         }.items():
             frames.setdefault(name, []).append(frame)
-    tables = {
-        name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
-        for name, parts in frames.items()
-    }
+    tables = {name: _below_each_other(parts) for name, parts in frames.items()}
     totals = made.totals(tables["comparisons"], list(missing.values()), len(plan.runs))
     tables["diagnostics"] = pd.concat([totals, tables["diagnostics"]], ignore_index=True)
     return tables
@@ -177,6 +172,11 @@ def compare(plan: Plan, by_folder: Mapping[str, RunResult]) -> pd.DataFrame:
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
     sources = _sources(cells)
     parts = [_compare(plan, experiment, sources) for experiment in plan.experiments]
+    return _below_each_other(parts)
+
+
+def _below_each_other(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of several; those without rows would change the types of its columns."""
     return pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
 
 

@@ -95,11 +95,6 @@ def count(value: float) -> str:
     return f"{int(value)}"
 
 
-def decimal(value: float) -> str:
-    """Write a number with two decimals."""
-    return _minus(f"{value:.2f}")
-
-
 def plain(value: float) -> str:
     """Write a number with as many digits as it has."""
     return f"{value:g}"
@@ -181,9 +176,9 @@ class Writer:
         """Return the answer in one sentence."""
         say = self._sentence()
         parts = []
+        told = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
         for kind in GROUPS:
-            table = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
-            rows = table[table["group"] == kind]
+            rows = told[told["group"] == kind]
             if len(rows):
                 parts.append(self._group(say, kind, rows))
         if not parts:
@@ -657,9 +652,8 @@ class Writer:
         return bool((self.tables["diagnostics"]["diagnosis"] == diagnosis).any())
 
     def _extreme(self, rows: pd.DataFrame, column: str, lowest: bool) -> Row:
-        values = rows[column].astype(float)
         pick = np.argmin if lowest else np.argmax
-        return dict(rows.iloc[int(pick(np.asarray(values, float)))])
+        return dict(rows.iloc[int(pick(np.asarray(rows[column], float)))])
 
     def _where(self, row: Row) -> dict[str, Any]:
         keys = ("experiment", "dataset", "arm", "reference", "measure")
