@@ -66,6 +66,8 @@ class Comparison:
         arm, reference: what is compared; arm less reference is the difference.
         epoch: validation accuracy after this epoch is compared; None: test accuracy.
         factors: names of the factors of a main effect or an interaction, otherwise empty.
+        claims: the claims that it tests, each with what it says of the arm: ``better``,
+            ``worse``, ``same`` or ``different``.
     """
 
     kinds: tuple[str, ...]
@@ -74,6 +76,7 @@ class Comparison:
     reference: Contrast
     epoch: int | None = None
     factors: tuple[str, ...] = ()
+    claims: tuple[tuple[str, str], ...] = ()
 
     @property
     def sources(self) -> set[Source]:
@@ -153,8 +156,12 @@ def find_comparisons(
         known = found.get(key)
         if known is None:
             found[key] = new
-        elif new.kinds[0] not in known.kinds:
-            found[key] = replace(known, kinds=(*known.kinds, *new.kinds))
+        else:
+            found[key] = replace(
+                known,
+                kinds=tuple(dict.fromkeys((*known.kinds, *new.kinds))),
+                claims=tuple(dict.fromkeys((*known.claims, *new.claims))),
+            )
 
     def pair(kind: str, arm: Cell, reference: Cell) -> Comparison:
         first, second = (
@@ -308,7 +315,15 @@ def _pair(
         Contrast(label, ((1.0, (side[0].name, side[1])),))
         for label, side in zip(labels, sides, strict=True)
     )
-    return Comparison((declared.kind,), arm[1][0], arm_side, reference_side, epoch=declared.epoch)
+    claims = ((declared.claim, declared.says),) if declared.claim and declared.says else ()
+    return Comparison(
+        (declared.kind,),
+        arm[1][0],
+        arm_side,
+        reference_side,
+        epoch=declared.epoch,
+        claims=claims,
+    )
 
 
 def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:

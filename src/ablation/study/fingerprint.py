@@ -83,6 +83,8 @@ def plan_digest(plan: Plan) -> str:
                         "question",
                         "baseline",
                         "comparisons",
+                        "claims",
+                        "revisits",
                         "training",
                         "validation",
                         "overrides",

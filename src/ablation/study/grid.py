@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ablation.study.schema import Dataset, Experiment, Training
+from ablation.study.schema import Dataset, Experiment, Training, both_sides
 
 
 def canonical_json(settings: Any) -> str:
@@ -26,8 +26,9 @@ class PreparedData:
 
     Attributes:
         dataset: its label.
-        settings: everything that decides its content: source, image_size (None or
-            [height, width]), resize, held_out, test_share, limit.
+        settings: everything that decides its content: the keys of a ``Dataset`` but its name,
+            with sizes as None or [height, width]; ``stored_size`` is None where it is
+            ``image_size``.
     """
 
     dataset: str
@@ -41,7 +42,7 @@ class PreparedData:
     @property
     def folder(self) -> str:
         """Where it lies, relative to the working directory."""
-        size = self.settings["image_size"]
+        size = self.settings["stored_size"] or self.settings["image_size"]
         shape = "x".join(map(str, size)) if size else "native"
         return f"results/data/{self.dataset}/{shape}-{self.settings['resize']}-{self.id}"
 
@@ -90,18 +91,14 @@ class Run:
 
 def prepared_data(dataset: Dataset) -> PreparedData:
     """Resolve a data set's block."""
-    size = dataset.image_size
-    return PreparedData(
-        dataset.name,
-        {
-            "source": dataset.source or dataset.name,
-            "image_size": [size, size] if isinstance(size, int) else size,
-            "resize": dataset.resize,
-            "held_out": dataset.held_out,
-            "test_share": dataset.test_share,
-            "limit": dataset.limit,
-        },
-    )
+    sizes = {
+        key: value if value is None else both_sides(value)
+        for key, value in (("image_size", dataset.image_size), ("stored_size", dataset.stored_size))
+    }
+    if sizes["stored_size"] == sizes["image_size"]:
+        sizes["stored_size"] = None
+    settings = dataset.model_dump(exclude={"name"}) | {"source": dataset.source or dataset.name}
+    return PreparedData(dataset.name, settings | sizes)
 
 
 def expand(

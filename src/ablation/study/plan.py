@@ -16,7 +16,15 @@ from ablation.study.comparisons import Comparison, DeclaredError, Factorial, fin
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, dotted, read_yaml
 from ablation.study.pipelines import check_channels, check_size, parse_pipeline
-from ablation.study.schema import NAME_LENGTH, NAME_PATTERN, Config, Dataset, Experiment, Study
+from ablation.study.schema import (
+    NAME_LENGTH,
+    NAME_PATTERN,
+    OWN_IMAGES,
+    Config,
+    Dataset,
+    Experiment,
+    Study,
+)
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
@@ -145,12 +153,50 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
         raise InputError(f"study '{config.study}': there is no {file}{hint}")
     document = read_yaml(file)
     study = validate(Study, document, document.data)
-    experiments = [
-        _plan_experiment(name, block, document, config) for name, block in study.experiments.items()
+    declared = [
+        *_included(study, document, config.study, folder),
+        *((name, block, document) for name, block in study.experiments.items()),
     ]
-    plan = Plan(config.study, study, _compare(experiments, document))
-    _check_sources(plan, document, config)
-    return plan
+    documents: dict[str, Document] = {}
+    for name, _, origin in declared:
+        if name in documents:
+            place: Place = ("experiments", name) if origin is document else ("include",)
+            raise InputError(
+                f"{document.where(place)}: {dotted(place)}: there is an experiment '{name}' in "
+                f"{documents[name].path} as well"
+            )
+        documents[name] = origin
+    experiments = [
+        _plan_experiment(name, block, origin, config) for name, block, origin in declared
+    ]
+    for experiment in experiments:
+        _check_claims(experiment, experiments, documents[experiment.name])
+        _check_sources(experiment, documents[experiment.name], config)
+    return Plan(config.study, study, _compare(experiments, documents))
+
+
+def _included(
+    study: Study, document: Document, own: str, folder: Path
+) -> Iterator[tuple[str, Experiment, Document]]:
+    """Name, block and file of the experiments of the studies that a study includes."""
+    _refuse_twice(study.include, ("include",), document)
+    for i, name in enumerate(study.include):
+        place: Place = ("include", i)
+        file = folder / f"{name}.yaml"
+        if name == own or not file.exists():
+            hint = nearest(name, [other for other in study_names(folder) if other != own])
+            raise InputError(
+                f"{document.where(place)}: {dotted(place)}: there is no other study '{name}'{hint}"
+            )
+        origin = read_yaml(file)
+        other = validate(Study, origin, origin.data)
+        if other.include:
+            raise InputError(
+                f"{document.where(place)}: {dotted(place)}: {name} includes other studies "
+                f"itself; include {', '.join(other.include)} instead"
+            )
+        for experiment, block in other.experiments.items():
+            yield experiment, block, origin
 
 
 def validate(model: type[Block], document: Document, data: Any) -> Block:
@@ -240,10 +286,7 @@ def _plan_experiment(
     pipelines = _pipelines(block, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
-    data = {
-        d.name: d.model_dump(exclude={"name"}) | {"source": d.source or d.name}
-        for d in block.datasets
-    }
+    data = {d.name: prepared_data(d).settings for d in block.datasets}
     _refuse_same(data, (*place, "datasets"), "datasets", document)
 
     known: dict[str, list[Any]] = {
@@ -289,7 +332,9 @@ def _plan_experiment(
     return PlannedExperiment(name, block, architectures, pipelines, runs)
 
 
-def _compare(experiments: list[PlannedExperiment], document: Document) -> list[PlannedExperiment]:
+def _compare(
+    experiments: list[PlannedExperiment], documents: Mapping[str, Document]
+) -> list[PlannedExperiment]:
     """Find what each experiment compares, which may be with another one."""
     by_name = {experiment.name: experiment for experiment in experiments}
     compared = []
@@ -298,7 +343,8 @@ def _compare(experiments: list[PlannedExperiment], document: Document) -> list[P
             comparisons, factorials = find_comparisons(experiment, by_name)
         except DeclaredError as error:
             place = ("experiments", experiment.name, "comparisons", error.position)
-            raise InputError(f"{document.where(place)}: {dotted(place)}: {error}") from None
+            where = documents[experiment.name].where(place)
+            raise InputError(f"{where}: {dotted(place)}: {error}") from None
         compared.append(replace(experiment, comparisons=comparisons, factorials=factorials))
     return compared
 
@@ -412,25 +458,65 @@ def _refuse_unknown(
                 )
 
 
-def _check_sources(plan: Plan, document: Document, config: Config) -> None:
-    """Refuse a source that TensorFlow Datasets does not know and that is not prepared either."""
-    for experiment in plan.experiments:
-        for i, dataset in enumerate(experiment.block.datasets):
-            source = source_name(dataset)
-            place = ("experiments", experiment.name, "datasets", i)
-            if source == "mnist5k":
-                if dataset.source not in (None, "mnist5k", "mnist5k:1.0.0"):
-                    raise InputError(
-                        f"{document.where(place)}: {dotted(place)}: mnist5k has one version and "
-                        f"no configs: write mnist5k or mnist5k:1.0.0, not {dataset.source}"
-                    )
-                continue
-            # Half a second and no TensorFlow, and only where the study goes beyond the default.
-            from ablation.study.sources import known_sources  # noqa: PLC0415
+def _check_claims(
+    experiment: PlannedExperiment, experiments: list[PlannedExperiment], document: Document
+) -> None:
+    """Refuse claims that nobody makes, that nothing tests, and revisits of nothing."""
+    place: Place = ("experiments", experiment.name)
+    block, by_name = experiment.block, {other.name: other for other in experiments}
+    known = dict(block.claims)
+    if block.revisits is not None:
+        others = [name for name in by_name if name != experiment.name]
+        if block.revisits not in others:
+            at = (*place, "revisits")
+            raise InputError(
+                f"{document.where(at)}: {dotted(at)}: the study has no other experiment "
+                f"'{block.revisits}'{nearest(block.revisits, others)}"
+            )
+        known |= by_name[block.revisits].block.claims
+    for i, comparison in enumerate(block.comparisons):
+        if comparison.claim is not None and comparison.claim not in known:
+            at = (*place, "comparisons", i, "claim")
+            raise InputError(
+                f"{document.where(at)}: {dotted(at)}: there is no claim '{comparison.claim}' in "
+                f"the experiment's claims{nearest(comparison.claim, known)}"
+            )
+    tested = {comparison.claim for comparison in block.comparisons}
+    for name in block.claims:
+        if name not in tested:
+            at = (*place, "claims", name)
+            raise InputError(
+                f"{document.where(at)}: {dotted(at)}: no comparison tests this claim; give one "
+                f"'claim: {name}' and 'says: …'"
+            )
 
-            known = known_sources(config.data_dir)
-            if source not in known:
+
+def _check_sources(experiment: PlannedExperiment, document: Document, config: Config) -> None:
+    """Refuse a source that is not there, or that TensorFlow Datasets does not know."""
+    for i, dataset in enumerate(experiment.block.datasets):
+        source = source_name(dataset)
+        place = ("experiments", experiment.name, "datasets", i)
+        where = f"{document.where(place)}: {dotted(place)}"
+        if source in OWN_IMAGES:
+            path = Path(dataset.path or "")
+            if source == "image_folder" and not path.is_dir():
+                raise InputError(f"{where}: path: there is no folder {str(path)[:200]!r}")
+            if source == "csv" and not path.is_file():
+                raise InputError(f"{where}: path: there is no file {str(path)[:200]!r}")
+            continue
+        if source == "mnist5k":
+            if dataset.source not in (None, "mnist5k", "mnist5k:1.0.0"):
                 raise InputError(
-                    f"{document.where(place)}: {dotted(place)}: TensorFlow Datasets has no "
-                    f"'{source}', and no such data set is prepared{nearest(source, known)[:300]}"
+                    f"{where}: mnist5k has one version and no configs: write mnist5k or "
+                    f"mnist5k:1.0.0, not {dataset.source}"
                 )
+            continue
+        # Half a second and no TensorFlow, and only where the study goes beyond the default.
+        from ablation.study.sources import known_sources  # noqa: PLC0415
+
+        known = known_sources(config.data_dir)
+        if source not in known:
+            raise InputError(
+                f"{where}: TensorFlow Datasets has no '{source}', and no such data set is "
+                f"prepared{nearest(source, known)[:300]}"
+            )

@@ -29,6 +29,15 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
+Size = Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)]
+
+OWN_IMAGES = ("image_folder", "csv")
+"""Sources that read images of the user's own from a path."""
+
+
+def both_sides(size: int | list[int]) -> list[int]:
+    """Return height and width of a size that may be written as one number."""
+    return [size, size] if isinstance(size, int) else size
 
 
 class Strict(BaseModel):
@@ -77,18 +86,39 @@ class Dataset(Named):
     source: str | None = Field(
         default=None,
         pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:\d+\.\d+\.\d+)?$",
-        description="`mnist5k` or a TensorFlow Datasets name, with a version if it shall be "
-        "pinned: `cifar10:3.0.2`, `name/config:version`. Default: the name.",
+        description="`mnist5k`; a TensorFlow Datasets name, with a version if it shall be pinned: "
+        "`cifar10:3.0.2`, `name/config:version`; `image_folder` or `csv` for images of your own. "
+        "Default: the name.",
     )
-    image_size: Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = Field(
+    path: (
+        Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
+    ) = Field(
         default=None,
-        description="Side in pixels, or [height, width]. Default: the images' own size, which "
-        "they must all share.",
+        description="Of `image_folder`: a folder with a folder of images for each class, or "
+        "with such a folder for each of `train`, `validation` and `test`. Of `csv`: a file "
+        "with the columns path, label and, if the splits are given, split. Relative to the "
+        "working directory.",
+    )
+    image_size: Size | None = Field(
+        default=None,
+        description="What the network sees: side in pixels, or [height, width]. Default: the "
+        "images' own size, which they must all share.",
+    )
+    stored_size: Size | None = Field(
+        default=None,
+        description="Larger size at which images are stored, for the steps `random-crop` and "
+        "`random-resized-crop` to cut `image_size` out of; without them, and in evaluation, the "
+        "centre is cut out. Default: `image_size`.",
     )
     resize: Literal["stretch", "crop", "pad"] = Field(
         default="stretch",
-        description="How an image comes to `image_size`: `stretch` changes its aspect ratio, "
+        description="How an image comes to its stored size: `stretch` changes its aspect ratio, "
         "`crop` fills and cuts the centre, `pad` fits and adds black borders. Bilinear.",
+    )
+    channels: Literal[1, 3] | None = Field(
+        default=None,
+        description="1 turns colour into grey, 3 repeats grey three times. Default: as the source "
+        "has them; images of your own are grey if all of them are.",
     )
     held_out: Share = Field(
         default=0.1,
@@ -103,6 +133,42 @@ class Dataset(Named):
         description="Use at most so many examples of the training and of the test split, "
         "stratified. For trying things out.",
     )
+    train_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Share of each class of the training examples that is trained on, to ask "
+        "what more data would do; validation and test stay the same.",
+    )
+    unreadable: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="Of one's own images: what to do if some cannot be read. `skip` leaves them "
+        "out and tells so.",
+    )
+    duplicates: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="What to do with training and validation images that are in a later split as "
+        "well, pixel by pixel. They are reported in any case.",
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        own = (self.source or self.name) in OWN_IMAGES
+        if own and self.path is None:
+            raise PydanticCustomError(
+                "empty", f"source {self.source or self.name} needs the key 'path'"
+            )
+        if not own and self.path is not None:
+            raise PydanticCustomError(
+                "empty", "'path' goes with source image_folder or csv; give one of them"
+            )
+        if self.stored_size is not None:
+            if self.image_size is None:
+                raise PydanticCustomError("empty", "stored_size needs image_size")
+            pairs = zip(both_sides(self.stored_size), both_sides(self.image_size), strict=True)
+            if any(stored < seen for stored, seen in pairs):
+                raise PydanticCustomError(
+                    "order", "stored_size must be at least image_size on both sides"
+                )
+        return self
 
 
 class Model(ArchitectureOptions, Named):
@@ -141,6 +207,12 @@ class Training(Strict):
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=128, description="Images a step."
+    )
+    shuffle: Literal["examples", "batches"] = Field(
+        default="examples",
+        description="`examples` are put in a new order every epoch; `batches` keeps the same "
+        "examples together in every epoch and puts only the batches in a new order, as the second "
+        "and third notebook did.",
     )
     learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(
         default=0.1, description="The highest learning rate of the schedule."
@@ -334,13 +406,21 @@ class Comparison(Strict):
     where: Arms | None = Field(
         default=None, description="Of `factor`: only these cells. Default: all."
     )
+    claim: Name | None = Field(
+        default=None,
+        description="Of `arm` and `budget`: the claim that this comparison tests, one of the "
+        "experiment's `claims`.",
+    )
+    says: Literal["better", "worse", "same", "different"] | None = Field(
+        default=None, description="What the claim says A is, against B."
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         given = self.model_dump(exclude_none=True).keys() - {"kind"}
         needed, allowed = {
-            "arm": ({"arm", "reference"}, set()),
-            "budget": ({"arm", "reference"}, {"epoch"}),
+            "arm": ({"arm", "reference"}, {"claim", "says"}),
+            "budget": ({"arm", "reference"}, {"epoch", "claim", "says"}),
             "factor": ({"factors"}, {"where"}),
         }[self.kind]
         for key in sorted(needed - given):
@@ -353,7 +433,20 @@ class Comparison(Strict):
             )
         if isinstance(self.factors, list) and len(set(self.factors)) < len(self.factors):
             raise PydanticCustomError("empty", "a factor stands twice")
+        if (self.claim is None) != (self.says is None):
+            raise PydanticCustomError("empty", "claim and says go together")
         return self
+
+
+class Claim(Strict):
+    """A claim that somebody made and that comparisons of the experiment test."""
+
+    text: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        description="The claim, as a sentence."
+    )
+    source: Annotated[str, Field(min_length=1, max_length=300)] = Field(
+        description="Who made it, and where."
+    )
 
 
 class Experiment(Strict):
@@ -383,6 +476,16 @@ class Experiment(Strict):
         description="Further comparisons. Plain networks are always compared with the residual "
         "networks that differ in the shortcut alone.",
     )
+    claims: dict[Name, Claim] = Field(
+        default={},
+        description="Claims by name. A comparison with `claim` and `says` tests one; a claim "
+        "holds where all of its comparisons come out as it says.",
+    )
+    revisits: Name | None = Field(
+        default=None,
+        description="Another experiment of the study whose question this one asks better. Its "
+        "comparisons test that one's claims, and the report tells which of them survive.",
+    )
     training: Training = Field(description="How every network is trained.")
     validation: Literal["held-out", "test"] = Field(
         default="held-out",
@@ -410,9 +513,18 @@ class Study(Strict):
         description="Percentage points of accuracy that do not matter: arms whose interval lies "
         "within them are called the same.",
     )
-    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
-        description="Name: experiment."
+    include: list[Name] = Field(
+        default=[],
+        description="Other studies whose experiments are part of this one as well, in front of "
+        "its own. Runs are shared.",
     )
+    experiments: dict[Name, Experiment] = Field(default={}, description="Name: experiment.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.experiments and not self.include:
+            raise PydanticCustomError("empty", "has no experiments: give experiments or include")
+        return self
 
 
 class Config(Strict):
