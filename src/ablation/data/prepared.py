@@ -25,7 +25,7 @@ class Prepared:
     """A prepared data set.
 
     Attributes:
-        images: uint8 [examples, height, width, channels].
+        images: uint8 [examples, height, width, channels], at the stored size.
         labels: int64 [examples].
         split: ``train``, ``validation`` or ``test`` for each example.
         description: the content of ``description.json``.
@@ -40,6 +40,12 @@ class Prepared:
     def class_names(self) -> list[str]:
         """Name of each class."""
         return self.description["class_names"]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a network sees: at most the stored size."""
+        height, width = self.description["settings"]["image_size"] or self.images.shape[1:3]
+        return int(height), int(width), int(self.images.shape[3])
 
     def indices(self, *splits: str) -> np.ndarray:
         """Return the indices of the examples of some splits, rising."""
