@@ -31,6 +31,11 @@ run: $(if $(filter-out 0,$(GPU)),venv-gpu,venv) ## Run the study (STUDY=name, CO
 		print(f"Report: reports/{study}.html, and as text reports/{study}.md")' \
 		$(if $(STUDY),'$(STUDY)')
 
+.PHONY: data
+data: venv ## Fetch and prepare the study's data sets and weights (STUDY=name), train nothing
+	@$(IN_VENV) snakemake data $(if $(ARGS),$(ARGS) )--cores $(CORES) \
+		$(if $(STUDY),--config 'study=$(STUDY)')
+
 .PHONY: venv venv-gpu venv-dev
 venv: ## Only make .venv, from envs/cpu.lock
 	@$(VENV) cpu
@@ -45,15 +50,18 @@ venv-dev: ## Make .venv with the tools of what follows
 ## Test and check
 
 .PHONY: test
-test: venv-dev ## Run all tests but those in a browser (ARGS goes to pytest)
-	@$(IN_VENV) python -m pytest -m "not browser" $(ARGS)
+test: venv-dev ## Run all tests but those in a browser and of whole studies (ARGS goes to pytest)
+	@$(IN_VENV) python -m pytest -m "not browser and not studies" $(ARGS)
 
-.PHONY: test-unit test-workflow test-browser
+.PHONY: test-unit test-workflow test-browser test-studies
 test-unit: venv-dev ## Run those of them that do without Snakemake
-	@$(IN_VENV) python -m pytest -m "not browser and not workflow" $(ARGS)
+	@$(IN_VENV) python -m pytest -m "not browser and not studies and not workflow" $(ARGS)
 
 test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
-	@$(IN_VENV) python -m pytest -m workflow $(ARGS)
+	@$(IN_VENV) python -m pytest -m "workflow and not studies" $(ARGS)
+
+test-studies: venv-dev ## Run each study that ships, shrunken, on prepared data of the real form
+	@$(IN_VENV) python -m pytest tests/studies $(ARGS)
 
 test-browser: venv-dev ## Test the report in Chromium (Debian: installs it when run by root)
 	@CHROMIUM=$$(CHROMIUM='$(CHROMIUM)' sh tools/chromium.sh) && export CHROMIUM && \

@@ -40,6 +40,10 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
     prepare.set_defaults(command=_prepare)
 
+    findings = commands.add_parser("findings", help="tell what was found in prepared data sets")
+    findings.add_argument("descriptions", type=Path, nargs="*", help="their description.json")
+    findings.set_defaults(command=_findings)
+
     weights = commands.add_parser("fetch-weights", help="fetch Keras' ImageNet weights")
     weights.add_argument("file", type=Path, help="where they go")
     weights.set_defaults(command=_fetch_weights)
@@ -104,16 +108,37 @@ def _import_keras_alone() -> None:
 
 def _prepare(arguments: argparse.Namespace) -> None:
     _leave_gpus_alone()
+    from ablation.data.checks import tell
     from ablation.data.prepare import prepare
 
-    prepare(arguments.settings, arguments.folder, None)
+    description = prepare(arguments.settings, arguments.folder, None)
+    print("\n".join(tell(description)), flush=True)
+
+
+def _findings(arguments: argparse.Namespace) -> None:
+    from ablation.data.checks import tell
+
+    for file in arguments.descriptions:
+        lines = tell(json.loads(file.read_text()))
+        print(f"{file.parent.parent.name} ({file.parent.name})")
+        print("\n".join(f"  {line}" for line in lines))
 
 
 def _fetch_weights(arguments: argparse.Namespace) -> None:
     _leave_gpus_alone()
+    from ablation.data.disk import require_room
+    from ablation.data.told import fetched, folder_size, watching
     from ablation.models.pretrained import imagenet_weights_file
+    from ablation.study.sources import IMAGENET_WEIGHTS_SIZE
 
-    imagenet_weights_file(arguments.file.parent).replace(arguments.file)
+    folder, size = arguments.file.parent, IMAGENET_WEIGHTS_SIZE
+    folder.mkdir(parents=True, exist_ok=True)
+    what = "ImageNet weights"
+    require_room(folder, size, what, "make room, or give a file of weights in the study")
+    with watching(lambda: fetched(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)):
+        file = imagenet_weights_file(folder)
+    file.replace(arguments.file)
+    print(f"{what}: fetched", flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Flip, crop and the colour steps: right values, right distribution, each image on its own."""
+"""Geometric and colour steps: right values, right distribution, each image on its own."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,15 @@ from ablation.augmentation.pipeline import Augmentation
 from ablation.errors import InputError
 from ablation.study.pipelines import parse_pipeline
 
+ALMOST_ONE = np.float32(1 - 2**-24)
+
 
 def run(text, images, draws):
     targets = np.ones((len(images), 1), np.float32)
-    images, same = Augmentation(parse_pipeline(text))(
+    augmentation = Augmentation(parse_pipeline(text))
+    if len(images) > 100:
+        augmentation = tf.function(augmentation)  # faster
+    images, same = augmentation(
         np.asarray(images, np.float32), targets, np.asarray(draws, np.float32)
     )
     np.testing.assert_array_equal(same, targets)
@@ -126,3 +131,105 @@ def test_grey_images_have_neither_hue_nor_saturation(text):
 def test_clip_clamps_to_the_unit_range():
     clipped = run("clip", [[[[-0.5], [0.0], [0.3], [1.0], [1.5]]]], np.zeros((1, 0)))
     np.testing.assert_array_equal(clipped.ravel(), np.float32([0, 0, 0.3, 1, 1]))
+
+
+@pytest.mark.parametrize("fill", ["zero", "reflect"])
+def test_translation_by_an_eighth_of_32_pixels_is_a_crop_of_4(fill):
+    images = random_images(30, 32, 32, 3)
+    draws = drawn("crop(4)", 30)
+    np.testing.assert_array_equal(
+        run(f"translation(0.125, 0.125, {fill})", images, draws),
+        run(f"crop(4, {fill})", images, draws),
+    )
+
+
+def test_translation_shifts_each_axis_by_its_own_share():
+    images = random_images(3, 10, 20, 1)
+    shifted = run("translation(0.2, 0.3)", images, [[0, 0.5], [0.5, ALMOST_ONE], [0.5, 0.5]])
+    np.testing.assert_array_equal(shifted[0, 3:], images[0, :-3])  # 3 of 10 down
+    np.testing.assert_array_equal(shifted[0, :3], 0)
+    np.testing.assert_array_equal(shifted[1, :, :-4], images[1, :, 4:])  # 4 of 20 to the left
+    np.testing.assert_array_equal(shifted[1, :, -4:], 0)
+    np.testing.assert_array_equal(shifted[2], images[2])
+
+
+def test_a_reflection_reaches_any_distance():
+    image = np.arange(4, dtype=np.float32).reshape(1, 1, 4, 1)
+    shifted = run("translation(1, 1, reflect)", image, [[0.5, 0]])  # 4 to the right
+    np.testing.assert_array_equal(shifted.ravel(), [2, 3, 2, 1])
+
+
+def test_translations_are_uniform():
+    places = np.arange(49, dtype=np.float32).reshape(1, 7, 7, 1)
+    text = "translation(0.3, 0.3)"  # 2 of 7 pixels
+    shifted = run(text, np.tile(places, (5000, 1, 1, 1)), drawn(text, 5000))
+    counts = np.bincount(shifted[:, 3, 3, 0].astype(int), minlength=49).reshape(7, 7)
+    assert counts[1:6, 1:6].sum() == 5000
+    assert stats.chisquare(counts[1:6, 1:6].ravel()).pvalue > 0.01
+
+
+@pytest.mark.parametrize("fill", ["zero", "reflect"])
+@pytest.mark.parametrize(("size", "channels"), [(8, 3), (9, 1)])
+def test_quarter_turns_move_whole_pixels(fill, size, channels):
+    images = random_images(3, size, size, channels)
+    turned = run(f"rotation(90, {fill})", images, [[0.0], [0.5], [ALMOST_ONE]])
+    for result, image, quarters in zip(turned, images, (-1, 0, 1), strict=True):
+        np.testing.assert_allclose(result, np.rot90(image, quarters), atol=2e-5)
+    np.testing.assert_allclose(
+        run(f"rotation(180, {fill})", images, np.zeros((3, 1))),
+        images[:, ::-1, ::-1],
+        atol=2e-5,
+    )
+
+
+def test_rotation_is_about_the_centre_of_any_shape():
+    images = np.ones((2, 5, 9, 1), np.float32)
+    images[:, 2, 4] = 3
+    turned = run("rotation(90)", images, [[0.25], [0.0]])
+    np.testing.assert_allclose(turned[:, 2, 4], 3, atol=1e-4)
+    expected = np.zeros((5, 9))
+    expected[:, 2:7] = 1  # a quarter turn of 5×9 within 5×9
+    expected[2, 4] = 3
+    np.testing.assert_allclose(turned[1, ..., 0], expected, atol=1e-4)
+
+
+def test_rotation_fills_corners_and_loses_none_of_a_disc():
+    size = 41
+    y, x = np.mgrid[:size, :size] - size // 2
+    far = np.hypot(x, y)
+    disc = np.float32(0.5 + 0.5 * np.cos(far / 5))[None, :, :, None]
+    images = np.tile(disc, (50, 1, 1, 1))
+    inside = far < size // 2 - 1
+    for fill in ("zero", "reflect"):
+        text = f"rotation(180, {fill})"
+        turned = run(text, images, drawn(text, 50))
+        np.testing.assert_allclose(turned[:, inside], images[:, inside], atol=0.02)
+        corners = turned[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        black = (corners == 0).all(axis=(1, 2)).mean()
+        assert black > 0.9 if fill == "zero" else black == 0
+    assert (run("rotation(180, reflect)", np.ones((50, 7, 11, 1)), drawn(text, 50)) > 0.999).all()
+
+
+def test_angles_are_uniform():
+    size = 65
+    x = np.arange(size) - size // 2 + np.zeros((size, 1))
+    ramp = np.float32(x)[None, :, :, None]
+    text = "rotation(60)"
+    turned = run(text, np.tile(ramp, (2000, 1, 1, 1)), drawn(text, 2000))
+    middle = size // 2
+    across = turned[:, middle, middle + 8, 0] / 8
+    down = turned[:, middle + 8, middle, 0] / 8
+    # Counter-clockwise: below the centre there comes what was to its left.
+    angles = np.degrees(np.arctan2(-down, across))
+    assert stats.kstest(angles, stats.uniform(-60, 120).cdf).pvalue > 0.01
+
+
+def test_grey_images_keep_three_channels():
+    images = random_images(200, 5, 6, 3)
+    draws = drawn("grayscale(0.3)", 200)
+    changed = run("grayscale(0.3)", images, draws)
+    grey = draws[:, 0] < np.float32(0.3)
+    assert 30 < grey.sum() < 90
+    np.testing.assert_array_equal(changed[~grey], images[~grey])
+    expected = images[grey] @ np.float32([0.2989, 0.587, 0.114])
+    np.testing.assert_allclose(changed[grey], np.repeat(expected[..., None], 3, 3), atol=2e-4)

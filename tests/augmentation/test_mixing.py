@@ -1,7 +1,8 @@
-"""CutMix and MixUp: what the labels say is what the pixels show."""
+"""CutMix, MixUp and label smoothing: what the labels say is what the pixels show."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
@@ -222,3 +223,72 @@ def test_an_image_alone_stays_itself(text):
     mixed, label = mix(text, image, target, drawn(text, 1))
     np.testing.assert_allclose(mixed, image, atol=1e-6)
     np.testing.assert_array_equal(label, target)
+
+
+def test_one_draw_of_the_first_row_chooses_for_the_whole_batch():
+    rng = np.random.default_rng(0)
+    images, targets = rng.random((16, 9, 8, 3), np.float32), np.eye(16, dtype=np.float32)
+    text = "cutmix-or-mixup(0.3, cutmix_alpha=0.5, mixup_alpha=1, probability=0.8)"
+    draws = drawn(text, 16)
+    for choice, alone, columns in (
+        (0.29, "cutmix(alpha=0.5, probability=0.8)", slice(1, 7)),
+        (0.3, "mixup(alpha=1, probability=0.8)", slice(7, 10)),
+    ):
+        draws[:, 0] = 1 - choice  # of all rows but the first: the other way
+        draws[0, 0] = choice
+        expected = mix(alone, images, targets, draws[:, columns])
+        for result, wanted in zip(mix(text, images, targets, draws), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_about_the_share_of_batches_gets_cutmix(share):
+    text = f"cutmix-or-mixup({share}, mixup_alpha=1, partner=uniform)"
+    images, targets = numbered(6, 12, 12)
+    augmentation = tf.function(Augmentation(parse_pipeline(text)))
+    cut = 0
+    for batch in drawn(text, 6 * 300).reshape(300, 6, -1):
+        mixed, labels = (x.numpy() for x in augmentation(images, targets, batch))
+        several = np.ptp(mixed, axis=(1, 2, 3)) > 0
+        whole = (mixed == np.rint(mixed)).all(axis=(1, 2, 3))
+        assert whole.all() or not several.any()  # never both in one batch
+        if several.any():
+            np.testing.assert_allclose(labels, pixel_shares(mixed), atol=1e-6)
+        cut += several.any()
+    assert stats.binomtest(int(cut), 300, share).pvalue > 0.01
+
+
+def test_the_weights_of_both_follow_their_own_distribution():
+    text = "cutmix-or-mixup(cutmix_alpha=0.3, mixup_alpha=4)"
+    draws = drawn(text, 4000)
+    for column, distribution in ((2, stats.beta(0.3, 0.3)), (8, stats.beta(4, 4))):
+        assert stats.kstest(draws[:, column], distribution.cdf).pvalue > 0.01
+    for column in (0, 1, 4, 5, 6, 7, 9):
+        assert stats.kstest(draws[:, column], "uniform").pvalue > 0.01
+
+
+def test_label_smoothing_gives_all_classes_their_share():
+    images = np.random.default_rng(0).random((3, 2, 2, 1), np.float32)
+    targets = np.float32([[1, 0, 0, 0], [0, 0, 0, 1], [0.5, 0.5, 0, 0]])
+    same, labels = mix("label-smoothing", images, targets, np.zeros((3, 0)))
+    np.testing.assert_array_equal(same, images)
+    expected = [
+        [0.925, 0.025, 0.025, 0.025],
+        [0.025, 0.025, 0.025, 0.925],
+        [0.475, 0.475, 0.025, 0.025],
+    ]
+    np.testing.assert_allclose(labels, expected, atol=1e-7)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+    _, unchanged = mix("label-smoothing(0)", images, targets, np.zeros((3, 0)))
+    np.testing.assert_array_equal(unchanged, targets)
+    _, flat = mix("label-smoothing(1)", images, targets, np.zeros((3, 0)))
+    np.testing.assert_allclose(flat, 0.25, atol=1e-7)
+
+
+def test_smoothing_and_mixing_of_labels_commute():
+    images, targets = numbered(8, 9, 9)
+    before, after = "label-smoothing(0.2) | cutmix", "cutmix | label-smoothing(0.2)"
+    draws = drawn(before, 8)
+    np.testing.assert_allclose(
+        mix(before, images, targets, draws)[1], mix(after, images, targets, draws)[1], atol=1e-6
+    )

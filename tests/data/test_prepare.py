@@ -6,18 +6,18 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ablation.data.prepare import make_builder, prepare, to_size
+from ablation.data.prepare import prepare
 from ablation.data.prepared import load
+from ablation.data.resizing import to_channels, to_size
+from ablation.data.tfds_source import make_builder
 from ablation.errors import InputError
+from ablation.study.grid import prepared_data
+from ablation.study.schema import Dataset
 
-DEFAULTS = {
-    "source": "mnist5k",
-    "image_size": None,
-    "resize": "stretch",
-    "held_out": 0.1,
-    "test_share": 0.2,
-    "limit": None,
-}
+DEFAULTS = prepared_data(Dataset(name="mnist5k")).settings
+# A change of these would silently change every result on the default data set.
+HASH = "afc0c24c723b88551a170bb8ea9f6e3ab6fd8c162f189a43394814300d3f839f"
+HASH_OF_50 = "d41a994a783fe278786aad0a864cc2f1b7d38cc86fc29dab422b4c9b21007971"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,16 @@ def test_mnist5k_is_the_5000_digits_each_once(digits):
     assert data.images.shape == (5000, 28, 28, 1)
     assert len(got) == 5000
     assert got == expected
+
+
+def test_its_content_is_the_same_for_ever(digits, tmp_path):
+    assert load(digits).description["hash"] == HASH
+    assert prepare({**DEFAULTS, "limit": 50}, tmp_path, None)["hash"] == HASH_OF_50
+
+
+def test_nothing_is_amiss_with_it(digits):
+    assert load(digits).description["checks"] == []
+    assert load(digits).description["conversions"] == {}
 
 
 def test_its_splits_are_stratified_and_disjoint(digits):
@@ -209,34 +219,149 @@ def test_stanford_dogs_comes_through_its_own_builder(tmp_path):
     assert description["splits"]["test"] == "the source's 'test'"
 
 
+FEATURES = tfds.features.FeaturesDict(
+    {
+        "image": tfds.features.Image(shape=(8, 8, 1)),
+        "label": tfds.features.ClassLabel(names=["a", "b"]),
+    }
+)
+SIGNATURE = {
+    "image": tf.TensorSpec((8, 8, 1), tf.uint8),
+    "label": tf.TensorSpec((), tf.int64),
+}
+
+
+def rows_of(values, label=None):
+    """A uniform image of each value, the classes in turn."""
+    return [
+        {"image": np.full((8, 8, 1), v, np.uint8), "label": i % 2 if label is None else label}
+        for i, v in enumerate(values)
+    ]
+
+
+def store_mine(folder, **splits):
+    rows = {name: (values, SIGNATURE) for name, values in splits.items()}
+    store("mine", "1.0.0", FEATURES, rows, folder)
+
+
+def values_of(folder, *splits):
+    """The value of each image of some splits, sorted."""
+    data = load(folder)
+    return sorted(np.asarray(data.images)[data.indices(*splits), 0, 0, 0].tolist())
+
+
 def test_unlabelled_test_examples_give_way_to_the_validation_split(tmp_path):
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(8, 8, 1)),
-            "label": tfds.features.ClassLabel(names=["a", "b"]),
-        }
+    store_mine(
+        tmp_path / "tfds",
+        train=rows_of(range(40)),
+        validation=rows_of(range(100, 112)),
+        test=rows_of(range(6), label=-1),
     )
-    signature = {
-        "image": tf.TensorSpec((8, 8, 1), tf.uint8),
-        "label": tf.TensorSpec((), tf.int64),
-    }
-
-    def rows(count, label=None):
-        return [
-            {"image": np.full((8, 8, 1), i, np.uint8), "label": i % 2 if label is None else label}
-            for i in range(count)
-        ]
-
-    splits = {
-        "train": (rows(40), signature),
-        "validation": (rows(12), signature),
-        "test": (rows(6, label=-1), signature),
-    }
-    store("mine", "1.0.0", features, splits, tmp_path / "tfds")
     settings = {**DEFAULTS, "source": "mine"}
     description = prepare(settings, tmp_path / "out", str(tmp_path / "tfds"))
-    assert description["counts"]["test"] == [6, 6]
+    assert values_of(tmp_path / "out", "test") == list(range(100, 112))
     assert description["splits"]["test"] == "the source's 'validation'"
+    assert "0.1 of each class" in description["splits"]["validation"]
+    assert description["counts"]["validation"] == [2, 2]
+
+
+def test_the_sources_own_validation_split_is_taken(tmp_path):
+    store_mine(
+        tmp_path / "tfds",
+        train=rows_of(range(40)),
+        validation=rows_of(range(100, 112)),
+        test=rows_of(range(200, 206)),
+    )
+    settings = {**DEFAULTS, "source": "mine"}
+    description = prepare(settings, tmp_path / "out", str(tmp_path / "tfds"))
+    assert values_of(tmp_path / "out", "train") == list(range(40))
+    assert values_of(tmp_path / "out", "validation") == list(range(100, 112))
+    assert values_of(tmp_path / "out", "test") == list(range(200, 206))
+    assert description["splits"] == {
+        "train": "the source's 'train'",
+        "validation": "the source's 'validation'",
+        "test": "the source's 'test'",
+    }
+
+
+def test_a_share_of_the_training_images_leaves_the_other_splits_alone(tmp_path):
+    store_mine(tmp_path / "tfds", train=rows_of(range(100)))
+    kept = {}
+    for share in (0.25, 0.5, 1.0):
+        folder = tmp_path / str(share)
+        settings = {**DEFAULTS, "source": "mine", "train_share": share}
+        description = prepare(settings, folder, str(tmp_path / "tfds"))
+        assert values_of(folder, "test") == values_of(tmp_path / "0.25", "test")
+        assert values_of(folder, "validation") == values_of(tmp_path / "0.25", "validation")
+        assert description["counts"]["train"] == [round(36 * share)] * 2
+        assert load(folder).images.shape == tuple(description["shape"])
+        kept[share] = set(values_of(folder, "train"))
+    assert kept[0.25] < kept[0.5] < kept[1.0]
+    assert not kept[1.0] & set(values_of(tmp_path / "1.0", "test", "validation"))
+
+
+def test_copies_of_an_image_come_into_the_same_split(tmp_path):
+    # Every value six times, three of each class.
+    store_mine(tmp_path / "tfds", train=rows_of([v // 6 for v in range(360)]))
+    for limit in (None, 100):
+        settings = {**DEFAULTS, "source": "mine", "limit": limit}
+        description = prepare(settings, tmp_path / "out", str(tmp_path / "tfds"))
+        parts = [set(values_of(tmp_path / "out", s)) for s in ("train", "validation", "test")]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+        kinds = {one["kind"] for one in description["checks"]}
+        assert kinds == {"copies-of-other-class", "copies-in-split"}
+        counts = description["counts"]
+        assert counts["test"] == [36, 36]
+        assert sum(counts["train"] + counts["validation"]) == (288 if limit is None else 100)
+
+
+def test_copies_between_the_sources_splits_are_told_and_dropped_if_asked(tmp_path):
+    # Of the training images 0 to 39, 30 to 39 are test images as well.
+    store_mine(tmp_path / "tfds", train=rows_of(range(40)), test=rows_of(range(30, 50)))
+    settings = {**DEFAULTS, "source": "mine"}
+    kept = prepare(settings, tmp_path / "kept", str(tmp_path / "tfds"))
+    found = [one for one in kept["checks"] if one["kind"] == "copies-between-splits"]
+    assert sum(one["count"] for one in found) == 10
+    assert {one["severity"] for one in found} == {"warning"}
+    dropped = prepare({**settings, "duplicates": "drop"}, tmp_path / "out", str(tmp_path / "tfds"))
+    assert values_of(tmp_path / "out", "train", "validation") == list(range(30))
+    assert values_of(tmp_path / "out", "test") == list(range(30, 50))
+    told = [one for one in dropped["checks"] if one["kind"] == "dropped"]
+    assert sum(one["count"] for one in told) == 10
+    assert not [one for one in dropped["checks"] if one["kind"] == "copies-between-splits"]
+
+
+def test_classes_that_cannot_do_are_refused_by_name(tmp_path):
+    store_mine(tmp_path / "one", train=rows_of([1, 2, 3]), test=rows_of([5, 6]))
+    settings = {**DEFAULTS, "source": "mine"}
+    with pytest.raises(InputError, match="class b has 1 example"):
+        prepare(settings, tmp_path / "out", str(tmp_path / "one"))
+    store_mine(tmp_path / "none", train=rows_of(range(9), label=0), test=rows_of([5, 6]))
+    with pytest.raises(InputError, match="'b': the test split has images of this class"):
+        prepare(settings, tmp_path / "out", str(tmp_path / "none"))
+    store_mine(tmp_path / "same", train=rows_of([7] * 20))
+    with pytest.raises(InputError, match="class a has 10 examples that are copies"):
+        prepare(settings, tmp_path / "out", str(tmp_path / "same"))
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_are_those_asked_for(channels, cats_and_dogs, tmp_path):
+    settings = {**DEFAULTS, "source": "cats_vs_dogs", "image_size": [16, 16], "channels": channels}
+    prepare(settings, tmp_path / "pets", str(cats_and_dogs))
+    assert load(tmp_path / "pets").images.shape == (40, 16, 16, channels)
+    prepare({**DEFAULTS, "limit": 20, "channels": channels}, tmp_path / "digits", None)
+    digits = load(tmp_path / "digits").images
+    assert digits.shape == (40, 28, 28, channels)
+    assert (digits[..., 0] == digits[..., -1]).all()
+
+
+def test_grey_is_the_luma_that_pillow_computes():
+    from PIL import Image
+
+    colours = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
+    grey = to_channels(tf.constant(colours), 1).numpy()
+    assert (grey[..., 0] == np.asarray(Image.fromarray(colours).convert("L"))).all()
 
 
 def test_what_is_refused_before_any_download(cats_and_dogs, tmp_path):
@@ -248,19 +373,9 @@ def test_what_is_refused_before_any_download(cats_and_dogs, tmp_path):
     assert "give image_size" in message(source="cats_vs_dogs")
     assert "did you mean 'cifar10" in message(source="cifar11")
     assert "cannot build 'cats_vs_dogs:9.9.9'" in message(source="cats_vs_dogs:9.9.9")
-    assert "one version, 1.0.0" in message(source="mnist5k:2.0.0")
+    assert "one version and no configs" in message(source="mnist5k:2.0.0")
     assert "not an image classification" in message(source="imdb_reviews")
     assert not (tmp_path / "none").exists()
-
-
-def test_a_failed_download_is_told_and_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise tfds.download.DownloadError("no route to host")
-
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    with pytest.raises(InputError, match=r"'cifar10' could not be fetched into .*no route to host"):
-        prepare({**DEFAULTS, "source": "cifar10"}, tmp_path / "out", str(tmp_path / "tfds"))
-    assert not (tmp_path / "out").exists()
 
 
 def test_ways_of_resizing():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ablation.errors import InputError
-from ablation.models.build import CaffeScaling, PadShortcut, build
-from ablation.study.architectures import resolve_architecture
+from ablation.models.build import BUILDERS, build
+from ablation.models.resnet import CaffeScaling, PadShortcut
+from ablation.study.architectures import FAMILIES, resolve_architecture
 
 SMALL = (16, 16, 3)
 
@@ -180,6 +181,7 @@ def test_caffe_scaling_is_keras_preprocessing():
         ({}, SMALL, 10, {"dtype": "float16"}, "not 'float16'"),
         ({"projection": "5x5"}, SMALL, 10, {}, "projection"),
         ({"colour": 1}, SMALL, 10, {}, "unknown setting 'colour'"),
+        ({"family": "resnets"}, SMALL, 10, {}, "unknown family 'resnets'; did you mean 'resnet'"),
     ],
 )
 def test_refusals(settings, shape, classes, options, said):
@@ -192,6 +194,27 @@ def test_a_missing_setting_is_named():
     del settings["bias"]
     with pytest.raises(InputError, match="'bias' is missing"):
         build(settings, SMALL, 10)
+
+
+def test_every_family_has_a_builder(monkeypatch):
+    assert BUILDERS.keys() == FAMILIES.keys()
+    monkeypatch.delitem(BUILDERS, "resnet")
+    with pytest.raises(InputError, match="no builder for the family resnet"):
+        build(_small(), SMALL, 10)
+
+
+@pytest.mark.parametrize(
+    ("units", "dtype", "said"),
+    [(9, "float32", re.escape("shape (None, 9)")), (10, "mixed_bfloat16", "returns bfloat16")],
+)
+def test_a_builder_that_makes_no_classifier_is_refused(monkeypatch, units, dtype, said):
+    def builder(settings, image, classes, parts):
+        x = keras.layers.Flatten(dtype=dtype)(image)
+        return keras.Model(image, keras.layers.Dense(units, dtype=dtype)(x))
+
+    monkeypatch.setitem(BUILDERS, "resnet", builder)
+    with pytest.raises(InputError, match=said):
+        build(_small(), SMALL, 10)
 
 
 def test_learns_a_batch_by_heart():

@@ -2,10 +2,11 @@
 
 import json
 
+import keras
 import pytest
 
 from ablation.models.build import build
-from ablation.models.cost import describe, multiply_adds, parameters, stages, summary
+from ablation.models.cost import describe, multiply_adds, parameters, stages, summary, uncounted
 from ablation.study.architectures import resolve_architecture
 
 IMAGENET = (224, 224, 3)
@@ -101,6 +102,94 @@ def test_describe(monkeypatch):
     # A network built later, on a narrower terminal, is described by the same bytes.
     monkeypatch.setenv("COLUMNS", "40")
     assert describe(settings, IMAGENET, 5) == result
+
+
+def _functional(*made, shape=(8, 6, 3)):
+    """A model of layers one after the other."""
+    x = image = keras.Input(shape)
+    for layer in made:
+        x = layer(x)
+    return keras.Model(image, x)
+
+
+L = keras.layers
+
+
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        ([L.Conv2D(5, 3, strides=2, padding="same")], 4 * 3 * 9 * 3 * 5),
+        ([L.Conv2D(6, 3, groups=3, padding="same", use_bias=False)], 48 * 9 * 6),
+        ([L.DepthwiseConv2D(3, depth_multiplier=2, padding="valid")], 6 * 4 * 9 * 3 * 2),
+        ([L.SeparableConv2D(5, 3, strides=2, padding="same")], 4 * 3 * (9 * 3 + 3 * 5)),
+        ([L.Dense(7)], 48 * 3 * 7),
+        ([L.Reshape((48, 3)), L.LayerNormalization(), L.Dense(7)], 48 * 3 * 7),
+        ([L.Flatten(), L.Dropout(0.1), L.Dense(7, activation="gelu")], 48 * 3 * 7),
+        ([_functional(L.Conv2D(5, 1), L.BatchNormalization()), L.Flatten(), L.Dense(2)],
+         48 * 15 + 240 * 2),
+    ],
+)  # fmt: skip
+def test_multiply_adds_of_any_network(made, count):
+    model = _functional(*made)
+    assert (multiply_adds(model), uncounted(model)) == (count, [])
+
+
+class _Own(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * inputs
+
+
+class _Told(_Own):
+    multiply_adds = 144
+
+
+@pytest.mark.parametrize(
+    ("made", "kinds"),
+    [
+        ([L.Conv2DTranspose(4, 3), L.Conv2D(4, 3)], ["Conv2DTranspose"]),
+        ([L.Reshape((36, 3)), L.Conv1D(4, 3), L.LSTM(2)], ["Conv1D", "LSTM"]),
+        ([L.Lambda(lambda x: x)], ["Lambda"]),
+        ([_Own()], ["_Own"]),
+        ([lambda x: keras.ops.matmul(x, keras.ops.swapaxes(x, 2, 3))], ["Matmul"]),
+        ([lambda x: L.Dot(axes=3)([x, x])], ["Dot"]),
+        ([lambda x: L.MultiHeadAttention(1, 2)(x, x)], ["MultiHeadAttention"]),
+        ([_functional(L.Conv1D(4, 3), shape=(6, 3))], ["Functional"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_counted_is_told(made, kinds):
+    model = _functional(*made, shape=(6, 3) if kinds == ["Functional"] else (6, 6, 3))
+    assert (multiply_adds(model), uncounted(model)) == (None, kinds)
+
+
+def test_a_layer_that_is_called_twice_is_not_counted_once():
+    shared = L.Conv2D(3, 3, padding="same")
+    model = _functional(shared, L.MaxPooling2D(), shared)
+    assert (multiply_adds(model), uncounted(model)) == (None, ["Conv2D"])
+
+
+def test_a_layer_of_ones_own_tells_its_count():
+    model = _functional(_Told(), L.Dense(2))
+    assert (multiply_adds(model), uncounted(model)) == (144 + 48 * 6, [])
+
+
+def test_stages_hold_every_parameter_whatever_the_names():
+    model = _functional(
+        L.Conv2D(4, 3, name="stem_conv"),
+        L.Conv2D(4, 3, name="stage1_block2_conv"),
+        L.BatchNormalization(name="odd"),
+        L.Flatten(name="flat"),
+        L.Dense(3, name="middle"),
+        L.Dense(2, name="head"),
+    )
+    parts = stages(model)
+    assert [x["stage"] for x in parts] == ["stem", "stage1", "head", "other"]
+    assert [x["blocks"] for x in parts] == [0, 2, 0, 0]
+    assert parts[-1]["parameters"] == 16 + (4 * 2 * 4 + 1) * 3
+    assert parts[-1]["output_shape"] == [3]
+    assert sum(x["parameters"] for x in parts) == model.count_params()
+    assert sum(x["multiply_adds"] for x in parts) == multiply_adds(model)
+    model = _functional(L.Conv2D(4, 3, name="stem_conv"), L.Conv2DTranspose(4, 3, name="stage1"))
+    assert [x["multiply_adds"] for x in stages(model)] == [6 * 4 * 9 * 3 * 4, None]
 
 
 def test_summary_width(monkeypatch, capsys):

@@ -135,6 +135,33 @@ def test_a_trained_models_file_fits(saved, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def _any_network(classes, seed):
+    """A network of no family that ships, with layers that these have not."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, name="mix")(image)
+    x = keras.layers.Dropout(0.1, name="drop")(x)
+    x = keras.layers.SeparableConv2D(4, 3, name="widen")(x)
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Dropout(0.1, name="drop2")(x))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dense(5, name="middle")(x)
+    return keras.Model(image, keras.layers.Dense(classes, name="head")(x), name="any")
+
+
+def test_weights_of_any_network_come_back(tmp_path):
+    model = _scramble(_any_network(10, 0))
+    model.save_weights(tmp_path / "any.weights.h5")
+    twin, other = _any_network(10, 1), _any_network(3, 1)
+    assert load_weights(twin, tmp_path / "any.weights.h5") is True
+    for ours, theirs in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert load_weights(other, tmp_path / "any.weights.h5") is False
+    for ours, theirs in zip(other.get_weights()[:-2], model.get_weights()[:-2], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(InputError, match="no weights for layer stem_conv of resnet18"):
+        load_weights(_small(), tmp_path / "any.weights.h5")
+
+
 @pytest.mark.parametrize("name", ["own.weights.h5", "own.h5"])
 def test_head_of_other_classes_stays_fresh(saved, name):
     model, folder = saved

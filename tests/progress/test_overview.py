@@ -14,7 +14,7 @@ def rows(text):
     found = {}
     for line in text.splitlines():
         cells = re.split(r" {2,}", line.strip())
-        if cells[0] == "digits":
+        if cells[0] == "digits" and len(cells) > 4:  # not the row that tells its size
             found[cells[2], cells[3]] = cells[4:]
     return found
 
@@ -28,6 +28,8 @@ def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
     assert "Training time still needed: not known" in text
     assert "No finished run was trained on this machine" in text
     assert "digits is not prepared yet" in text
+    assert re.search(r"^digits +- +0\.00 GB$", text, re.M)  # no download, 5,000 small images
+    assert "Disk of results: 0.00 GB are needed" in text
 
 
 def test_runs_of_another_machine_are_named_and_do_not_count(place):
@@ -57,6 +59,7 @@ def test_the_plan_tells_each_state_and_what_is_left(place):
     assert "one run at a time: 37 min" in text  # 7 of 5 minutes and one of 2
     assert "With 3 runs at a time: 15 min, at best" in text
     assert "not prepared" not in text
+    assert "GB" not in text
     assert "With" not in plan_text(look_over(place.plan), 1)
 
 

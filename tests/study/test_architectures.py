@@ -8,17 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from ablation.errors import InputError
-from ablation.study.architectures import (
-    KNOWN_ARCHITECTURES,
-    OPTION_NAMES,
-    Architecture,
-    ArchitectureOptions,
-    resolve_architecture,
-)
+from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
+from ablation.study.families.resnet import ResNetOptions, ResNetSettings
 
 
 def test_paper_is_the_default():
     assert resolve_architecture("resnet50", {}) == {
+        "family": "resnet",
         "kind": "residual",
         "depth": 50,
         "form": "imagenet",
@@ -43,7 +39,7 @@ def test_cifar_form():
     settings = resolve_architecture("resnet56", {})
     expected = {"form": "cifar", "width": 16, "stem": "cifar", "projection": "pad"}
     assert {key: settings[key] for key in expected} == expected
-    assert Architecture(**settings).blocks == (9, 9, 9)
+    assert ResNetSettings(**settings).blocks == (9, 9, 9)
 
 
 def test_notebook_departs_from_the_paper():
@@ -91,7 +87,7 @@ def test_pretrained_record_can_be_spelled_out():
 def test_every_name_resolves_to_plain_values_and_back(name):
     settings = resolve_architecture(name, {})
     assert json.loads(json.dumps(settings)) == settings
-    assert Architecture(**settings).model_dump() == settings
+    assert ResNetSettings(**settings).model_dump() == settings
 
 
 @pytest.mark.parametrize(
@@ -135,6 +131,7 @@ def test_different_networks_have_different_records(name, one, other):
         ("resnt34", {}, "did you mean 'resnet34'"),
         ("resnet34", {"projektion": "1x1"}, "did you mean 'projection'"),
         ("resnet34", {"depth": 50}, "'depth' follows from the name"),
+        ("resnet34", {"family": "resnet"}, "'family' follows from the name"),
         ("resnet34", {"projection": "2x2"}, "projection: input should be 'pad', '1x1' or '3x3'"),
         ("resnet34", {"width": 0}, "width: input should be greater than or equal to 1, not 0"),
         ("resnet34", {"width": "64"}, "width: input should be a valid integer, not '64'"),
@@ -166,21 +163,26 @@ def test_a_mistake_is_named(name, options, said):
 )
 def test_a_record_that_is_no_network_is_refused(change):
     with pytest.raises(ValidationError):
-        Architecture(**(resolve_architecture("resnet20", {}) | change))
+        ResNetSettings(**(resolve_architecture("resnet20", {}) | change))
 
 
 def test_depths_without_a_name():
     settings = resolve_architecture("resnet20", {}) | {"depth": 8}
-    assert Architecture(**settings).blocks == (1, 1, 1)
+    assert ResNetSettings(**settings).blocks == (1, 1, 1)
 
 
 def test_every_field_is_described():
-    for model in (Architecture, ArchitectureOptions):
-        for name, field in model.model_json_schema()["properties"].items():
-            assert field.get("description"), f"{model.__name__}.{name}"
-    assert set(OPTION_NAMES) == set(Architecture.model_fields) - {"kind", "depth", "form"} | {
-        "variant"
-    }
+    for family in FAMILIES.values():
+        for model in (family.settings, family.options):
+            for name, field in model.model_json_schema()["properties"].items():
+                assert field.get("description"), f"{model.__name__}.{name}"
+    told = set(ResNetSettings.model_fields) - {"family", "kind", "depth", "form"} | {"variant"}
+    assert set(ResNetOptions.model_fields) == told
+
+
+def test_no_name_belongs_to_two_families():
+    names = [name for family in FAMILIES.values() for name in family.names]
+    assert len(names) == len(set(names))
 
 
 def test_needs_no_tensorflow():

@@ -171,7 +171,7 @@ def test_experiments_share_runs(project):
             "warmup_epochs must be less than epochs",
         ),
         ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.'a\\nb'", "unknown key 'a\\nb'"),
-        (STUDY, "title: x\nexperiments: {}\n", "the file", "has no experiments: give experiments or include"),
+        (STUDY, "title: x\nexperiments: {}\n", "the file", "has no experiments: give"),
         (STUDY, "", "1:1", "must hold keys and values"),
         (STUDY, "[1]", "1:1", "must hold keys and values"),
     ],

@@ -2,26 +2,34 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.study.pipelines import parse_pipeline
-from ablation.training.batches import epoch_order, evaluation_batches, training_batches
+from ablation.training.batches import (
+    epoch_batches,
+    epoch_order,
+    evaluation_batches,
+    training_batches,
+)
 
 IMAGES = np.arange(50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
 LABELS = np.arange(50) % 5
 INDICES = np.arange(3, 50, 2)  # 24 of the 50
 
 
-def batches(text="", *, seed=0, size=5, parallel=1, first=1, count=8):
+def batches(text="", *, seed=0, size=5, parallel=1, first=1, count=8, shuffle="examples"):
     data = training_batches(
         IMAGES,
         LABELS,
         INDICES,
         5,
         Augmentation(parse_pipeline(text)),
+        size=(8, 8),
         seed=seed,
         batch_size=size,
         parallel=parallel,
+        shuffle=shuffle,
         first_epoch=first,
     )
     return [(x.numpy(), y.numpy()) for x, y in itertools.islice(data, count)]
@@ -88,6 +96,125 @@ def test_an_example_meets_other_draws_in_another_epoch():
 
 
 def test_evaluation_meets_every_example_once_in_order():
-    data = list(evaluation_batches(IMAGES, LABELS, INDICES, 5, 10))
+    data = list(evaluation_batches(IMAGES, LABELS, INDICES, 5, 10, size=(8, 8)))
     assert [len(x) for x, _ in data] == [10, 10, 4]
     assert examples_of([(x.numpy(), y) for x, y in data]) == INDICES.tolist()
+
+
+def test_fixed_batches_come_back_in_another_order():
+    epochs = [batches(shuffle="batches", first=epoch, count=4) for epoch in (1, 2, 3)]
+    held = [[tuple(examples_of([batch])) for batch in epoch] for epoch in epochs]
+    assert all(set(epoch) == set(held[0]) for epoch in held)
+    assert len({tuple(epoch) for epoch in held}) > 1
+    assert len({example for batch in held[0] for example in batch}) == 20
+    other_seed = {tuple(examples_of([b])) for b in batches(shuffle="batches", seed=1, count=4)}
+    assert not other_seed & set(held[0])
+    # One stream over the epochs is the same as each epoch on its own.
+    stream = batches(shuffle="batches", count=12)
+    assert [tuple(examples_of([batch])) for batch in stream] == [b for epoch in held for b in epoch]
+
+
+def test_batches_are_told_as_indices():
+    for shuffle in ("examples", "batches"):
+        epoch = epoch_batches(3, 2, 23, 5, shuffle)
+        assert epoch.shape == (4, 5)
+        assert len(set(epoch.ravel().tolist())) == 20
+        assert epoch.max() < 23
+    assert (epoch_batches(3, 2, 23, 5, "examples").ravel() == epoch_order(3, 2, 23)[:20]).all()
+    orders = [epoch_batches(0, epoch, 12, 4, "batches")[:, 0].tolist() for epoch in range(1, 200)]
+    assert len({tuple(order) for order in orders}) == 6  # all orders of three batches
+
+
+def test_an_example_s_draws_do_not_depend_on_how_batches_are_shuffled():
+    def shifts(shuffle):
+        parts = training_batches(
+            np.zeros((24, 1, 1, 1), np.uint8),
+            np.arange(24),  # an example is known by its label
+            np.arange(24),
+            24,
+            Augmentation(parse_pipeline("brightness(0.5)")),
+            size=(1, 1),
+            seed=5,
+            batch_size=6,
+            parallel=2,
+            shuffle=shuffle,
+        )
+        drawn = np.zeros((2, 24), np.float32)
+        for step, (x, y) in enumerate(itertools.islice(parts, 8)):
+            drawn[step // 4, y.numpy().argmax(axis=1)] = x.numpy().ravel()
+        return drawn
+
+    np.testing.assert_array_equal(shifts("examples"), shifts("batches"))
+    assert len(np.unique(shifts("batches"))) == 48
+
+
+STORED = np.arange(50 * 9 * 8).reshape(50, 9, 8, 1) % 251
+SEEN = STORED[:, 2:6, 1:6]  # the centre: 4×5 of 9×8
+
+
+def stored_batches(text, *, count=4, parallel=1):
+    data = training_batches(
+        STORED.astype(np.uint8),
+        LABELS,
+        INDICES,
+        5,
+        Augmentation(parse_pipeline(text), (4, 5)),
+        size=(4, 5),
+        seed=0,
+        batch_size=6,
+        parallel=parallel,
+    )
+    assert data.element_spec[0].shape.as_list() == [6, 4, 5, 1]
+    return [np.rint(x.numpy() * 255).astype(int) for x, _ in itertools.islice(data, count)]
+
+
+def test_pipelines_that_do_not_crop_see_the_centre():
+    order = INDICES[epoch_order(0, 1, len(INDICES))]
+    np.testing.assert_array_equal(np.concatenate(stored_batches("")), SEEN[order])
+    flipped = np.concatenate(stored_batches("flip(1)"))
+    np.testing.assert_array_equal(flipped, SEEN[order][:, :, ::-1])
+
+
+def test_evaluation_sees_the_centre():
+    data = evaluation_batches(STORED.astype(np.uint8), LABELS, INDICES, 5, 10, size=(4, 5))
+    assert data.element_spec[0].shape.as_list() == [None, 4, 5, 1]
+    seen = np.rint(np.concatenate([x.numpy() for x, _ in data]) * 255).astype(int)
+    np.testing.assert_array_equal(seen, SEEN[INDICES])
+
+
+def test_pipelines_that_crop_see_the_whole_stored_image():
+    crops = np.concatenate(stored_batches("random-crop", count=24, parallel=3))
+    order = np.concatenate([INDICES[epoch_order(0, epoch, 24)] for epoch in range(1, 7)])
+    places = set()
+    for crop, example in zip(crops, order, strict=True):
+        (place,) = [
+            (top, left)
+            for top in range(6)
+            for left in range(4)
+            if (STORED[example, top : top + 4, left : left + 5] == crop).all()
+        ]
+        places.add(place)
+    assert len(places) == 24  # 6 places down, 4 across
+
+
+def test_one_choice_of_cutmix_or_mixup_a_batch_whatever_the_order_within():
+    text = "cutmix-or-mixup(mixup_alpha=1, partner=uniform)"
+    data = training_batches(
+        (np.arange(240, dtype=np.uint8)[:, None, None, None] * np.ones((1, 9, 9, 1), np.uint8)),
+        np.arange(240),
+        np.arange(240),
+        240,
+        Augmentation(parse_pipeline(text)),
+        size=(9, 9),
+        seed=2,
+        batch_size=8,
+        parallel=2,
+    )
+    cut = 0
+    for images, _ in itertools.islice(data, 300):
+        values = images.numpy() * 255
+        whole = np.abs(values - np.rint(values)).max(axis=(1, 2, 3)) < 1e-3  # no mixed pixels
+        spread = np.ptp(values, axis=(1, 2, 3)) > 0.5  # several values in an image
+        assert whole.all() or not spread.any()
+        cut += spread.any()
+    assert stats.binomtest(int(cut), 300, 0.5).pvalue > 0.01

@@ -86,3 +86,23 @@ def test_steps_follow_the_formulas(changes):
             weights[i], momenta[i] = step_by_hand(weights[i], gradients[i], momenta[i], own, scale)
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5, atol=1e-6)
+
+
+def test_decay_of_kernels_takes_those_of_every_convolution():
+    image = keras.Input((4, 4, 2))
+    x = keras.layers.DepthwiseConv2D(1, name="depthwise")(image)
+    x = keras.layers.SeparableConv2D(2, 1, name="separable")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(image, x)
+    training = settings(weight_decay=0.5)
+    optimizer = make_optimizer(training, make_schedule(training, 10), model)
+    optimizer.build(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(np.ones(variable.shape))
+    optimizer.apply([np.zeros(v.shape, "float32") for v in model.trainable_variables])
+    decayed = {v.path for v in model.trainable_variables if float(np.max(v)) < 1}
+    assert decayed == {
+        "depthwise/kernel",
+        "separable/depthwise_kernel",
+        "separable/pointwise_kernel",
+    }

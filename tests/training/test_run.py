@@ -9,21 +9,15 @@ import pandas as pd
 import pytest
 
 from ablation.data.prepare import prepare
-from ablation.data.prepared import load
+from ablation.data.prepared import content_hash, load
+from ablation.models.build import build
 from ablation.study.architectures import resolve_architecture
-from ablation.study.grid import canonical_json, identity
+from ablation.study.grid import canonical_json, identity, prepared_data
 from ablation.study.pipelines import parse_pipeline
-from ablation.study.schema import Training
+from ablation.study.schema import Dataset, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
-DATA = {
-    "source": "mnist5k",
-    "image_size": None,
-    "resize": "stretch",
-    "held_out": 0.1,
-    "test_share": 0.2,
-    "limit": 110,
-}
+DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settings
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +173,52 @@ def test_what_does_not_fit_is_told_without_a_traceback(digits, tmp_path, changes
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Prepared images of 12×11 pixels of which a network shall see 8×8."""
+    folder = tmp_path_factory.mktemp("prepared") / "stored"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = rng.integers(0, 256, (60, 12, 11, 1), np.uint8)
+    split = np.repeat(["train", "validation", "test"], 20)
+    names = [f"{i}" for i in range(60)]
+    examples = pd.DataFrame({"index": range(60), "split": split, "label": labels, "name": names})
+    examples.to_csv(folder / "examples.csv", index=False)
+    np.save(folder / "images.npy", images)
+    classes = ["a", "b", "c"]
+    description = {
+        "source": "made",
+        "settings": DATA | {"image_size": [8, 8], "stored_size": [12, 11]},
+        "class_names": classes,
+        "shape": list(images.shape),
+        "hash": content_hash(images, examples, classes),
+    }
+    (folder / "description.json").write_text(json.dumps(description))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "shuffle"), [("random-crop | crop(1)", "batches"), ("flip", "examples")]
+)
+def test_a_network_is_scored_on_the_centre_of_stored_images(stored, tmp_path, pipeline, shuffle):
+    wanted = settings(pipeline, batch_size=5, shuffle=shuffle)
+    done = train(wanted, stored, tmp_path, "model.weights.h5")
+    assert done.returncode == 0, done.stderr
+    data = load(stored)
+    model = build(wanted["model"], (8, 8, 1), 3, seed=0)
+    model.load_weights(tmp_path / "model.weights.h5")
+    tested = data.indices("test")
+    seen = np.float32(data.images[tested, 2:10, 1:9]) / 255
+    with np.load(tmp_path / "predictions.npz") as file:
+        np.testing.assert_allclose(file["probability"], model(seen), atol=1e-5)
+        assert np.ptp(file["probability"], axis=0).max() > 1e-3
+
+
+def test_a_crop_out_of_images_of_the_networks_size_is_refused(digits, tmp_path):
+    done = train(settings("random-crop"), digits, tmp_path / "run")
+    assert done.returncode == 1
+    assert "random-crop: the crop would do nothing" in done.stderr
+    assert "Traceback" not in done.stderr

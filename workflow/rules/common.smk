@@ -38,11 +38,15 @@ if CONFIG.data_dir is not None:
 
 # The code that each kind of job depends on.
 DATA_CODE = code_fingerprint("data")
-MODEL_CODE = code_fingerprint("models", "study/architectures.py")
+MODEL_CODE = code_fingerprint("models", "study/architectures.py", "study/families")
 AUGMENTATION_CODE = code_fingerprint("augmentation", "study/pipelines.py")
 RUN_CODE = "-".join([DATA_CODE, MODEL_CODE, AUGMENTATION_CODE, code_fingerprint("training")])
 ANALYSIS_CODE = code_fingerprint(
-    "analysis", "study/architectures.py", "study/comparisons.py", "study/pipelines.py"
+    "analysis",
+    "study/architectures.py",
+    "study/families",
+    "study/comparisons.py",
+    "study/pipelines.py",
 )
 REPORT_CODE = code_fingerprint("report")
 

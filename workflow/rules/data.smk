@@ -1,4 +1,11 @@
-# Data sets from TensorFlow Datasets, prepared once for all the runs that read them.
+# Data sets from TensorFlow Datasets or from files, prepared once for all the runs that read them.
+from ablation.study.fingerprint import files_digest
+
+
+localrules:
+    data,
+
+
 rule prepare:
     output:
         images="results/data/{dataset}/{form}/images.npy",
@@ -11,11 +18,14 @@ rule prepare:
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
         code=DATA_CODE,
+        files=lambda wildcards: files_digest(data_of(wildcards).settings),
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
+    # What it tells goes to the console as well, TensorFlow's warnings to the log alone.
     shell:
-        "python -m ablation prepare --settings {params.settings:q}"
-        " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} > {log:q} 2>&1"
+        ": > {log:q}; python -m ablation prepare --settings {params.settings:q}"
+        " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q}"
+        " 2>> {log:q} | tee -a {log:q}"
 
 
 rule fetch_weights:
@@ -28,4 +38,23 @@ rule fetch_weights:
     message:
         "Fetch the ImageNet weights of ResNet-50"
     shell:
-        "python -m ablation fetch-weights {output:q} > {log:q} 2>&1"
+        ": > {log:q}; python -m ablation fetch-weights {output:q} 2>> {log:q} | tee -a {log:q}"
+
+
+# Run by name: `snakemake data` fetches and prepares what a study needs, and trains nothing.
+rule data:
+    input:
+        descriptions=[f"{folder}/description.json" for folder in DATA],
+        weights=[
+            IMAGENET_WEIGHTS
+            for run in list(RUNS.values())
+            if run.settings["model"].get("weights") == "imagenet"
+        ][:1],
+    log:
+        f"results/logs/{STUDY}/data.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        f"What was found in the data sets of {STUDY}"
+    shell:
+        "python -m ablation findings {input.descriptions:q} 2>&1 | tee {log:q}"

@@ -3,6 +3,7 @@
 TABLES = [
     "calibration",
     "cells",
+    "claims",
     "class_effects",
     "classes",
     "confusion",

@@ -1,5 +1,7 @@
 """The uniform numbers behind every random decision of a run's augmentation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,9 @@ import numpy.typing as npt
 _DOMAIN = 0x6175676D656E74
 
 
-def epoch_draws(seed: int, epoch: int, examples: int, columns: int) -> npt.NDArray[np.float32]:
+def epoch_draws(
+    seed: int, epoch: int, examples: int, columns: Sequence[int]
+) -> npt.NDArray[np.float32]:
     """Return the draws of one epoch: a pure function of its arguments, without any state.
 
     Each number depends on (seed, epoch, row, column) and nothing else. So it does not matter in
@@ -19,26 +23,27 @@ def epoch_draws(seed: int, epoch: int, examples: int, columns: int) -> npt.NDArr
         seed: the run's seed, 0 to 2**64 - 1.
         epoch: the epoch, from 0.
         examples: rows; row i belongs to example i of the data set, not of the epoch's order.
-        columns: numbers an example; see ``Augmentation.columns``.
+        columns: which numbers of an example, each from 0 to 2**64 - 1.
 
     Returns:
-        float32 ``[examples, columns]`` in [0, 1), multiples of 2**-24, from the counter-based
+        float32 ``[examples, len(columns)]`` in [0, 1), multiples of 2**-24, from the counter-based
         generator Philox4x64-10 (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3,
         section 4.3), keyed by (seed, epoch), with the column in its counter.
 
     Raises:
-        ValueError: an argument is negative, or seed or epoch needs more than 64 bits.
+        ValueError: an argument is negative, or seed, epoch or a column needs more than 64 bits.
     """
-    for name, value in (("seed", seed), ("epoch", epoch)):
+    numbers = (("seed", seed), ("epoch", epoch), *(("a column", column) for column in columns))
+    for name, value in numbers:
         if not 0 <= value < 2**64:
             raise ValueError(f"{name} has to be from 0 to 2**64 - 1, not {value}")
-    if examples < 0 or columns < 0:
-        raise ValueError(f"a table of {examples} by {columns} numbers cannot be drawn")
+    if examples < 0:
+        raise ValueError(f"draws of {examples} examples cannot be made")
     key = np.array([seed, epoch], dtype=np.uint64)
-    table = np.empty((examples, columns), dtype=np.float32)
-    for column in range(columns):
+    table = np.empty((examples, len(columns)), dtype=np.float32)
+    for place, column in enumerate(columns):
         counter = np.array([0, 0, _DOMAIN, column], dtype=np.uint64)
         # Raw words, because numpy keeps those stable over versions but not Generator.random.
         words = np.random.Philox(key=key, counter=counter).random_raw(examples)
-        table[:, column] = (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+        table[:, place] = (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
     return table

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipeline import Augmentation, centre
 from ablation.data.prepared import Prepared, load
 from ablation.study.pipelines import format_pipeline
 
@@ -17,6 +17,8 @@ GALLERY_SEED = 0
 
 def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
     """Draw samples of each data set and each augmentation on the same images.
+
+    Images are as a network sees them: the centre of the stored one, or what the pipeline cuts out.
 
     Args:
         request: blocks of augmentation (its label), steps (resolved), dataset (its label) and
@@ -38,7 +40,8 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
         wanted_here = [wanted for wanted in request if wanted["data"] == folder]
         dataset = wanted_here[0]["dataset"]
         names = [data.class_names[label] for label in data.labels[chosen]]
-        add(data.images[chosen], kind="samples", dataset=dataset, captions=names)
+        seen = data.images[chosen, *centre(data.images.shape[1:3], data.input_shape[:2])]
+        add(seen, kind="samples", dataset=dataset, captions=names)
         for wanted in wanted_here:
             images, targets = _augmented(data, chosen, wanted["steps"])
             add(
@@ -58,16 +61,24 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
 def caption(target: np.ndarray, class_names: list[str]) -> str:
     """Tell a target: ``7``, or its two largest shares as ``7 62 % + 3 38 %``.
 
+    Of a smoothed one the rest is told as well: ``7 91 %, others 1 % each``.
+
     Args:
         target: shares of the classes, float [classes], summing to one.
         class_names: name of each class.
     """
-    first, second = np.argsort(-target, kind="stable")[:2]
-    if target[second] < 0.005:
-        return class_names[first]
-    return " + ".join(
-        f"{class_names[i]} {target[i]:.0%}".replace("%", " %") for i in (first, second)
-    )
+    largest = np.argsort(-target, kind="stable")[:2]
+    rest = float(target.min()) if len(target) > len(largest) else 0.0
+    told = [i for i in largest if target[i] - rest >= 0.005]
+    if len(told) == 1 and target[told[0]] > 0.995:
+        return class_names[told[0]]
+    text = " + ".join(f"{class_names[i]} {_percent(target[i])}" for i in told)
+    return f"{text}, others {_percent(rest)} each" if rest else text
+
+
+def _percent(share: float) -> str:
+    digits = 0 if share >= 0.01 else 1
+    return f"{100 * share:.{digits}f} %"
 
 
 def _one_of_each_class(data: Prepared) -> np.ndarray:
@@ -86,9 +97,14 @@ def _augmented(
     data: Prepared, chosen: np.ndarray, steps: list[dict[str, Any]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The chosen images and their targets after one batch of augmentation, as uint8 to look at."""
-    augmentation = Augmentation(steps)
+    size, stored = data.input_shape[:2], data.images.shape[1:3]
+    augmentation = Augmentation(steps, size)
     images, targets = augmentation(
-        tf.constant(data.images[chosen], tf.float32) / 255.0,
+        tf.constant(
+            data.images[chosen, *centre(stored, stored if augmentation.crops else size)],
+            tf.float32,
+        )
+        / 255.0,
         tf.one_hot(data.labels[chosen], len(data.class_names)),
         tf.constant(augmentation.draws(GALLERY_SEED, 1, len(chosen))),
     )

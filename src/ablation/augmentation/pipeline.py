@@ -1,7 +1,7 @@
 """A pipeline ready to run: its draws, and its steps as one function of a batch."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,44 @@ from ablation.augmentation.draws import epoch_draws
 from ablation.augmentation.steps import STEPS, Mixed, Step, Tensor
 from ablation.errors import InputError, nearest
 from ablation.study import pipelines
+
+CHANCES = 2**32  # the columns from here on say whether a step is applied: one for each place
+
+
+def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
+    """Return the rows and columns of the centre of a stored image.
+
+    Args:
+        stored: height and width of the image.
+        size: height and width of its centre, at most those; where the difference is odd, the
+            centre lies half a pixel up or left of the middle.
+
+    Raises:
+        ValueError: the centre is larger than the image.
+    """
+    if any(side > full for side, full in zip(size, stored, strict=True)):
+        raise ValueError(f"images of {stored} have no centre of {size}")
+    top, left = ((full - side) // 2 for side, full in zip(size, stored, strict=True))
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+class _Part(NamedTuple):
+    """A step in its place.
+
+    Attributes:
+        step: its function.
+        columns: its own draws.
+        parameters: what it is called with.
+        chance: the draw that says whether it is applied to an image; None where it always is, or
+            sees to that itself.
+        probability: with which it is applied, where that is drawn here.
+    """
+
+    step: Step
+    columns: slice
+    parameters: dict[str, Any]
+    chance: int | None
+    probability: float
 
 
 class Augmentation:
@@ -22,27 +60,53 @@ class Augmentation:
 
     Args:
         steps: canonical steps, as from :func:`ablation.study.pipelines.parse_pipeline`.
+        size: height and width that the network sees. A pipeline that crops takes images of the
+            stored size and returns those of this size, and cannot do without; others take and
+            return images of this size, or of any size if it is not given.
 
     Attributes:
         steps: the same, copied.
-        columns: draws an example needs, 0 for no randomness.
+        size: the same; None where it was not given.
+        crops: whether the pipeline takes images of the stored size.
 
     Raises:
         InputError: a step is unknown.
+        ValueError: a pipeline that crops is given no size.
     """
 
-    def __init__(self, steps: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, steps: Iterable[Mapping[str, Any]], size: Sequence[int] | None = None
+    ) -> None:
         self.steps = [dict(step) for step in steps]
-        self._parts: list[tuple[Step, slice, dict[str, Any]]] = []
-        self.columns = 0
         for step in self.steps:
-            name = step["step"]
-            if name not in STEPS:
-                raise InputError(f"unknown step '{name}'{nearest(name, STEPS)}")
-            part = STEPS[name]
+            if step["step"] not in STEPS:
+                raise InputError(f"unknown step '{step['step']}'{nearest(step['step'], STEPS)}")
+        self.crops = pipelines.crops(self.steps)
+        if self.crops and size is None:
+            raise ValueError(f"{self!r} needs the size to cut out")
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self._parts: list[_Part] = []
+        self._numbers: list[int] = []  # of the columns, as epoch_draws knows them
+        drawn = 0
+        for place, step in enumerate(self.steps):
+            part = STEPS[step["step"]]
             parameters = {key: value for key, value in step.items() if key != "step"}
-            self._parts.append((part, slice(self.columns, self.columns + part.columns), parameters))
-            self.columns += part.columns
+            if pipelines.STEPS[step["step"]].crops:
+                parameters["size"] = self.size
+            probability = parameters.pop("probability") if part.by_chance else 1
+            columns = slice(self.columns, self.columns + part.columns)
+            self._numbers += range(drawn, drawn + part.columns)
+            drawn += part.columns
+            chance = None
+            if probability != 1:
+                chance = self.columns
+                self._numbers.append(CHANCES + place)
+            self._parts.append(_Part(part, columns, parameters, chance, probability))
+
+    @property
+    def columns(self) -> int:
+        """Draws an example needs, 0 for no randomness."""
+        return len(self._numbers)
 
     def __repr__(self) -> str:
         """Return the pipeline as a study writes it."""
@@ -58,29 +122,33 @@ class Augmentation:
 
         Returns:
             float32 ``[examples, columns]`` in 0..1: :func:`epoch_draws`, with those columns that
-            mean a λ turned into their Beta distribution.
+            mean a λ turned into their Beta distribution. Whether a step is applied is drawn from
+            columns apart, so that its chance does not change what other steps decide.
 
         Raises:
             ValueError: an argument is negative or too large.
         """
-        table = epoch_draws(seed, epoch, examples, self.columns)
-        for part, columns, parameters in self._parts:
-            if part.prepare is not None:
-                table[:, columns] = part.prepare(table[:, columns], **parameters)
+        table = epoch_draws(seed, epoch, examples, self._numbers)
+        for part in self._parts:
+            if part.step.prepare is not None:
+                own = table[:, part.columns]
+                table[:, part.columns] = part.step.prepare(own, **part.parameters)
         return table
 
     def __call__(self, images: Tensor, targets: Tensor, draws: Tensor) -> Mixed:
         """Apply the steps in order; usable in ``tf.data`` maps and inside ``tf.function``.
 
         Args:
-            images: float32 ``[batch, height, width, channels]``, 0..1.
+            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size where
+                the pipeline crops.
             targets: float32 ``[batch, classes]``, one-hot rows.
             draws: float32 ``[batch, columns]``, the rows of :meth:`draws` that belong to the
                 images.
 
         Returns:
-            Images and targets of the shapes given, statically too. Without ``clip`` colour steps
-            may leave 0..1; mixing steps make targets soft, rows still sum to one.
+            Images and targets of the shapes given, statically too; where the pipeline crops, the
+            images have the network's size. Without ``clip`` colour steps may leave 0..1; mixing
+            steps and label smoothing make targets soft, rows still sum to one.
 
         Raises:
             InputError: a step makes no sense on images of this size or number of channels.
@@ -88,10 +156,17 @@ class Augmentation:
         """
         images, targets, draws = (tf.convert_to_tensor(each) for each in (images, targets, draws))
         self._check(images, targets, draws)
-        image_shape, target_shape = images.shape, targets.shape
-        for part, columns, parameters in self._parts:
-            images, targets = part.apply(images, targets, draws[:, columns], **parameters)
-        return tf.ensure_shape(images, image_shape), tf.ensure_shape(targets, target_shape)
+        shapes = [images.shape.as_list(), targets.shape.as_list()]
+        if self.crops:
+            shapes[0][1:3] = self.size
+        for part in self._parts:
+            changed, targets = part.step.apply(
+                images, targets, draws[:, part.columns], **part.parameters
+            )
+            if part.chance is not None:
+                changed = _chosen(draws[:, part.chance] < part.probability, changed, images)
+            images = changed
+        return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
     def _check(self, images: Tensor, targets: Tensor, draws: Tensor) -> None:
         """Refuse what can be told from types and static shapes."""
@@ -110,5 +185,14 @@ class Augmentation:
         _, height, width, channels = images.shape
         if channels is not None:
             pipelines.check_channels(self.steps, channels)
-        if height is not None and width is not None:
-            pipelines.check_size(self.steps, height, width)
+        if height is None or width is None:
+            return
+        if self.size not in (None, (height, width)) and not self.crops:
+            raise ValueError(f"images have to be {self.size}, not {(height, width)}")
+        pipelines.check_size(self.steps, self.size or (height, width), (height, width))
+
+
+def _chosen(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return the new image where ``which``, bool ``[batch]``, holds and the old one elsewhere."""
+    # Not tf.where, which would broadcast the condition and takes 6× as long.
+    return tf.raw_ops.Select(condition=which, x=new, y=old)

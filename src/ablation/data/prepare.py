@@ -1,55 +1,53 @@
-"""From TensorFlow Datasets to a prepared data set."""
+"""From a source to a prepared data set."""
 
-import fcntl
+import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from ablation.data.mnist5k import Mnist5k
+from ablation.data import checks
+from ablation.data.checks import Finding
+from ablation.data.disk import require_room
+from ablation.data.files import csv_table, image_folder
 from ablation.data.prepared import DESCRIPTION, EXAMPLES, IMAGES, SPLITS, content_hash
-from ablation.data.splits import SPLIT_SEED, stratified_choice, stratified_limit
-from ablation.errors import InputError, nearest
-from ablation.study.sources import data_dir, known_sources
+from ablation.data.source import Form, Source, Unreadable
+from ablation.data.splits import (
+    SPLIT_SEED,
+    stratified_choice,
+    stratified_limit,
+    stratified_share,
+)
+from ablation.data.tfds_source import TfdsSource
+from ablation.data.told import Progress
+from ablation.errors import InputError
+
+MAX_BROKEN = 10
 
 
-def make_builder(source: str, folder: str | None) -> tfds.core.DatasetBuilder:
-    """Return the TFDS builder of a source, ``mnist5k`` or ``name[/config][:version]``.
-
-    Args:
-        source: the name.
-        folder: where TFDS keeps its data; None for TFDS_DATA_DIR or TFDS' default.
+def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
+    """Return the source that settings name; nothing is fetched yet.
 
     Raises:
-        InputError: TFDS has no such data set, or not in this version.
+        InputError: it is unknown, or is no image classification.
     """
-    where = str(data_dir(folder))
-    if source.partition(":")[0] == "mnist5k":
-        if source not in ("mnist5k", f"mnist5k:{Mnist5k.VERSION}"):
-            raise InputError(f"'{source}': mnist5k has one version, {Mnist5k.VERSION}")
-        return Mnist5k(data_dir=where)
-    try:
-        return tfds.builder(source, data_dir=where)
-    except tfds.core.DatasetNotFoundError:
-        name = source.partition(":")[0].partition("/")[0]
-        raise InputError(
-            f"TensorFlow Datasets has no '{source}'{nearest(name, known_sources(folder))[:300]}"
-        ) from None
-    except (AssertionError, ValueError) as error:  # how TFDS tells a wrong version or config
-        raise InputError(f"TensorFlow Datasets cannot build '{source}': {error}") from None
+    if settings["source"] == "image_folder":
+        return image_folder(settings["path"])
+    if settings["source"] == "csv":
+        return csv_table(settings["path"])
+    return TfdsSource(settings["source"], tfds_folder)
 
 
 def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> dict[str, Any]:
-    """Prepare a data set: decode, resize, split, and write it for training.
+    """Prepare a data set: read, resize, split, check, and write it for training.
 
     Args:
-        settings: source, image_size, resize, held_out, test_share, limit, resolved.
+        settings: as `ablation.study.grid.PreparedData` has them.
         folder: where the prepared data goes; its description is written last.
         tfds_folder: where TFDS keeps its data; downloaded there at first use.
 
@@ -57,220 +55,269 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
         The description.
 
     Raises:
-        InputError: the source is unknown, cannot be fetched, or is no image classification.
+        InputError: the source is unknown, cannot be fetched or read, has too few images, or
+            there is no room for it.
     """
-    source, size = settings["source"], settings["image_size"]
-    builder = make_builder(source, tfds_folder)
-    image_key, label_key = _keys(builder, source)
-    feature = builder.info.features[image_key]
-    if size is None and None in feature.shape[:2]:
-        raise InputError(f"'{source}' has images of different sizes: give image_size in the study")
-    if feature.np_dtype != np.uint8:
-        raise InputError(f"'{source}' has images of type {feature.np_dtype}, not uint8")
-    try:
-        with _alone(data_dir(tfds_folder), builder.name):
-            builder.download_and_prepare()
-    except (OSError, tfds.download.DownloadError, tf.errors.OpError) as error:
-        raise InputError(
-            f"'{source}' could not be fetched into {data_dir(tfds_folder)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    source = open_source(settings, tfds_folder)
+    size = settings["stored_size"] or settings["image_size"] or source.shape
+    if size is None:
+        raise InputError(f"'{source.name}' has images of different sizes: give image_size")
+    height, width = size
+    form = Form(height, width, settings["channels"] or source.channels, settings["resize"])
 
-    examples, tested = _assign_splits(builder, label_key, settings)
-    height, width = size or feature.shape[:2]
-    channels = feature.shape[-1]
+    examples = source.examples()
+    roles = _Roles.of(examples)
+    examples["split"] = examples["part"].map(roles.splits())
+    examples = examples[examples["split"].notna()].reset_index(drop=True)
+    # Where the test split is taken from the training images, copies among them have to be known
+    # before a limit: then all are read first, and stored in a second reading.
+    twice = roles.test is None and settings["limit"] is not None
+    if not twice:
+        examples = _limited(examples, settings["limit"])
+
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{IMAGES}.part"
-    images = np.lib.format.open_memmap(
-        temporary, mode="w+", dtype=np.uint8, shape=(len(examples), height, width, channels)
-    )
-    _write_images(builder, image_key, examples, images, settings["resize"])
-    images.flush()
-
-    class_names = builder.info.features[label_key].names
-    columns = ["index", "split", "label", "name"]
-    examples["index"] = np.arange(len(examples))
-    examples[columns].to_csv(folder / EXAMPLES, index=False, lineterminator="\n")
-    description = {
-        "format": 1,
-        "source": builder.info.full_name,
-        "settings": settings,
-        "class_names": class_names,
-        "shape": list(images.shape),
-        "counts": {
-            split: np.bincount(
-                examples.loc[examples["split"] == split, "label"], minlength=len(class_names)
-            ).tolist()
-            for split in SPLITS
-        },
-        "splits": _tell_splits(tested, settings),
-        "citation": builder.info.citation,
-        "hash": content_hash(images, examples, class_names),
+    notes = source.findings()
+    try:
+        seen = _read(source, examples, form, None if twice else temporary)
+        examples = examples.assign(digest=seen.digests, row=np.arange(len(examples)))
+        notes += _broken(examples, seen.broken, settings)
+        examples = examples[~examples["row"].isin(list(seen.broken))].reset_index(drop=True)
+        examples = _split(examples, roles, settings, source)
+        if settings["duplicates"] == "drop":
+            drop = checks.copies_to_drop(examples)
+            notes += checks.dropped(examples[drop])
+            examples = examples[~drop].reset_index(drop=True)
+        examples = _shared(examples, settings["train_share"])
+        checks.refuse_missing_classes(examples, source.class_names, source.name)
+        rows = examples["row"].tolist()
+        if twice:
+            _read(source, examples, form, temporary)
+        else:
+            _keep_rows(temporary, rows)
+        description = _write(source, examples, form, settings, folder, temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    description |= {
+        "splits": _tell_splits(roles, settings),
+        "conversions": _counted(seen.conversions[row] for row in rows),
+        "checks": [*checks.find(examples, source.class_names), *notes],
     }
-    del images
-    temporary.replace(folder / IMAGES)
     part = folder / f"{DESCRIPTION}.part"
     part.write_text(json.dumps(description, indent=2) + "\n")
     part.replace(folder / DESCRIPTION)
     return description
 
 
-@contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Keep other jobs from fetching the same source, at another size, at the same time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it, also if this process is killed
-        yield
+@dataclass(frozen=True)
+class _Roles:
+    """Which part of a source is tested and validated on; None: taken from ``train``."""
+
+    test: str | None
+    validation: str | None
+
+    @classmethod
+    def of(cls, examples: pd.DataFrame) -> "_Roles":
+        parts = set(examples["part"])
+        test = next((part for part in ("test", "validation") if part in parts), None)
+        validation = "validation" if "validation" in parts and test != "validation" else None
+        return cls(test, validation)
+
+    def splits(self) -> dict[str, str]:
+        """The split that each part becomes."""
+        splits = {"train": "train", self.validation: "validation", self.test: "test"}
+        return {part: split for part, split in splits.items() if part is not None}
 
 
-def _keys(builder: tfds.core.DatasetBuilder, source: str) -> tuple[str, str]:
-    keys = builder.info.supervised_keys or ("image", "label")
-    features = builder.info.features
-    if (
-        len(keys) != 2
-        or not all(isinstance(key, str) and key in features for key in keys)
-        or not isinstance(features[keys[0]], tfds.features.Image)
-        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
-    ):
-        raise InputError(f"'{source}' is not an image classification data set (image and class)")
-    return keys[0], keys[1]
+@dataclass
+class _Seen:
+    """What was seen while images were read, by row.
 
-
-def _tell_splits(tested: str | None, settings: dict[str, Any]) -> dict[str, str]:
-    taken = f"{settings['test_share']:.4g} of each class of the source's 'train', fixed seed"
-    kept = "" if settings["limit"] is None else f", at most {settings['limit']} examples"
-    held = f"{settings['held_out']:.4g} of each class of what is left for training, fixed seed"
-    return {
-        "train": f"the rest of the source's 'train'{kept}",
-        "validation": held,
-        "test": (f"the source's '{tested}'" if tested else taken) + kept,
-    }
-
-
-def _assign_splits(
-    builder: tfds.core.DatasetBuilder, label_key: str, settings: dict[str, Any]
-) -> tuple[pd.DataFrame, str | None]:
-    """Return part, position there, name, label and split of every example kept.
-
-    The second is the source's split that is tested on: ``test``, or ``validation`` where there is
-    no labelled ``test``; None where the test split is taken from ``train``.
+    Attributes:
+        digests: of the pixels as stored, in hex; empty for what cannot be read.
+        conversions: what was done to an image.
+        broken: what cannot be read, and why.
     """
-    name = builder.info.full_name
-    if "train" not in builder.info.splits:
-        raise InputError(f"'{name}' has no split 'train', only {list(builder.info.splits)}")
-    training = _labels(builder, "train", label_key)
-    if training is None:
-        raise InputError(f"'{name}': the examples of 'train' have no labels")
-    try:
-        for tested in ("test", "validation"):
-            testing = _labels(builder, tested, label_key)
-            if testing is not None:
-                training["split"], testing["split"] = "train", "test"
-                examples = pd.concat([training, testing], ignore_index=True)
-                break
+
+    digests: list[str] = field(default_factory=list)
+    conversions: list[tuple[str, ...]] = field(default_factory=list)
+    broken: dict[int, str] = field(default_factory=dict)
+
+
+def _read(source: Source, examples: pd.DataFrame, form: Form, file: Path | None) -> _Seen:
+    """Read the images of all examples; where a file is given, store them there, a row each."""
+    shape = (len(examples), form.height, form.width, form.channels)
+    images = None
+    if file is not None:
+        require_room(
+            file.parent,
+            int(np.prod(shape, dtype=np.int64)),
+            f"{len(examples):,} images of {form.height}×{form.width}×{form.channels}",
+            "make room, choose a smaller image_size, or set a limit",
+        )
+        images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    verb = "prepared" if images is not None else "looked at"
+    progress = Progress(f"{verb} {{done}} of {len(examples)} images", len(examples))
+    seen = _Seen()
+    for row, image in enumerate(source.images(examples, form)):
+        if isinstance(image, Unreadable):
+            seen.broken[row] = image.reason
+            seen.digests.append("")
+            seen.conversions.append(())
         else:
-            tested, examples = None, training
-            chosen = stratified_choice(examples["label"].to_numpy(), settings["test_share"])
-            examples["split"] = np.where(chosen, "test", "train")
-        if settings["limit"] is not None:
+            pixels = np.ascontiguousarray(image.pixels)
+            seen.digests.append(hashlib.blake2b(pixels.data, digest_size=16).hexdigest())
+            seen.conversions.append(image.conversions)
+            if images is not None:
+                images[row] = pixels
+        progress.tell(row + 1)
+    if len(seen.digests) != len(examples):
+        raise RuntimeError(f"{source.name}: {len(seen.digests)} images of {len(examples)} read")
+    if images is not None:
+        images.flush()
+    return seen
+
+
+def _broken(
+    examples: pd.DataFrame, broken: dict[int, str], settings: dict[str, Any]
+) -> list[Finding]:
+    """Refuse what cannot be read, or tell that it was skipped."""
+    named = [f"{examples['name'][row]}: {reason}" for row, reason in broken.items()]
+    if not named:
+        return []
+    if settings["unreadable"] == "refuse":
+        more = f"; and {len(named) - MAX_BROKEN} more" if len(named) > MAX_BROKEN else ""
+        raise InputError(
+            f"{settings['path']}: {checks.counted(len(named), 'image')} cannot be used: "
+            f"{'; '.join(named[:MAX_BROKEN])}{more}. Mend or remove them, or leave them out with "
+            "'unreadable: skip'"
+        )
+    for one in named:
+        print(f"skipped {one}", flush=True)
+    names = [examples["name"][row] for row in broken]
+    text = f"{checks.counted(len(names), 'image')} skipped: not readable."
+    return [checks.finding("unreadable", "warning", text, names)]
+
+
+def _split(
+    examples: pd.DataFrame, roles: _Roles, settings: dict[str, Any], source: Source
+) -> pd.DataFrame:
+    """Set test and validation examples aside where the source has none; copies stay together."""
+    groups = pd.factorize(examples["digest"])[0]
+    shares = {"test": settings["test_share"], "validation": settings["held_out"]}
+    wanted = [split for split in ("test", "validation") if getattr(roles, split) is None]
+    examples = examples.assign(group=groups)
+    for split in wanted:
+        training = np.flatnonzero(examples["split"] == "train")
+        try:
+            chosen = stratified_choice(
+                examples["label"].to_numpy()[training],
+                shares[split],
+                SPLIT_SEED if split == "test" else SPLIT_SEED + 1,
+                groups=examples["group"].to_numpy()[training],
+                names=source.class_names,
+            )
+        except ValueError as error:
+            raise InputError(f"'{source.name}': {error}") from None
+        examples.loc[training[chosen], "split"] = split
+        if split == "test":
             examples = _limited(examples, settings["limit"])
-        fitted = np.flatnonzero(examples["split"] == "train")
-        labels = examples["label"].to_numpy()[fitted]
-        held = stratified_choice(labels, settings["held_out"], SPLIT_SEED + 1)
-    except ValueError as error:
-        raise InputError(f"'{name}': {error}") from None
-    examples.loc[fitted[held], "split"] = "validation"
-    return examples, tested
+    return examples
 
 
-def _labels(builder: tfds.core.DatasetBuilder, part: str, label_key: str) -> pd.DataFrame | None:
-    """Part, position, name and label of a split's examples; None if it is missing or unlabelled."""
-    if part not in builder.info.splits:
-        return None
-    rows = [
-        (part, position, row["tfds_id"].decode(), int(row["label"]))
-        for position, row in enumerate(_read(builder, part, label_key, decode=False))
-    ]
-    frame = pd.DataFrame(rows, columns=["part", "position", "name", "label"])
-    return None if frame.empty or (frame["label"] < 0).any() else frame
-
-
-def _limited(examples: pd.DataFrame, limit: int) -> pd.DataFrame:
+def _limited(examples: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+    if limit is None:
+        return examples
     keep = np.zeros(len(examples), dtype=bool)
-    for split in ("train", "test"):
+    for split in SPLITS:
         members = np.flatnonzero(examples["split"] == split)
         labels = examples["label"].to_numpy()[members]
         keep[members[stratified_limit(labels, limit)]] = True
     return examples[keep].reset_index(drop=True)
 
 
-def _read(builder: tfds.core.DatasetBuilder, split: str, key: str, *, decode: bool) -> Any:
-    """Iterate over one feature and the example's name, in the order in which TFDS stores them."""
-    config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1)
-    wanted = tfds.decode.PartialDecoding({key: builder.info.features[key]})
-    data = builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=wanted)
-    if decode:
-        return data
-    return data.map(lambda row: {"label": row[key], "tfds_id": row["tfds_id"]}).as_numpy_iterator()
+def _shared(examples: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Keep a share of each class of the training examples."""
+    training = np.flatnonzero(examples["split"] == "train")
+    labels = examples["label"].to_numpy()[training]
+    keep = np.ones(len(examples), dtype=bool)
+    keep[training] = stratified_share(labels, share, SPLIT_SEED + 2)
+    return examples[keep].reset_index(drop=True)
 
 
-def _write_images(
-    builder: tfds.core.DatasetBuilder,
-    key: str,
+def _keep_rows(file: Path, rows: Sequence[int]) -> None:
+    """Shorten an array on disk to some of its rows, given rising, in place."""
+    images = np.load(file, mmap_mode="r+")
+    if len(rows) == len(images):
+        return
+    for new, old in enumerate(rows):
+        if new != old:
+            images[new] = images[old]
+    images.flush()
+    shape, size = (len(rows), *images.shape[1:]), images[:1].nbytes
+    start = images.offset
+    del images
+    with file.open("r+b") as stream:
+        # NumPy leaves room in the header for the first axis to change.
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        if stream.tell() != start:
+            raise RuntimeError(f"{file}: the header of the array has changed its length")
+        stream.truncate(start + len(rows) * size)
+
+
+def _write(
+    source: Source,
     examples: pd.DataFrame,
-    images: np.ndarray,
-    resize: str,
-) -> None:
-    height, width = images.shape[1:3]
-    step = max(len(examples) // 10, 1)
-    written = 0
-    for part in examples["part"].unique():
-        members = examples[examples["part"] == part]
-        wanted = np.zeros(builder.info.splits[part].num_examples, dtype=bool)
-        wanted[members["position"]] = True
-        keep = tf.constant(wanted)
-        data = (
-            _read(builder, part, key, decode=True)
-            .enumerate()
-            .filter(lambda position, _, keep=keep: keep[position])
-            .map(
-                lambda _, row: to_size(row[key], height, width, resize),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            .prefetch(64)
-        )
-        for row, image in zip(members.index, data.as_numpy_iterator(), strict=True):
-            images[row] = image
-            written += 1
-            if written % step == 0:
-                print(f"prepared {written} of {len(examples)} images", flush=True)
+    form: Form,
+    settings: dict[str, Any],
+    folder: Path,
+    temporary: Path,
+) -> dict[str, Any]:
+    """Write the examples, put the images into place, and return the description's first part."""
+    class_names = source.class_names
+    examples = examples.assign(index=np.arange(len(examples)))
+    columns = ["index", "split", "label", "name"]
+    examples[columns].to_csv(folder / EXAMPLES, index=False, lineterminator="\n")
+    images = np.load(temporary, mmap_mode="r")
+    description = {
+        "format": 1,
+        "source": source.name,
+        "settings": settings,
+        "class_names": class_names,
+        "shape": [len(examples), form.height, form.width, form.channels],
+        "counts": {
+            split: np.bincount(
+                examples.loc[examples["split"] == split, "label"], minlength=len(class_names)
+            ).tolist()
+            for split in SPLITS
+        },
+        "citation": source.citation,
+        "hash": content_hash(images, examples, class_names),
+    }
+    del images
+    temporary.replace(folder / IMAGES)
+    return description
 
 
-def to_size(image: tf.Tensor, height: int, width: int, resize: str) -> tf.Tensor:
-    """Bring one image to a size.
+def _tell_splits(roles: _Roles, settings: dict[str, Any]) -> dict[str, str]:
+    kept = "" if settings["limit"] is None else f", at most {settings['limit']} examples"
+    taken = f"{settings['test_share']:.4g} of each class of the source's 'train', fixed seed"
+    held = f"{settings['held_out']:.4g} of each class of what is left for training, fixed seed"
+    train = (
+        "the source's 'train'"
+        if roles.test and roles.validation
+        else ("the rest of the source's 'train'")
+    )
+    if settings["train_share"] < 1:
+        train = f"{settings['train_share']:.4g} of each class of {train}, fixed seed"
+    return {
+        "train": train + kept,
+        "validation": f"the source's '{roles.validation}'{kept}" if roles.validation else held,
+        "test": (f"the source's '{roles.test}'" if roles.test else taken) + kept,
+    }
 
-    Args:
-        image: uint8 [h, w, channels].
-        height, width: in pixels.
-        resize: ``stretch`` changes the aspect ratio; ``crop`` scales until the image covers the
-            size and cuts the centre out; ``pad`` scales until it fits and adds black borders.
-            All are bilinear without anti-aliasing, as ``tf.image.resize`` is by default.
 
-    Returns:
-        uint8 [height, width, channels]; an image of the right size comes back unchanged.
-    """
-    shape = tf.shape(image)
-    if resize == "pad":
-        resized = tf.image.resize_with_pad(image, height, width)
-    elif resize == "crop":
-        scale = tf.maximum(height / shape[0], width / shape[1])
-        covered = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float64) * scale - 1e-6), tf.int32)
-        covered = tf.maximum(covered, [height, width])
-        resized = tf.image.resize_with_crop_or_pad(tf.image.resize(image, covered), height, width)
-    else:
-        resized = tf.image.resize(image, [height, width])
-    result = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    result.set_shape([height, width, image.shape[-1]])
-    return result
+def _counted(conversions: Any) -> dict[str, int]:
+    return dict(sorted(Counter(text for texts in conversions for text in texts).items()))

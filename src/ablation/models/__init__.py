@@ -1,1 +1,1 @@
-"""Residual and plain networks, their weights and their cost."""
+"""Networks, their weights and their cost."""

@@ -28,6 +28,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     float64) is left to the parent class, which averages the biased estimate.
     """
 
+    multiply_adds = 0
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise a batch; in training also move the averages."""
         rank = len(inputs.shape)

@@ -33,7 +33,7 @@ _NOT_A_MODEL = (
 
 
 def load_weights(model: keras.Model, path: str | Path) -> bool:
-    """Load a network's weights from an HDF5 file of weights.
+    """Load the weights of a network of any family from an HDF5 file of weights.
 
     Read are Keras 3's ``.weights.h5``, written from a model of `ablation.models.build` or of
     keras.applications' ResNet50, 101 or 152, and the layout of Keras 2, as in the files that

@@ -19,7 +19,7 @@ def describe_models(request: list[dict[str, Any]], file: Path) -> None:
     rows = []
     for wanted in request:
         data = load(Path(wanted["data"]), verify=False)
-        cost = describe(wanted["architecture"], data.images.shape[1:], len(data.class_names))
+        cost = describe(wanted["architecture"], data.input_shape, len(data.class_names))
         rows.append({**wanted, **cost})
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows, indent=2) + "\n")

@@ -17,6 +17,7 @@ from ablation.progress.estimate import (
     seconds_left,
 )
 from ablation.progress.machine import Machine, this_machine
+from ablation.progress.room import needs, room_text
 from ablation.progress.tables import count, duration, table, wrap
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
@@ -116,7 +117,8 @@ def plan_text(overview: Overview, at_once: int | None) -> str:
             )
     else:
         lines.append("Training time still needed: not known")
-    return "\n\n".join([*parts, "\n".join(lines), *_notes(overview)])
+    room = room_text(needs({one.run.data.folder: one.run.data for one in waiting}.values()))
+    return "\n\n".join([*parts, "\n".join(lines), *([room] if room else []), *_notes(overview)])
 
 
 def status_text(overview: Overview, at_once: int | None) -> str:

@@ -215,12 +215,12 @@ def _put_in(names: schema.Baseline, cell: Cell) -> Cell:
 def _twin(experiment: Grid, model: str) -> str | None:
     """The residual network that differs from a plain one in the shortcut alone."""
     own = experiment.architectures[model]
-    if own["kind"] != "plain":
+    if own.get("kind") != "plain":
         return None
     shortcut_settings = {"kind", "projection", "padding"}
     for name, other in experiment.architectures.items():
-        if other["kind"] == "residual" and all(
-            own[key] == other[key] for key in own if key not in shortcut_settings
+        if other.get("kind") == "residual" and all(
+            own[key] == other.get(key) for key in own if key not in shortcut_settings
         ):
             return name
     return None
@@ -408,8 +408,19 @@ def _axis(factor: str) -> str:
 def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
     if name in AXES:
         return lambda cell: cell[AXES.index(name)]
-    key = {"depth": "depth", "shortcut": "kind"}[name]
-    return lambda cell: str(experiment.architectures[cell[1]][key])
+
+    def level_of(cell: Cell) -> str:
+        own, key = experiment.architectures[cell[1]], {"depth": "depth", "shortcut": "kind"}[name]
+        level = own.get(key)
+        right = isinstance(level, int) if name == "depth" else level in ("plain", "residual")
+        if not right:
+            raise InputError(
+                f"factor '{name}': the model {cell[1]} has no {name} to tell, as the settings of "
+                f"the family {own['family']} hold no such '{key}'; leave it out with 'where'"
+            )
+        return str(level)
+
+    return level_of
 
 
 def _ordered(

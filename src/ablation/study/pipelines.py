@@ -12,7 +12,7 @@ steps' work are in :mod:`ablation.augmentation`.
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -25,17 +25,51 @@ MAX_STEPS = 20
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
+Size = Sequence[int]  # height and width in pixels
+Family = Literal["geometric", "colour"]
 # Outside these bounds a Beta distribution is 0-or-1, or one half, to within a pixel.
 Concentration = Annotated[float, Field(ge=0.01, le=100)]
 
 
+Fill = Annotated[
+    Literal["zero", "reflect"],
+    Field(
+        description="zero: black; reflect: the image mirrored at its border, which is not repeated"
+    ),
+]
+
+
 class StepModel(BaseModel):
-    """What every step shares: parameters are checked, complete and fixed."""
+    """What every step shares: parameters are checked, complete and fixed.
+
+    Attributes:
+        needs_colour: it makes sense on images with three channels only.
+        mixes_labels: it mixes the labels of several images.
+        crops: it cuts the size that the network sees out of the stored image.
+        family: what kind of augmentation it is; None for what is neither.
+        idle: values of parameters with which it changes nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     needs_colour: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = False
+    crops: ClassVar[bool] = False
+    family: ClassVar[Family | None] = None
+    idle: ClassVar[Mapping[str, float]] = {}
+
+
+def _chance(default: float = 1.0) -> Any:
+    """Return the field ``probability`` of a step that the pipeline applies by chance."""
+    return Field(default=default, description="chance that the step is applied to an image")
+
+
+def _check_order(low: tuple[str, float], high: tuple[str, float]) -> None:
+    if low[1] > high[1]:
+        raise ValueError(
+            f"{low[0]} has to be at most {high[0]}, but {_number(low[1])} is above "
+            f"{_number(high[1])}; swap them?"
+        )
 
 
 class Flip(StepModel):
@@ -43,6 +77,8 @@ class Flip(StepModel):
 
     Source: He et al. 2015 (arXiv:1512.03385), sections 3.4 and 4.2.
     """
+
+    family: ClassVar[Family | None] = "geometric"
 
     probability: Share = Field(default=0.5, description="chance that an image is mirrored")
 
@@ -56,11 +92,128 @@ class Crop(StepModel):
     Source: He et al. 2015 (arXiv:1512.03385), section 4.2 (4 pixels at 32×32).
     """
 
+    family: ClassVar[Family | None] = "geometric"
+    idle: ClassVar[Mapping[str, float]] = {"padding": 0}
+
     padding: Annotated[int, Field(ge=0, le=128)] = Field(description="pixels added on each side")
-    fill: Literal["zero", "reflect"] = Field(
-        default="zero",
-        description="zero: black; reflect: the image mirrored at its border, which is not repeated",
+    fill: Fill = "zero"
+    probability: Share = _chance()
+
+
+class RandomCrop(StepModel):
+    """Cuts the size that the network sees out of the stored image at a random place, per image.
+
+    All places are equally likely. It needs a data set whose ``stored_size`` is larger than its
+    ``image_size``; without a step that crops, the centre is cut out.
+
+    Source: Krizhevsky et al. 2012 (ImageNet classification with deep convolutional neural
+    networks), section 4.1 (224×224 out of 256×256).
+    """
+
+    crops: ClassVar[bool] = True
+    family: ClassVar[Family | None] = "geometric"
+
+
+class RandomResizedCrop(StepModel):
+    """Cuts a random box out of the stored image and resizes it to what the network sees.
+
+    Per image: the box's share of the area is uniform in scale_low..scale_high, its aspect ratio
+    log-uniform in ratio..1/ratio, its sides are rounded to pixels, and all places inside the
+    image are equally likely. A box that is larger than the image is drawn again, ten times at
+    most; then it is the largest one about the centre whose aspect ratio is allowed. Resizing is
+    bilinear without anti-aliasing, as in the preparation of the data.
+
+    Source: Szegedy et al. 2015 (arXiv:1409.4842), section 6; tries and centre as in torchvision.
+    """
+
+    crops: ClassVar[bool] = True
+    family: ClassVar[Family | None] = "geometric"
+
+    scale_low: Annotated[float, Field(ge=0.01, le=1)] = Field(
+        default=0.08, description="smallest share of the stored image's area"
     )
+    scale_high: Annotated[float, Field(ge=0.01, le=1)] = Field(
+        default=1.0, description="largest share, at least scale_low"
+    )
+    ratio: Annotated[float, Field(ge=0.1, le=1)] = Field(
+        default=0.75, description="smallest aspect ratio; the largest is its inverse"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RandomResizedCrop":
+        _check_order(("scale_low", self.scale_low), ("scale_high", self.scale_high))
+        return self
+
+
+class Translation(StepModel):
+    """Shifts an image by whole pixels, up and down and to both sides, each image on its own.
+
+    The largest shifts are rounded to pixels, and all shifts are equally likely: on images of 32
+    pixels ``translation(0.125, 0.125)`` is ``crop(4)``.
+
+    Source: Simard et al. 2003 (Best practices for convolutional neural networks applied to
+    visual document analysis), section 2.
+    """
+
+    family: ClassVar[Family | None] = "geometric"
+    idle: ClassVar[Mapping[str, float]] = {"horizontal": 0, "vertical": 0}
+
+    horizontal: Share = Field(description="largest shift to either side, as a share of the width")
+    vertical: Share = Field(description="largest shift up or down, as a share of the height")
+    fill: Fill = "zero"
+    probability: Share = _chance()
+
+
+class Rotation(StepModel):
+    """Turns an image about its centre by one angle, uniform in -degrees..degrees.
+
+    Positive angles turn counter-clockwise. Bilinear; the image keeps its size, so corners are
+    cut off and others are filled.
+
+    Source: Simard et al. 2003 (Best practices for convolutional neural networks applied to
+    visual document analysis), section 2.
+    """
+
+    family: ClassVar[Family | None] = "geometric"
+    idle: ClassVar[Mapping[str, float]] = {"degrees": 0}
+
+    degrees: Annotated[float, Field(ge=0, le=180)] = Field(
+        description="largest angle, in degrees of 360 for a full turn"
+    )
+    fill: Fill = "zero"
+    probability: Share = _chance()
+
+
+class RandomErasing(StepModel):
+    """Covers one random box of an image, each image on its own.
+
+    The box's share of the area is uniform in area_low..area_high, its aspect ratio (height over
+    width) uniform in ratio..1/ratio, its sides are rounded to pixels, and all places inside the
+    image are equally likely. A box that is larger than the image is drawn again, ten times at
+    most; then the image stays as it is. Noise is uniform in 0..1 for every pixel and channel.
+    For ``fill=mean`` the paper takes the mean of the data set, this the image's own.
+
+    Source: Zhong et al. 2017 (arXiv:1708.04896), algorithm 1 and the values of its experiments;
+    the place is drawn once the box fits, as in the authors' code.
+    """
+
+    idle: ClassVar[Mapping[str, float]] = {"area_high": 0}
+
+    probability: Share = _chance(0.5)
+    area_low: Share = Field(default=0.02, description="smallest share of the image's area")
+    area_high: Share = Field(default=0.4, description="largest share, at least area_low")
+    ratio: Annotated[float, Field(ge=0.1, le=1)] = Field(
+        default=0.3, description="smallest aspect ratio; the largest is its inverse"
+    )
+    fill: Literal["zero", "noise", "mean"] = Field(
+        default="noise",
+        description="zero: black; noise: random values; mean: the image's mean colour",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RandomErasing":
+        _check_order(("area_low", self.area_low), ("area_high", self.area_high))
+        return self
 
 
 class Brightness(StepModel):
@@ -71,22 +224,26 @@ class Brightness(StepModel):
     Source: tf.image.random_brightness, with a shift per image.
     """
 
+    family: ClassVar[Family | None] = "colour"
+    idle: ClassVar[Mapping[str, float]] = {"delta": 0}
+
     delta: Share = Field(description="largest shift, on the 0..1 scale")
+    probability: Share = _chance()
 
 
 class _Range(StepModel):
     """A factor between two bounds."""
 
+    family: ClassVar[Family | None] = "colour"
+    idle: ClassVar[Mapping[str, float]] = {"low": 1, "high": 1}
+
     low: Factor = Field(description="smallest factor; 1 changes nothing")
     high: Factor = Field(description="largest factor, at least low")
+    probability: Share = _chance()
 
     @model_validator(mode="after")
     def _ordered(self) -> "_Range":
-        if self.low > self.high:
-            raise ValueError(
-                f"low has to be at most high, but {_number(self.low)} is above "
-                f"{_number(self.high)}; swap them?"
-            )
+        _check_order(("low", self.low), ("high", self.high))
         return self
 
 
@@ -106,10 +263,13 @@ class Hue(StepModel):
     """
 
     needs_colour: ClassVar[bool] = True
+    family: ClassVar[Family | None] = "colour"
+    idle: ClassVar[Mapping[str, float]] = {"delta": 0}
 
     delta: Annotated[float, Field(ge=0, le=0.5)] = Field(
         description="largest turn, as a share of the colour circle"
     )
+    probability: Share = _chance()
 
 
 class Saturation(_Range):
@@ -119,6 +279,20 @@ class Saturation(_Range):
     """
 
     needs_colour: ClassVar[bool] = True
+
+
+class Grayscale(StepModel):
+    """Takes the colour out of an image by chance; it keeps its three channels, all alike.
+
+    Grey is 0.299·red + 0.587·green + 0.114·blue.
+
+    Source: tf.image.rgb_to_grayscale; the default chance is torchvision's.
+    """
+
+    needs_colour: ClassVar[bool] = True
+    family: ClassVar[Family | None] = "colour"
+
+    probability: Share = _chance(0.1)
 
 
 class Clip(StepModel):
@@ -190,16 +364,65 @@ class MixUp(StepModel):
     )
 
 
+class CutMixOrMixUp(StepModel):
+    """Mixes every batch by either ``cutmix`` or ``mixup``, drawn once for the whole batch.
+
+    CutMix has a square box; all else is as in the two steps.
+
+    Source: the switch between the two in timm and in torchvision's reference training.
+    """
+
+    mixes_labels: ClassVar[bool] = True
+
+    cutmix_share: Share = Field(
+        default=0.5, description="chance that a batch gets CutMix, not MixUp"
+    )
+    cutmix_alpha: Concentration = Field(
+        default=1.0, description="CutMix's λ ~ Beta(cutmix_alpha, cutmix_alpha)"
+    )
+    mixup_alpha: Concentration = Field(
+        default=0.2, description="MixUp's λ ~ Beta(mixup_alpha, mixup_alpha)"
+    )
+    probability: Share = Field(default=1.0, description="chance that an image is mixed")
+    partner: Literal["permutation", "uniform"] = Field(
+        default="permutation",
+        description="permutation: every image serves one other or itself; "
+        "uniform: any image of the batch, with replacement, itself included",
+    )
+
+
+class LabelSmoothing(StepModel):
+    """Gives a share of every label to all K classes alike: (1 - epsilon)·label + epsilon/K.
+
+    It softens labels but mixes none, so accuracy on training images stays what it was, while
+    their loss cannot reach zero. Evaluation keeps hard labels.
+
+    Source: Szegedy et al. 2016 (arXiv:1512.00567), section 7.
+    """
+
+    idle: ClassVar[Mapping[str, float]] = {"epsilon": 0}
+
+    epsilon: Share = Field(default=0.1, description="share of the label that all classes get")
+
+
 STEPS: Mapping[str, type[StepModel]] = {
     "flip": Flip,
     "crop": Crop,
+    "random-crop": RandomCrop,
+    "random-resized-crop": RandomResizedCrop,
+    "translation": Translation,
+    "rotation": Rotation,
+    "random-erasing": RandomErasing,
     "brightness": Brightness,
     "contrast": Contrast,
     "hue": Hue,
     "saturation": Saturation,
+    "grayscale": Grayscale,
     "clip": Clip,
     "cutmix": CutMix,
     "mixup": MixUp,
+    "cutmix-or-mixup": CutMixOrMixUp,
+    "label-smoothing": LabelSmoothing,
 }
 
 
@@ -310,8 +533,8 @@ def parse_pipeline(text: str) -> list[dict[str, Any]]:
 
     Raises:
         InputError: the text is not text, too long or not a pipeline; a step or parameter is
-            unknown, missing or given twice; a value is out of its range. The message names the
-            step, the parameter and what would be right.
+            unknown, missing or given twice; a value is out of its range; several steps crop to
+            the network's size. The message names the step, the parameter and what would be right.
     """
     if not isinstance(text, str):
         raise InputError(f"a pipeline is text such as 'flip | crop(4)', not {text!r}")
@@ -332,6 +555,12 @@ def parse_pipeline(text: str) -> list[dict[str, Any]]:
             steps.append(_resolve(call))
     if len(steps) > MAX_STEPS:
         raise InputError(f"a pipeline has at most {MAX_STEPS} steps, this one {len(steps)}")
+    cropping = [_format_step(step) for step in steps if _model(step["step"]).crops]
+    if len(cropping) > 1:
+        raise InputError(
+            f"{' and '.join(cropping)} all cut out what the network sees, which can be done once; "
+            "leave one of them"
+        )
     return steps
 
 
@@ -358,6 +587,22 @@ def needs_colour(steps: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def crops(steps: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a step cuts what the network sees out of the stored images.
+
+    Other pipelines are given the centre of the stored images.
+    """
+    return any(_model(step["step"]).crops for step in steps)
+
+
+def changes_nothing(step: Mapping[str, Any]) -> bool:
+    """Return whether a step's parameters are such that it leaves images and labels as they are."""
+    idle = _model(step["step"]).idle
+    return step.get("probability") == 0 or (
+        bool(idle) and all(step[parameter] == value for parameter, value in idle.items())
+    )
+
+
 def check_channels(steps: Iterable[Mapping[str, Any]], channels: int) -> None:
     """Refuse steps that make no sense on images with this number of channels.
 
@@ -377,18 +622,36 @@ def check_channels(steps: Iterable[Mapping[str, Any]], channels: int) -> None:
     raise InputError(f"{listed} {verb} on colour images only: {kind}; leave it out here")
 
 
-def check_size(steps: Iterable[Mapping[str, Any]], height: int, width: int) -> None:
-    """Refuse steps that make no sense on images of this height and width in pixels.
+def check_size(
+    steps: Iterable[Mapping[str, Any]], size: Size | None, stored: Size | None = None
+) -> None:
+    """Refuse steps that make no sense on images of this size.
+
+    Args:
+        steps: canonical steps.
+        size: height and width that the network sees, in pixels; None where they are not known.
+        stored: height and width of the stored images; None where they are the network's.
 
     Raises:
-        InputError: a crop pads as much as the image measures or more: the crop could miss the
-            image, and a reflection does not reach so far.
+        InputError: ``random-crop`` meets stored images that are not larger than the network's;
+            or a crop pads as much as the image measures or more: it could miss the image, and a
+            reflection does not reach so far.
     """
+    steps = list(steps)
+    larger = stored is not None and size is not None and tuple(stored) != tuple(size)
+    here = (stored or size) if crops(steps) else size
     for step in steps:
-        if step["step"] == "crop" and step["padding"] >= min(height, width):
+        if _model(step["step"]).crops:
+            here = size
+        if step["step"] == "random-crop" and not larger:
+            raise InputError(
+                f"{_format_step(step)}: the crop would do nothing: give the data set a "
+                "stored_size larger than its image_size"
+            )
+        if step["step"] == "crop" and here is not None and step["padding"] >= min(here):
             raise InputError(
                 f"{_format_step(step)}: padding has to be smaller than the image, which is "
-                f"{height}×{width} pixels; at most {min(height, width) - 1} here"
+                f"{here[0]}×{here[1]} pixels; at most {min(here) - 1} here"
             )
 
 

@@ -25,22 +25,11 @@ from ablation.study.schema import (
     Experiment,
     Study,
 )
+from ablation.study.sources import KNOWN, KNOWN_SHAPES, check_own_version, known_sources
+from ablation.study.sources import source_name as name_of_source
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
-
-# Images of common sources (height, width, channels), so that a step that does not fit them is
-# refused before any download. Other sources are checked once they are prepared.
-GREY = (28, 28, 1)
-KNOWN_SHAPES = {
-    "mnist5k": GREY,
-    "mnist": GREY,
-    "fashion_mnist": GREY,
-    "kmnist": GREY,
-    "emnist": GREY,
-    "cifar10": (32, 32, 3),
-    "cifar100": (32, 32, 3),
-}
 
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -354,17 +343,16 @@ def _architectures(
 ) -> dict[str, dict[str, Any]]:
     architectures: dict[str, dict[str, Any]] = {}
     for i, model in enumerate(block.models):
-        options = model.model_dump(exclude_unset=True, exclude={"name", "architecture"})
         with _placed(document, (*place, "models", i)):
             architectures[model.name] = resolve_architecture(
-                model.architecture or model.name, options
+                model.architecture or model.name, model.options
             )
             weights = architectures[model.name]["weights"]
             if weights not in (None, "imagenet") and not _is_file(weights):
                 raise InputError(f"weights: there is no file {weights[:200]!r}")
             for dataset in block.datasets:
-                shape = KNOWN_SHAPES.get(source_name(dataset))
-                if shape and shape[2] != 3 and architectures[model.name]["scaling"] == "caffe":
+                scaling = architectures[model.name].get("scaling")
+                if scaling == "caffe" and _channels(dataset) == 1:
                     raise InputError(
                         f"scaling 'caffe' needs colour images, and those of {dataset.name} are "
                         "grey; 'unit' takes any"
@@ -401,11 +389,17 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
 def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
     """Refuse steps that make no sense on images of this shape, as far as it is known."""
     shape = KNOWN_SHAPES.get(source_name(dataset))
-    if shape is not None:
-        check_channels(steps, shape[2])
-    size = prepared_data(dataset).settings["image_size"] or (shape and shape[:2])
-    if size:
-        check_size(steps, *size)
+    channels = _channels(dataset)
+    if channels is not None:
+        check_channels(steps, channels)
+    settings = prepared_data(dataset).settings
+    check_size(steps, settings["image_size"] or (shape and shape[:2]), settings["stored_size"])
+
+
+def _channels(dataset: Dataset) -> int | None:
+    """Return how many channels the prepared images have; None where that is not known."""
+    shape = KNOWN_SHAPES.get(source_name(dataset))
+    return dataset.channels or (shape[2] if shape else None)
 
 
 def _is_file(path: str) -> bool:
@@ -417,7 +411,7 @@ def _is_file(path: str) -> bool:
 
 def source_name(dataset: Dataset) -> str:
     """Return the name of a data set's source, without config and version."""
-    return (dataset.source or dataset.name).partition(":")[0].partition("/")[0]
+    return name_of_source(dataset.source or dataset.name)
 
 
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
@@ -504,16 +498,12 @@ def _check_sources(experiment: PlannedExperiment, document: Document, config: Co
             if source == "csv" and not path.is_file():
                 raise InputError(f"{where}: path: there is no file {str(path)[:200]!r}")
             continue
-        if source == "mnist5k":
-            if dataset.source not in (None, "mnist5k", "mnist5k:1.0.0"):
-                raise InputError(
-                    f"{where}: mnist5k has one version and no configs: write mnist5k or "
-                    f"mnist5k:1.0.0, not {dataset.source}"
-                )
+        if source in KNOWN and KNOWN[source].builder:
+            try:
+                check_own_version(dataset.source or dataset.name)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
             continue
-        # Half a second and no TensorFlow, and only where the study goes beyond the default.
-        from ablation.study.sources import known_sources  # noqa: PLC0415
-
         known = known_sources(config.data_dir)
         if source not in known:
             raise InputError(

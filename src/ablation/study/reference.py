@@ -1,12 +1,12 @@
 """The reference part of ``config/README.md``: every key, step, arm and architecture."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
-from ablation.study.architectures import KNOWN_ARCHITECTURES
+from ablation.study.architectures import FAMILIES
 from ablation.study.pipelines import ARMS, describe_steps
 from ablation.study.schema import (
     Arms,
@@ -47,8 +47,14 @@ def reference_text() -> str:
     parts = [BEGIN, "", "# Reference", ""]
     for title, model in BLOCKS:
         parts += [f"## {title}", "", (model.__doc__ or "").strip().replace("``", "`"), ""]
-        parts += _table(("key", "type", "default", "what it is"), _keys(model.model_json_schema()))
-    parts += ["## Architectures", "", ", ".join(f"`{name}`" for name in KNOWN_ARCHITECTURES), ""]
+        keys = _keys(model.model_json_schema(), model.model_fields)
+        parts += _table(("key", "type", "default", "what it is"), keys)
+    parts += ["## Architectures", ""]
+    for name, family in FAMILIES.items():
+        parts += [f"### Family `{name}`", "", family.about, ""]
+        parts += [", ".join(f"`{name}`" for name in family.names), ""]
+        keys = _keys(family.options.model_json_schema(), family.options.model_fields)
+        parts += _table(("option", "type", "default", "what it is"), keys)
     parts += ["## Augmentation steps", ""]
     for step in describe_steps():
         parts += [
@@ -87,11 +93,11 @@ def write_reference(file: Path) -> None:
     file.write_text(with_reference(file.read_text()))
 
 
-def _keys(schema: dict[str, Any]) -> list[tuple[str, ...]]:
+def _keys(schema: dict[str, Any], fields: Iterable[str]) -> list[tuple[str, ...]]:
     schema = next((part for part in schema.get("anyOf", []) if "properties" in part), schema)
     if "$ref" in schema:
         schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    required = schema.get("required", [])
+    required, properties = schema.get("required", []), schema["properties"]
     return [
         (
             f"`{key}`",
@@ -99,7 +105,7 @@ def _keys(schema: dict[str, Any]) -> list[tuple[str, ...]]:
             "required" if key in required else _default(value.get("default")),
             value["description"],
         )
-        for key, value in schema["properties"].items()
+        for key, value in ((field, properties[field]) for field in fields)
     ]
 
 

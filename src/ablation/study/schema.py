@@ -19,7 +19,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from ablation.errors import nearest
-from ablation.study.architectures import ArchitectureOptions
+from ablation.study.architectures import (
+    check_options,
+    family_of,
+    option_schemas,
+    refused_option,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 NAME_LENGTH = 80  # a path component, with room for a suffix
@@ -171,14 +176,52 @@ class Dataset(Named):
         return self
 
 
-class Model(ArchitectureOptions, Named):
+class Model(Named):
     """A network: a known architecture, with options. A name alone means that architecture."""
+
+    model_config = ConfigDict(extra="allow")  # the options, which the family checks
 
     architecture: str | None = Field(
         default=None,
-        description="`resnetN`, `plainN` (N: 18, 34, 50, 101, 152 in the ImageNet form; 8, 14, "
-        "20, 32, 44, 56, 110 in the CIFAR form) or `resnet50-pretrained`. Default: the name.",
+        description="An architecture, of which the reference lists all, by families; the other "
+        "keys are options of its family. Default: the name.",
     )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of its family that are given."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            architecture = str(data.get("architecture") or data.get("name"))
+            for key in data:
+                own = key in cls.model_fields
+                if not own and (reason := refused_option(architecture, key, cls.model_fields)):
+                    raise PydanticCustomError(
+                        "unknown_key", "{reason}", {"key": key, "reason": reason}
+                    )
+        return data
+
+    @model_validator(mode="after")
+    def _options_are_right(self) -> Self:
+        family = family_of(self.architecture or self.name)
+        if family is not None:  # otherwise the plan tells that there is no such architecture
+            check_options(family, self.options)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let editors know the options of every family."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        block = schema["anyOf"][-1]
+        block["properties"] |= option_schemas()
+        block["additionalProperties"] = False
+        return schema
 
 
 class EarlyStopping(Strict):

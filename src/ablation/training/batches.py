@@ -4,14 +4,18 @@ Order and draws are pure functions of (run seed, epoch, example), computed here 
 the indices, so that neither threads nor prefetching can change a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipeline import Augmentation, centre
 
 ORDER_STREAM = 1  # keeps the order's random numbers apart from the augmentation's
+
+
+Shuffle = Literal["examples", "batches"]
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -19,11 +23,33 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
 
     Args:
         seed: the run's seed.
-        epoch: from 1.
+        epoch: from 1; 0 is no epoch and has an order of its own.
         examples: how many there are.
     """
     key = np.random.SeedSequence([seed, epoch, ORDER_STREAM])
     return np.random.Generator(np.random.Philox(key)).permutation(examples)
+
+
+def epoch_batches(
+    seed: int, epoch: int, examples: int, batch_size: int, shuffle: Shuffle
+) -> np.ndarray:
+    """Return which examples make up the batches of an epoch, in order; whole batches only.
+
+    Args:
+        seed: the run's seed.
+        epoch: from 1.
+        examples: how many there are; what is left at the end is not used in the epoch.
+        batch_size: examples a batch.
+        shuffle: ``examples``: a new permutation every epoch; ``batches``: one permutation of the
+            run makes the batches, the same in every epoch, and theirs is the new order.
+
+    Returns:
+        int ``[batches, batch_size]``, each from 0 to examples - 1, all different.
+    """
+    steps = examples // batch_size
+    order = epoch_order(seed, epoch if shuffle == "examples" else 0, examples)
+    batches = order[: steps * batch_size].reshape(steps, batch_size)
+    return batches if shuffle == "examples" else batches[epoch_order(seed, epoch, steps)]
 
 
 def training_batches(
@@ -33,48 +59,53 @@ def training_batches(
     classes: int,
     augmentation: Augmentation,
     *,
+    size: Sequence[int],
     seed: int,
     batch_size: int,
     parallel: int,
+    shuffle: Shuffle = "examples",
     first_epoch: int = 1,
 ) -> tf.data.Dataset:
     """Return the endless stream of training batches: epoch after epoch, whole batches only.
 
     Args:
-        images: uint8 [all examples, height, width, channels].
+        images: uint8 [all examples, height, width, channels], of the stored size.
         labels: int [all examples].
         indices: the examples that are trained on.
         classes: how many there are.
-        augmentation: applied to every batch.
+        augmentation: applied to every batch; made for ``size`` if it crops.
+        size: height and width that the network sees. Where the pipeline does not crop, this is
+            cut out of the centre of the stored images.
         seed: the run's seed.
         batch_size: examples a batch; what is left at an epoch's end is not used in that epoch.
         parallel: batches made at once. Does not change them.
+        shuffle: what is put in a new order every epoch; see ``epoch_batches``.
         first_epoch: where to start, from 1.
 
     Returns:
-        Pairs of images float32 [batch_size, height, width, channels], 0..1 before augmentation,
-        and targets float32 [batch_size, classes] whose rows sum to one.
+        Pairs of images float32 [batch_size, *size, channels], 0..1 before augmentation, and
+        targets float32 [batch_size, classes] whose rows sum to one.
     """
-    steps = len(indices) // batch_size
+    stored = images.shape[1:3]
+    rows, columns = centre(stored, stored if augmentation.crops else size)
+    shape = [rows.stop - rows.start, columns.stop - columns.start, images.shape[3]]
 
     def choose() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = first_epoch
         while True:
-            order = epoch_order(seed, epoch, len(indices))
             draws = augmentation.draws(seed, epoch, len(indices))
-            for step in range(steps):
-                chosen = order[step * batch_size : (step + 1) * batch_size]
+            for chosen in epoch_batches(seed, epoch, len(indices), batch_size, shuffle):
                 yield indices[chosen], draws[chosen]
             epoch += 1
 
     def fetch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return images[chosen], labels[chosen]
+        return images[chosen, rows, columns], labels[chosen]
 
     def make(chosen: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, classes_of = tf.numpy_function(
             fetch, [chosen], (tf.uint8, tf.int64), stateful=False
         )
-        pixels.set_shape([batch_size, *images.shape[1:]])
+        pixels.set_shape([batch_size, *shape])
         classes_of.set_shape([batch_size])
         return augmentation(
             tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes_of, classes), draws
@@ -89,21 +120,28 @@ def training_batches(
 
 
 def evaluation_batches(
-    images: np.ndarray, labels: np.ndarray, indices: np.ndarray, classes: int, batch_size: int
+    images: np.ndarray,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    classes: int,
+    batch_size: int,
+    *,
+    size: Sequence[int],
 ) -> tf.data.Dataset:
-    """Return every example once, in order; the last batch may be smaller.
+    """Return the centre of every example once, in order; the last batch may be smaller.
 
     Returns:
         Pairs as ``training_batches``, without augmentation.
     """
+    rows, columns = centre(images.shape[1:3], size)
 
     def fetch(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chosen = indices[start : start + batch_size]
-        return images[chosen], labels[chosen]
+        return images[chosen, rows, columns], labels[chosen]
 
     def make(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, classes_of = tf.numpy_function(fetch, [start], (tf.uint8, tf.int64), stateful=False)
-        pixels.set_shape([None, *images.shape[1:]])
+        pixels.set_shape([None, *size, images.shape[3]])
         classes_of.set_shape([None])
         return tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes_of, classes)
 

@@ -122,7 +122,8 @@ def make_optimizer(
         **{clip: training["clip_norm"]},
     )
     if training["weight_decay_on"] == "kernels":
-        kernels = {id(weight) for weight in model.trainable_variables if weight.name == "kernel"}
+        # Separable convolutions have a `depthwise_kernel` and a `pointwise_kernel`.
+        kernels = {id(w) for w in model.trainable_variables if w.name.endswith("kernel")}
         optimizer.exclude_from_weight_decay(
             var_list=[w for w in model.trainable_variables if id(w) not in kernels]
         )

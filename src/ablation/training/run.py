@@ -115,14 +115,14 @@ def train(
     steps = len(fitted) // batch_size
     if not steps:
         raise InputError(f"batch_size {batch_size} is more than the {len(fitted)} training images")
-    height, width, channels = data.images.shape[1:]
+    *size, channels = data.input_shape
     check_channels(settings["augmentation"], channels)
-    check_size(settings["augmentation"], height, width)
+    check_size(settings["augmentation"], size, data.images.shape[1:3])
     classes = len(data.class_names)
     keras.config.set_dtype_policy("float32")
     model = build(
         settings["model"],
-        data.images.shape[1:],
+        data.input_shape,
         classes,
         seed=seed,
         dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
@@ -149,7 +149,12 @@ def train(
 
     def evaluated(indices: np.ndarray) -> tf.data.Dataset:
         return evaluation_batches(
-            data.images, data.labels, indices, classes, min(EVALUATION_BATCH, 4 * batch_size)
+            data.images,
+            data.labels,
+            indices,
+            classes,
+            min(EVALUATION_BATCH, 4 * batch_size),
+            size=size,
         )
 
     model.fit(
@@ -158,10 +163,12 @@ def train(
             data.labels,
             fitted,
             classes,
-            Augmentation(settings["augmentation"]),
+            Augmentation(settings["augmentation"], size),
+            size=size,
             seed=seed,
             batch_size=batch_size,
             parallel=settings["threads"],
+            shuffle=training["shuffle"],
         ),
         epochs=training["epochs"],
         steps_per_epoch=steps,

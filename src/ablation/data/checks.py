@@ -1,0 +1,258 @@
+"""What may be wrong with a data set: copies of images, small classes, what was left out."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from ablation.errors import InputError
+
+MAX_ITEMS = 20
+FEW_IMAGES = 10
+"""A class with fewer training images is told."""
+IMBALANCE = 10
+"""A largest class of more than so many times the smallest is told."""
+
+# Earlier ones give way to later ones where copies are dropped.
+_ORDER = ("train", "validation", "test")
+_IMAGES = {"train": "training", "validation": "validation", "test": "test"}
+
+
+class Finding(TypedDict):
+    """One finding, as ``description.json`` keeps it.
+
+    Keys:
+        kind: ``copies-between-splits``, ``copies-of-other-class``, ``copies-in-split``,
+            ``dropped``, ``few-images``, ``imbalance``, ``left-out`` or ``unreadable``.
+        severity: ``warning`` for what can bias results, ``note`` for the rest.
+        text: a sentence.
+        items: names of the images or classes concerned, at most `MAX_ITEMS`.
+        count: how many there are.
+    """
+
+    kind: str
+    severity: Literal["warning", "note"]
+    text: str
+    items: list[str]
+    count: int
+
+
+def finding(
+    kind: str, severity: Literal["warning", "note"], text: str, items: Sequence[str]
+) -> Finding:
+    """Return a finding about some items, of which it keeps the first."""
+    return Finding(
+        kind=kind,
+        severity=severity,
+        text=text,
+        items=list(items[:MAX_ITEMS]),
+        count=len(items),
+    )
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun, such as ``1 image`` or ``1,200 images``."""
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{count:,} {what if count == 1 else plural}"
+
+
+def copies_to_drop(examples: pd.DataFrame) -> np.ndarray:
+    """Choose the training and validation images that are in a later split as well.
+
+    Args:
+        examples: with the columns split and digest (equal for images with the same pixels).
+
+    Returns:
+        bool [examples].
+    """
+    drop = np.zeros(len(examples), dtype=bool)
+    for earlier, later in combinations(_ORDER, 2):
+        ahead = examples.loc[examples["split"] == later, "digest"]
+        drop |= ((examples["split"] == earlier) & examples["digest"].isin(ahead)).to_numpy()
+    return drop
+
+
+def dropped(examples: pd.DataFrame) -> list[Finding]:
+    """Tell which images were left out because they are in a later split as well.
+
+    Args:
+        examples: the dropped ones, with the columns name and split.
+    """
+    return [
+        finding(
+            "dropped",
+            "note",
+            f"{counted(len(some), f'{_IMAGES[split]} image')} left out: the same pixels are in "
+            "a later split as well.",
+            some["name"].tolist(),
+        )
+        for split in _ORDER
+        if len(some := examples[examples["split"] == split])
+    ]
+
+
+def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+    """Look for copies of images, small classes and imbalance.
+
+    Args:
+        examples: with the columns name, split (``train``, ``validation``, ``test``), label, and
+            digest (equal for images with the same pixels).
+        class_names: name of each class.
+    """
+    return [
+        *_copies_between_splits(examples),
+        *_copies_of_other_class(examples, class_names),
+        *_copies_in_split(examples),
+        *_small_classes(examples, class_names),
+    ]
+
+
+def refuse_missing_classes(examples: pd.DataFrame, class_names: Sequence[str], source: str) -> None:
+    """Refuse classes that are tested or validated on and that no training image shows.
+
+    Args:
+        examples: with the columns split and label.
+        class_names: name of each class.
+        source: for the message.
+
+    Raises:
+        InputError: there is such a class; the message names the first few.
+    """
+    trained = examples.loc[examples["split"] == "train", "label"]
+    for split in ("test", "validation"):
+        there = examples.loc[examples["split"] == split, "label"].drop_duplicates().sort_values()
+        missing = [class_names[label] for label in there if label not in set(trained)]
+        if missing:
+            raise InputError(
+                f"'{source}': {_listed(missing)}: the {split} split has images of "
+                f"{'this class' if len(missing) == 1 else 'these classes'}, the training split "
+                "has none"
+            )
+
+
+def tell(description: Mapping[str, Any]) -> list[str]:
+    """Return the lines that tell a prepared data set on a console.
+
+    Args:
+        description: as `ablation.data.prepare.prepare` returns it.
+    """
+    counts = {split: sum(numbers) for split, numbers in description["counts"].items()}
+    shape = "×".join(map(str, description["shape"][1:]))
+    lines = [
+        f"{description['source']}: {counted(len(description['class_names']), 'class')}, images of "
+        f"{shape}; " + ", ".join(f"{counts[split]:,} {_IMAGES[split]}" for split in _ORDER)
+    ]
+    lines += [f"{text}: {count:,}" for text, count in description.get("conversions", {}).items()]
+    for one in description.get("checks", []):
+        lines.append(f"{one['severity']}: {one['text']}")
+        lines += [f"  {item}" for item in one["items"]]
+        if one["count"] > len(one["items"]):
+            lines.append(f"  and {one['count'] - len(one['items']):,} more")
+    if not description.get("checks"):
+        lines.append("nothing was found amiss")
+    return lines
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"'{name}'" for name in names[:most]) + more
+
+
+def _repeated(examples: pd.DataFrame) -> pd.DataFrame:
+    return examples[examples["digest"].duplicated(keep=False)]
+
+
+def _copies_between_splits(examples: pd.DataFrame) -> list[Finding]:
+    repeated, found = _repeated(examples), []
+    for earlier, later in combinations(_ORDER, 2):
+        originals = repeated[repeated["split"] == later].drop_duplicates("digest")
+        named = dict(zip(originals["digest"], originals["name"], strict=True))
+        copies = repeated[(repeated["split"] == earlier) & repeated["digest"].isin(list(named))]
+        if len(copies):
+            found.append(
+                finding(
+                    "copies-between-splits",
+                    "warning",
+                    f"{counted(len(copies), f'{_IMAGES[earlier]} image')} with the same pixels "
+                    f"as {_IMAGES[later]} images; duplicates: drop leaves them out.",
+                    [
+                        f"{name} = {named[digest]}"
+                        for name, digest in zip(copies["name"], copies["digest"], strict=True)
+                    ],
+                )
+            )
+    return found
+
+
+def _copies_of_other_class(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+    repeated = _repeated(examples)
+    labels = repeated.groupby("digest", sort=False)["label"].transform("nunique")
+    torn = repeated[labels > 1].sort_values("digest", kind="stable")
+    if torn.empty:
+        return []
+    return [
+        finding(
+            "copies-of-other-class",
+            "warning",
+            f"{counted(len(torn), 'image')} with the same pixels as an image of another class.",
+            [
+                f"{name} ({class_names[label]})"
+                for name, label in zip(torn["name"], torn["label"], strict=True)
+            ],
+        )
+    ]
+
+
+def _copies_in_split(examples: pd.DataFrame) -> list[Finding]:
+    found = []
+    for split in _ORDER:
+        members = _repeated(examples[examples["split"] == split])
+        copies = members[members["digest"].duplicated()]
+        first = members.drop_duplicates("digest")
+        named = dict(zip(first["digest"], first["name"], strict=True))
+        if len(copies):
+            found.append(
+                finding(
+                    "copies-in-split",
+                    "note",
+                    f"{counted(len(copies), f'{_IMAGES[split]} image')} with the same pixels as "
+                    "another one of that split.",
+                    [
+                        f"{name} = {named[digest]}"
+                        for name, digest in zip(copies["name"], copies["digest"], strict=True)
+                    ],
+                )
+            )
+    return found
+
+
+def _small_classes(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+    labels = examples.loc[examples["split"] == "train", "label"].to_numpy()
+    counts = np.bincount(labels, minlength=len(class_names))
+    found = []
+    few = np.flatnonzero(counts < FEW_IMAGES).tolist()
+    if few:
+        found.append(
+            finding(
+                "few-images",
+                "warning",
+                f"{counted(len(few), 'class')} with fewer than {FEW_IMAGES} training images.",
+                [f"{class_names[label]}: {counts[label]}" for label in few],
+            )
+        )
+    there = np.flatnonzero(counts)
+    smallest, largest = (int(there[of(counts[there])]) for of in (np.argmin, np.argmax))
+    if counts[largest] > IMBALANCE * counts[smallest]:
+        names = [f"{class_names[label]}: {counts[label]:,}" for label in (largest, smallest)]
+        found.append(
+            finding(
+                "imbalance",
+                "warning",
+                f"The largest class has {counts[largest] / counts[smallest]:.0f} times as many "
+                f"training images as the smallest: {names[0]}, {names[1]}.",
+                names,
+            )
+        )
+    return found

@@ -1,0 +1,196 @@
+"""One image file to pixels, in stated ways.
+
+==============================  ===================================================================
+in the file                     what is done
+==============================  ===================================================================
+EXIF orientation                applied
+grey, 8 bits                    taken as it is
+1 bit                           0 and 255
+grey, 16 bits                   divided by 257 and rounded: 65535 becomes 255
+colour, 16 bits a channel       as Pillow reads it: the upper 8 bits
+palette                         expanded to colour
+transparency                    composed over white
+CMYK, YCbCr, LAB, HSV           turned into RGB by Pillow; colour profiles are not used
+several pictures in an MPO      the first
+animation, several pages        refused
+32-bit float                    refused
+32-bit integer                  as 16 bits, refused if a value is beyond 65535
+more than 89,478,485 pixels     refused (Pillow's limit against decompression bombs)
+==============================  ===================================================================
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ablation.data.source import Read, Unreadable
+
+EXTENSIONS = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2"),
+        *(".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff"),
+        *(".pbm", ".pgm", ".ppm", ".pnm"),
+    }
+)
+"""Names of image files end so, in small or capital letters."""
+
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION = 0x0112
+_WORDS = {
+    "palette": "palettes expanded to colour",
+    "bilevel": "1-bit images turned into 8 bits",
+    "deep": "16-bit grey divided by 257",
+    "deep colour": "16-bit colour cut to its upper 8 bits",
+    "alpha": "transparency composed over white",
+    "orientation": "EXIF orientation applied",
+    "first": "first picture of several taken (MPO)",
+    "grey": "colour turned into grey (luma of ITU-R 601)",
+    "colour": "grey repeated as three channels",
+}
+
+
+class RefusedImageError(Exception):
+    """An image that Pillow can read and that is refused all the same; says why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before its pixels are read.
+
+    Attributes:
+        shape: height and width, as they are after EXIF's orientation.
+        grey: it has one channel, beside transparency.
+    """
+
+    shape: tuple[int, int]
+    grey: bool
+
+
+def read_header(file: Path) -> Header | None:
+    """Return what a file says of its image; None if it cannot be read, which `decode` tells."""
+    header: Header | None = None
+
+    def look(image: Image.Image) -> None:
+        nonlocal header
+        height, width = image.height, image.width
+        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+            height, width = width, height
+        header = Header((height, width), image.mode in GREY_MODES)
+
+    _opened(file, look)
+    return header
+
+
+def decode(file: Path, channels: int) -> Read | Unreadable:
+    """Read one image file whole.
+
+    Args:
+        file: the file.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 [height, width, channels] with what was done to it, or why it cannot be read.
+    """
+    read: Read | None = None
+
+    def work(image: Image.Image) -> None:
+        nonlocal read
+        read = _pixels(image, channels)
+
+    reason = _opened(file, work)
+    return Unreadable(reason) if read is None else read
+
+
+def _opened(file: Path, work: Callable[[Image.Image], None]) -> str:
+    """Let some work be done on an opened image; returns why it could not be, or nothing."""
+    try:
+        if not file.stat().st_size:
+            return "the file is empty"
+        with Image.open(file) as image:
+            _refuse(image)
+            work(image)
+    except RefusedImageError as error:
+        return str(error)
+    except UnidentifiedImageError:
+        return "not an image of a kind that can be read"
+    except Image.DecompressionBombError:
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise whatever a broken file makes them stumble over
+        return str(error).replace(str(file), file.name) or type(error).__name__
+    return ""
+
+
+def _refuse(image: Image.Image) -> None:
+    if not image.width or not image.height:
+        raise RefusedImageError("it has no pixels")
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise RefusedImageError(f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise RefusedImageError(f"it has {frames} pictures (an animation or several pages)")
+    if image.mode == "F":
+        raise RefusedImageError("its pixels are 32-bit floats")
+
+
+def _pixels(image: Image.Image, channels: int) -> Read:
+    done = _noted(image)
+    image.load()
+    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+        image = ImageOps.exif_transpose(image)
+        done.append("orientation")
+    mode, clear = image.mode, image.has_transparency_data
+    done += ["alpha"] if clear else []
+    if mode.startswith("I"):
+        done.append("deep")
+        pixels = _from_16_bits(image)
+    elif mode in GREY_MODES:
+        pixels = _over_white(image.convert("LA")) if clear else np.asarray(image.convert("L"))
+    else:
+        pixels = _over_white(image.convert("RGBA")) if clear else np.asarray(image.convert("RGB"))
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    if pixels.shape[2] < channels:
+        pixels = np.repeat(pixels, channels, axis=2)
+        done.append("colour")
+    elif pixels.shape[2] > channels:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, np.newaxis]
+        done.append("grey")
+    return Read(pixels, tuple(_WORDS.get(key, f"{key} turned into RGB") for key in done))
+
+
+def _noted(image: Image.Image) -> list[str]:
+    """What will be done to an image, as far as its header tells."""
+    done = {"1": ["bilevel"], "P": ["palette"], "PA": ["palette"]}.get(image.mode, [])
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        done = [image.mode]
+    if getattr(image, "n_frames", 1) > 1:
+        done.append("first")
+    tiles = getattr(image, "tile", [])  # how a file's decoder is called
+    if image.mode in ("RGB", "RGBA") and any("16" in str(tile.args) for tile in tiles):
+        done.append("deep colour")
+    return done
+
+
+def _over_white(image: Image.Image) -> np.ndarray:
+    """Compose an image of mode LA or RGBA over white: uint8 [h, w] or [h, w, 3]."""
+    values = np.asarray(image).astype(np.uint32)
+    opacity = values[:, :, -1:]
+    mixed = (values[:, :, :-1] * opacity + 255 * (255 - opacity) + 127) // 255
+    return mixed.astype(np.uint8).squeeze(axis=2) if image.mode == "LA" else mixed.astype(np.uint8)
+
+
+def _from_16_bits(image: Image.Image) -> np.ndarray:
+    """Scale integers from 0 to 65535 to 8 bits; what the file says is transparent is white."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise RefusedImageError("its pixels are 32-bit integers beyond 16 bits")
+    scaled = ((values + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        scaled[values == transparent] = 255
+    return scaled

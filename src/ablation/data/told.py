@@ -1,0 +1,84 @@
+"""Lines that tell how far a long job is, at most one every ten seconds."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECONDS = 10.0
+"""Between two lines."""
+
+
+class Progress:
+    """Tells how many of some things are done.
+
+    Args:
+        text: the line, with ``{done}`` where the number goes.
+        total: when all are done, which is always told.
+    """
+
+    def __init__(self, text: str, total: int) -> None:
+        self._text, self._total = text, total
+        self._last = time.monotonic()
+
+    def tell(self, done: int) -> None:
+        """Print the line if it is time."""
+        now = time.monotonic()
+        if done == self._total or now - self._last >= SECONDS:
+            self._last = now
+            print(self._text.format(done=done), flush=True)
+
+
+@contextmanager
+def watching(tell: Callable[[], str | None]) -> Iterator[None]:
+    """Print a line every ten seconds while a block runs that cannot tell itself how far it is.
+
+    Args:
+        tell: returns the line; nothing is printed for None or the line before once more.
+    """
+    console, over = sys.stdout, threading.Event()  # what the block does to stdout is its own
+
+    def work() -> None:
+        before = None
+        while not over.wait(SECONDS):
+            line = tell()
+            if line not in (None, before):
+                print(line, file=console, flush=True)
+                before = line
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def folder_size(folder: Path, leave_out: tuple[str, ...] = ()) -> int:
+    """Return the bytes of all files below a folder, which may change meanwhile; 0 if missing.
+
+    Args:
+        folder: the folder.
+        leave_out: names of folders directly in it that do not count.
+    """
+    total = 0
+    for place, folders, names in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name not in leave_out]
+        for name in names:
+            try:
+                total += Path(place, name).stat().st_size
+            except FileNotFoundError:  # moved or removed since it was listed
+                continue
+    return total
+
+
+def fetched(what: str, size: int, total: int | None) -> str:
+    """Tell how much of a download is there, in MB (10⁶ bytes)."""
+    if total is None:
+        return f"{what}: fetched {size / 1e6:.0f} MB"
+    return f"{what}: fetched {min(size, total) / 1e6:.0f} of {total / 1e6:.0f} MB"

@@ -1,0 +1,69 @@
+"""What networks of every family are made of: seeded kernels, batch norm and the head."""
+
+import hashlib
+from typing import Any, Literal
+
+import keras
+
+from ablation.models.norm import FusedBatchNormalization
+
+Initializer = Literal["he_normal", "glorot_uniform"]
+
+
+class Parts:
+    """Makes parts in one network's precision and from its seed.
+
+    Attributes:
+        dtype: the policy for the layers of the body, ``float32`` or ``mixed_bfloat16``; give it
+            to every layer.
+    """
+
+    def __init__(self, seed: int | None, dtype: str) -> None:
+        self._seed = seed
+        self.dtype = dtype
+
+    def seed(self, name: str) -> int | None:
+        """Return the seed of a layer's kernel; None draws it afresh.
+
+        It is made of the network's seed and the layer's name alone: two builds with one seed are
+        alike, no two layers share their numbers, and layers of one name and shape start alike in
+        two networks.
+        """
+        if self._seed is None:
+            return None
+        digest = hashlib.sha256(f"{self._seed}/{name}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+    def initializer(
+        self, name: str, kind: Initializer = "he_normal"
+    ) -> keras.initializers.Initializer:
+        """Return the initializer of the kernel of a layer of this name.
+
+        Keras draws he-normal from a normal truncated at two deviations and widened to the right
+        variance.
+        """
+        if kind == "he_normal":
+            return keras.initializers.HeNormal(seed=self.seed(name))
+        return keras.initializers.GlorotUniform(seed=self.seed(name))
+
+    def norm(self, x: Any, name: str, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
+        """Return batch-normalised features, of shape (batch, height, width, channels)."""
+        return FusedBatchNormalization(
+            momentum=momentum, epsilon=epsilon, dtype=self.dtype, name=name
+        )(x)
+
+    def head(self, x: Any, classes: int, kind: Initializer = "he_normal") -> Any:
+        """Return probabilities, (batch, classes), from features averaged over all pixels.
+
+        Its layer is named ``head``, so that weights of a network with other classes load but for
+        it; its bias is zero at first.
+        """
+        # Averages over many pixels and a softmax lose too much in bfloat16's eight bits.
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+        return keras.layers.Dense(
+            classes,
+            activation="softmax",
+            kernel_initializer=self.initializer("head", kind),
+            dtype="float32",
+            name="head",
+        )(x)

@@ -1,0 +1,1 @@
+"""What each family of networks tells of itself to a study."""

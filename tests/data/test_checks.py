@@ -1,0 +1,108 @@
+import pandas as pd
+import pytest
+
+from ablation.data.checks import copies_to_drop, find, refuse_missing_classes, tell
+from ablation.errors import InputError
+
+NAMES = ["ant", "bee", "cat"]
+
+
+def table(*rows):
+    """A row an example: split, label, digest; named in their order."""
+    frame = pd.DataFrame(rows, columns=["split", "label", "digest"])
+    return frame.assign(name=[f"n{i}" for i in range(len(frame))])
+
+
+def of_kind(examples, kind, names=NAMES):
+    return [one for one in find(examples, names) if one["kind"] == kind]
+
+
+def many(count, split="train", label=0, start=0):
+    return [(split, label, f"{split}{label}-{i + start}") for i in range(count)]
+
+
+def test_copies_are_counted_by_pair_of_splits():
+    examples = table(
+        ("train", 0, "x"),
+        ("train", 0, "x"),
+        ("train", 0, "y"),
+        ("validation", 0, "y"),
+        ("validation", 0, "x"),
+        ("test", 0, "x"),
+        ("test", 0, "z"),
+    )
+    found = of_kind(examples, "copies-between-splits")
+    assert [(one["count"], one["items"]) for one in found] == [
+        (3, ["n0 = n4", "n1 = n4", "n2 = n3"]),
+        (2, ["n0 = n5", "n1 = n5"]),
+        (1, ["n4 = n5"]),
+    ]
+    assert all(one["severity"] == "warning" for one in found)
+    assert found[1]["text"].startswith("2 training images with the same pixels as test images")
+    # The later split keeps them: only what is nowhere later stays.
+    assert copies_to_drop(examples).tolist() == [True, True, True, False, True, False, False]
+
+
+def test_no_copy_is_left_after_dropping():
+    examples = table(*(("train", 0, str(i % 7)) for i in range(9)), ("test", 0, "3"))
+    rest = examples[~copies_to_drop(examples)]
+    assert not of_kind(rest, "copies-between-splits")
+    assert len(rest) == len(examples) - 1
+
+
+def test_copies_with_another_label():
+    examples = table(("train", 0, "x"), ("train", 1, "y"), ("test", 2, "x"), ("test", 1, "y"))
+    (one,) = of_kind(examples, "copies-of-other-class")
+    assert (one["count"], one["items"], one["severity"]) == (2, ["n0 (ant)", "n2 (cat)"], "warning")
+
+
+def test_copies_within_a_split_are_a_note():
+    examples = table(*[("train", 0, "x")] * 3, ("test", 0, "y"), ("test", 0, "y"))
+    found = of_kind(examples, "copies-in-split")
+    assert [(one["count"], one["items"]) for one in found] == [
+        (2, ["n1 = n0", "n2 = n0"]),
+        (1, ["n4 = n3"]),
+    ]
+    assert all(one["severity"] == "note" for one in found)
+
+
+@pytest.mark.parametrize(("count", "told"), [(9, True), (10, False)])
+def test_classes_with_few_training_images(count, told):
+    examples = table(*many(20), *many(count, label=1), *many(30, "test", label=1))
+    found = of_kind(examples, "few-images", NAMES[:2])
+    assert [one["items"] for one in found] == ([["bee: 9"]] if told else [])
+
+
+@pytest.mark.parametrize(("count", "told"), [(100, False), (101, True)])
+def test_extreme_imbalance(count, told):
+    examples = table(*many(50), *many(10, label=1), *many(count, label=2))
+    found = of_kind(examples, "imbalance")
+    assert [one["items"] for one in found] == ([["cat: 101", "bee: 10"]] if told else [])
+    assert not told or "10 times as many" in found[0]["text"]
+
+
+def test_at_most_twenty_are_named():
+    (one,) = of_kind(table(*[("train", 0, "x")] * 41), "copies-in-split")
+    assert (one["count"], len(one["items"])) == (40, 20)
+    counts = {"train": [41], "validation": [0], "test": [0]}
+    description = {
+        "source": "s",
+        "class_names": ["a"],
+        "shape": [41, 8, 8, 1],
+        "counts": counts,
+        "conversions": {"palettes expanded to colour": 3},
+        "checks": [one],
+    }
+    lines = tell(description)
+    assert lines[0] == "s: 1 class, images of 8×8×1; 41 training, 0 validation, 0 test"
+    assert lines[1] == "palettes expanded to colour: 3"
+    assert lines[2].startswith("note: 40 training images")
+    assert lines[-1] == "  and 20 more"
+    assert tell({**description, "checks": []})[-1] == "nothing was found amiss"
+
+
+def test_a_tested_class_without_training_images_is_refused_by_name():
+    examples = table(*many(3), *many(3, label=1), *many(3, "test"), *many(2, "test", label=2))
+    with pytest.raises(InputError, match="'pets': 'cat': the test split has images of this class"):
+        refuse_missing_classes(examples, NAMES, "pets")
+    refuse_missing_classes(examples[examples["label"] < 2], NAMES, "pets")
