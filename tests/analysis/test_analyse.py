@@ -106,7 +106,10 @@ def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.9
     (folder / "run.json").write_text(json.dumps(record))
     data = Path(run.data.folder)
     data.mkdir(parents=True, exist_ok=True)
-    (data / "description.json").write_text(json.dumps({"splits": {}, "citation": ""}))
+    counts = {"train": [360] * 10, "validation": [40] * 10, "test": [100] * 10}
+    (data / "description.json").write_text(
+        json.dumps({"counts": counts, "splits": {}, "citation": ""})
+    )
 
 
 RIGHT = {"resnet20": 960, "plain20": 962, "resnet56": 950, "plain56": 700}
@@ -627,3 +630,87 @@ def test_the_same_runs_give_the_same_bytes(plan):
     before = {f.name: f.read_bytes() for f in Path("results/tiny").iterdir()}
     analysed(plan)
     assert {f.name: f.read_bytes() for f in Path("results/tiny").iterdir()} == before
+
+
+CLAIMS = """\
+    comparisons:
+      - {kind: arm, arm: {augmentation: crop}, reference: {augmentation: none},
+         claim: crops-help, says: better}
+      - {kind: arm, arm: {augmentation: mix}, reference: {augmentation: none},
+         claim: mixing, says: different}
+"""
+CLAIMED = (
+    STUDY
+    + f"""\
+    claims:
+      crops-help: {{text: Crops help., source: A paper}}
+      mixing: {{text: Mixing changes something., source: A paper}}
+{CLAIMS}\
+  brief:
+    question: And in less time?
+    revisits: arms
+    datasets: [mnist5k]
+    models: [resnet20]
+    augmentations: {{none: "", crop: crop(2), mix: cutmix}}
+    seeds: [0, 1, 2]
+    validation: test
+{CLAIMS}\
+      - {{kind: budget, arm: {{augmentation: [none, crop, mix]}}, reference: {{experiment: arms}}}}
+    training: {{epochs: 2}}
+"""
+)
+
+
+@pytest.fixture
+def claimed(project):
+    """A study of claims, in which crops help after three epochs and harm after two."""
+    project(CLAIMED)
+    plan = load_plan(load_config())
+    write_known(plan)
+    for run in plan.experiments[2].runs:
+        right = {"none": 980, "crop": 960, "mix": 980}[run.augmentation]
+        write_run(run, right + run.seed, loss=(2.0, 1.0))
+    return plan
+
+
+def test_claims_are_told_with_what_survives(claimed):
+    analysis = analysed(claimed)
+    claims = table("claims").set_index(["experiment", "claim"])
+    assert claims["verdict"].tolist() == ["better", "same", "worse", "same"]
+    assert claims.loc[("arms", "crops-help"), "status"] == "holds"
+    again = claims.loc["brief"]
+    assert again["status_there"].tolist() == ["holds", "contradicted"]
+    assert again["conclusion"].tolist() == ["does not survive"] * 2
+    assert [f["text"] for f in analysis["summary"] if f["kind"] == "survival"] == [
+        "Experiment brief asks again: of 2 claims of experiment arms, 2 are contradicted."
+    ]
+    (budgets,) = texts(analysis["experiments"][2], "evidence", "budgets")
+    assert "after 2 epochs (experiment brief) none 98.10 %, mix 98.10 %, crop 96.10 %" in budgets
+    assert "none against crop is more accurate after 2 epochs" in budgets
+    assert texts(analysis["experiments"][0], "claims") == []
+    check_prose(analysis, names_in(claimed))
+
+
+def test_claims_without_all_runs_are_open(claimed):
+    for experiment, lost in ((1, "mix"), (2, "crop")):
+        for run in claimed.experiments[experiment].runs:
+            if run.augmentation == lost:
+                shutil.rmtree(run.folder)
+    analysis = analysed(claimed, partial=True)
+    claims = table("claims").set_index(["experiment", "claim"])
+    assert claims.loc[("arms", "mixing"), "verdict"] == "none"
+    assert claims["status"].tolist() == ["holds", "open", "open", "contradicted"]
+    assert "crop without a result" in texts(analysis["experiments"][2], "evidence", "budgets")[0]
+    check_prose(analysis, names_in(claimed))
+
+
+def test_claims_on_diverged_arms_are_open(claimed):
+    for run in claimed.experiments[2].runs:
+        if run.augmentation == "crop":
+            write_run(run, 0, status="diverged", loss=(2.0, float("nan")))
+    analysis = analysed(claimed)
+    claims = table("claims").set_index(["experiment", "claim"])
+    assert claims.loc[("brief", "crops-help"), ["verdict", "status"]].tolist() == ["none", "open"]
+    (text,) = texts(analysis["experiments"][2], "survives")
+    assert "1 is contradicted and 1 remains open (not refuted)" in text
+    check_prose(analysis, names_in(claimed))

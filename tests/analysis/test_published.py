@@ -375,7 +375,7 @@ def test_every_network_and_arm_of_the_file_resolves():
         ("mixing: cutmix", "mixing: flip", "mixing holds a step that does not mix"),
         ("batch_size: 128", "batch_size: many", "publications[0].training.batch_size"),
         ("[norm_momentum,", "[norm_momenta,", "unknown setting 'norm_momenta'"),
-        ("projection: pad", "projection: padded", "publications[1].options.projection"),
+        ("projection: pad", "projection: padded", "'pad', '1x1' or '3x3', not 'padded'"),
     ],
 )
 def test_a_mistake_in_the_file_is_told(tmp_path, old, new, message):

@@ -30,8 +30,8 @@ DATA = "mnist5k"
 CELL = ["experiment", "dataset", "model", "augmentation"]
 MEASURES = [
     "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds",
-    "val_accuracy_median5", "best_epoch_gain", "top5_accuracy", "nll", "brier", "ece",
-    "ece_scaled", "temperature", "train_accuracy_clean", "gap", "images_per_second",
+    "balanced_accuracy", "val_accuracy_median5", "best_epoch_gain", "top5_accuracy", "nll",
+    "brier", "ece", "ece_scaled", "temperature", "train_accuracy_clean", "gap", "images_per_second",
 ]  # fmt: skip
 ABSENT = {  # runs of the partial study that are not there
     ("residual", "resnet56", "none", 1): ("failed", "failed: <OOM> at epoch 3\nno memory"),
@@ -74,6 +74,7 @@ def make_runs(name, validation, cells, seeds, absent):
                 clean = accuracy + float(random.uniform(0, 0.03))
                 run |= {
                     "test_accuracy": accuracy,
+                    "balanced_accuracy": accuracy,
                     "val_accuracy_last": accuracy - 0.004,
                     "val_accuracy_best": accuracy - 0.001,
                     "val_accuracy_median5": accuracy - 0.005,
@@ -346,6 +347,7 @@ def write_results(folder: Path, absent=()) -> None:
         table = pd.concat([tables[name] for _, tables in experiments], ignore_index=True)
         table.to_csv(folder / f"{name}.csv", index=False)
     write_small_tables(folder)
+    (folder / "claims.csv").write_text("experiment,claim,part\n")  # a study without any
     partial = {
         "text": f"A partial report: {len(absent)} of 36 runs are missing (2 failed, 1 running, "
         "1 not run yet).",
@@ -390,6 +392,23 @@ def write_results(folder: Path, absent=()) -> None:
                     "classes": 10,
                     "splits": {"train": "90 % of train", "validation": "10 %", "test": "own"},
                     "citation": "@article{x,\n  url = {http://yann.lecun.com/exdb/mnist/}\n}",
+                    "folder": f"results/data/{DATA}/native-stretch-01234567",
+                    "image_size": None,
+                    "stored_size": None,
+                    "resize": "stretch",
+                    "channels": None,
+                    "balance": {
+                        split: {
+                            "images": images,
+                            "classes": 10,
+                            "largest": {"class": CLASSES[0], "images": images // 10},
+                            "smallest": {"class": CLASSES[0], "images": images // 10},
+                        }
+                        for split, images in (("train", 3600), ("validation", 400), ("test", 1000))
+                    },
+                    "checked": True,
+                    "checks": [],
+                    "conversions": {},
                 }
             ],
             "warnings": ["Some runs were made with changes that are in no commit."],

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablation.analysis import tables as made
+from ablation.analysis.budgets import budget_findings, budget_lengths
+from ablation.analysis.claims import claim_counts, claim_findings, claims_table, survivals
 from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
@@ -26,7 +29,7 @@ from ablation.study.plan import Plan, PlannedExperiment
 FORMAT = 2
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
-    "runs", "curves", "cells", "comparisons", "classes", "class_effects", "confusion",
+    "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
     "calibration", "diagnostics", "criteria", "published", "findings", "rules",
 )  # fmt: skip
 
@@ -62,8 +65,15 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         Writer(experiment, _of(tables, experiment.name), _chosen_by(experiment))
         for experiment in plan.experiments
     ]
-    summary = summarise(writers, tables)
-    findings = {writer.experiment.name: writer.findings() for writer in writers}
+    summary = summarise(writers, tables, survivals(tables))
+    findings = {
+        writer.experiment.name: [
+            *writer.findings(),
+            *budget_findings(writer.experiment, plan, tables),
+            *claim_findings(writer.experiment.name, tables),
+        ]
+        for writer in writers
+    }
     tables["findings"] = findings_table({"summary": summary, **findings})
     analysis = {
         "format": FORMAT,
@@ -158,7 +168,10 @@ def _tables(
             frames.setdefault(name, []).append(frame)
     tables = {name: _below_each_other(parts) for name, parts in frames.items()}
     totals = made.totals(tables["comparisons"], list(missing.values()), len(plan.runs))
-    tables["diagnostics"] = pd.concat([totals, tables["diagnostics"]], ignore_index=True)
+    tables["claims"] = claims_table(plan, tables["comparisons"])
+    tables["diagnostics"] = _below_each_other(
+        [totals, tables["diagnostics"], claim_counts(tables["claims"]), budget_lengths(plan)]
+    )
     return tables
 
 
@@ -388,18 +401,41 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
         data = result.record["data"]
         key = (result.run.data.folder, data["train"])
         if key not in found:
-            description = json.loads(
-                (Path(result.run.data.folder) / "description.json").read_text()
-            )
+            folder, settings = result.run.data.folder, result.run.data.settings
+            names = result.record["class_names"]
+            description = json.loads((Path(folder) / "description.json").read_text())
             found[key] = {
                 "dataset": result.run.dataset,
                 **{name: data[name] for name in ("source", "hash", "shape")},
                 **{name: data[name] for name in ("train", "validation", "test")},
-                "classes": len(result.record["class_names"]),
+                "classes": len(names),
                 "splits": description["splits"],
                 "citation": description["citation"],
+                "folder": folder,
+                **{
+                    name: settings[name]
+                    for name in ("image_size", "stored_size", "resize", "channels")
+                },
+                "balance": {
+                    split: _balance(counts, names)
+                    for split, counts in description["counts"].items()
+                },
+                # What was prepared before data was checked has neither of these.
+                "checked": "checks" in description,
+                "checks": description.get("checks", []),
+                "conversions": description.get("conversions", {}),
             }
     return list(found.values())
+
+
+def _balance(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """Images and classes of a split, and the first of its largest and of its smallest classes."""
+    ends = {"largest": int(np.argmax(counts)), "smallest": int(np.argmin(counts))}
+    return {
+        "images": sum(counts),
+        "classes": int(np.count_nonzero(counts)),
+        **{end: {"class": names[at], "images": counts[at]} for end, at in ends.items()},
+    }
 
 
 def _write(path: Path, text: str) -> None:

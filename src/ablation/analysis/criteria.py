@@ -15,7 +15,8 @@ import pandas as pd
 
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
 from ablation.analysis.rules import ABOVE_CHANCE
-from ablation.study.architectures import check_architecture, resolve_architecture
+from ablation.study.architectures import resolve_architecture
+from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
 
@@ -136,7 +137,7 @@ def criteria_table(
 def parameter_count(
     architecture: Mapping[str, Any], channels: int, classes: int
 ) -> tuple[int, int]:
-    """Count the parameters of a network from its blocks, without building it.
+    """Count the parameters of a residual or plain network from its blocks, without building it.
 
     Args:
         architecture: the settings, as ``resolve_architecture`` returns them.
@@ -146,7 +147,7 @@ def parameter_count(
     Returns:
         All parameters, batch norm's moving statistics included, and the trainable ones.
     """
-    settings = check_architecture(dict(architecture))
+    settings = ResNetSettings.model_validate(dict(architecture))
     convolutions = []  # channels in, channels out, side of the kernel
     width = settings.width
     convolutions.append((channels, width, 7 if settings.stem == "imagenet" else 3))
@@ -314,7 +315,8 @@ def _implemented(study: _Study) -> Answer:
 def _graded(architecture: Mapping[str, Any]) -> bool:
     """Whether a network is a ResNet-34 or ResNet-50."""
     return (
-        architecture["kind"] == "residual"
+        architecture["family"] == "resnet"
+        and architecture["kind"] == "residual"
         and architecture["form"] == "imagenet"
         and architecture["depth"] in GRADED_DEPTHS
     )
@@ -457,6 +459,8 @@ def _shortcut_grids(plan: Plan) -> list[tuple[str, Grid]]:
     for experiment in plan.experiments:
         for run in experiment.runs:
             own = run.settings["model"]
+            if own["family"] != "resnet":
+                continue
             common = {name: value for name, value in own.items() if name not in ignored}
             name = repr((experiment.name, run.dataset, run.augmentation, sorted(common.items())))
             _, grid = grids.setdefault(name, (own["form"], {}))
@@ -540,7 +544,7 @@ def _converged(study: _Study) -> Answer:
     arms: dict[str, dict[Key, dict[str, Run]]] = {step: {} for step in MIXES}
     for key, of_cell in study.by_cell.items():
         settings = next(iter(of_cell.values())).settings
-        if settings["model"]["kind"] == "residual":
+        if settings["model"].get("kind") == "residual":
             for step in mixing_steps(effective_steps(settings["augmentation"])):
                 arms[step["step"]][key] = of_cell
     sentences, met = [], True
@@ -875,10 +879,12 @@ def _paper_name(architecture: Mapping[str, Any]) -> str:
 
 
 def _networks(plan: Plan) -> list[str]:
-    """The networks of a study by their names in the paper, each once."""
+    """The networks of a study, residual and plain ones by their names in the paper, each once."""
     return list(
         dict.fromkeys(
-            f"{_paper_name(run.settings['model'])} ({_FORMS[run.settings['model']['form']]} form)"
+            f"{_paper_name(own)} ({_FORMS[own['form']]} form)"
+            if (own := run.settings["model"])["family"] == "resnet"
+            else f"{run.model} ({own['family']})"
             for run in plan.runs.values()
         )
     )

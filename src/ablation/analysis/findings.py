@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.effects import SEEDS_FOR_METHODS
-from ablation.analysis.tables import CELL, INTERACTION, NO_VERDICT, VERDICTS, groups_of
+from ablation.analysis.tables import (
+    CELL,
+    INTERACTION,
+    NO_VERDICT,
+    VERDICTS,
+    changed_order,
+    groups_of,
+)
 from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
 
@@ -417,6 +424,7 @@ class Writer:
                 "overfitting gap",
                 points,
             ),
+            self._balanced(),
             self._of_runs(
                 "loss jump",
                 "had a training loss that rose by more than {threshold} % from one epoch to the "
@@ -538,6 +546,52 @@ class Writer:
             cells.append("others")
         text = words.format(threshold=threshold, cells=join(cells))
         return Finding("problem", diagnosis, text, tuple(say.sources))
+
+    def _balanced(self) -> Finding | None:
+        """What accuracy hides where the classes of the test split are unequal."""
+        table = self.tables["diagnostics"]
+        low = table[table["diagnosis"] == "balanced accuracy"]
+        low = low.sort_values("value", ascending=False, kind="stable")
+        say = self._sentence()
+        texts = []
+        if len(low):
+            threshold = say.rule("balanced accuracy")
+            cells = []
+            for row in low.head(LISTED_CELLS).to_dict("records"):
+                accuracy, balanced = self._both_accuracies(say, row)
+                cells.append(f"{self._cell(row)} ({balanced} % against {accuracy} %)")
+            if len(low) > LISTED_CELLS:
+                cells.append("others")
+            texts.append(
+                f"Small classes are answered worse: balanced accuracy is more than {threshold} "
+                f"points below test accuracy in {join(cells)}."
+            )
+        for where in table.loc[table["diagnosis"] == "balanced order", "dataset"]:
+            at = {"dataset": where, "model": "", "diagnosis": "balanced order"}
+            number, of = (say("diagnostics", column, count, **at) for column in ("count", "of"))
+            every = self.tables["cells"]
+            rows = every[(every["dataset"] == where) & every["test_accuracy"].notna()]
+            first, second = changed_order(rows.to_dict("records"))[0]
+            (one, one_balanced), (two, two_balanced) = (
+                self._both_accuracies(say, row) for row in (first, second)
+            )
+            clearest = "" if number == "1" else ", most clearly of this one"
+            pairs = "pair" if of == "1" else "pairs"
+            texts.append(
+                f"Counting every class alike changes the order of {number} of {of} {pairs} of "
+                f"arms{clearest}: {self._cell(first)} has {one} % and {self._cell(second)} {two} % "
+                f"test accuracy, but {one_balanced} % and {two_balanced} % balanced accuracy."
+            )
+        if not texts:
+            return None
+        texts.append("The verdicts are on test accuracy.")
+        return Finding("problem", "unequal classes", " ".join(texts), tuple(say.sources))
+
+    def _both_accuracies(self, say: Sentence, row: Row) -> tuple[str, str]:
+        """Test accuracy and balanced accuracy of a cell."""
+        at = {key: row[key] for key in CELL}
+        accuracy = say("cells", "test_accuracy", percent, **at)
+        return accuracy, say("cells", "balanced_accuracy", percent, **at)
 
     def _classes(self, verdict: str) -> Finding | None:
         table = self.tables["class_effects"]
@@ -690,12 +744,17 @@ def partial_text(say: Sentence) -> str:
     return f"A partial report: {missing} of {of} runs {verb} missing{more}."
 
 
-def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+def summarise(
+    writers: Sequence[Writer],
+    tables: Mapping[str, pd.DataFrame],
+    survivals: Sequence[Finding] = (),
+) -> list[Finding]:
     """Return the verdict on a study: what was run, then each experiment's answer.
 
     Args:
         writers: the experiments' writers.
         tables: every table of the study.
+        survivals: what is to be said of claims that are tested again, in front of the answers.
     """
     found = []
     say = Sentence(tables)
@@ -722,6 +781,7 @@ def summarise(writers: Sequence[Writer], tables: Mapping[str, pd.DataFrame]) -> 
             none = say("diagnostics", "count", count, diagnosis=f"all: {NO_VERDICT}")
             text += f"; {none} have no result, because no seed has finished on both sides"
     found.append(Finding("answer", "extent", f"{text}.", tuple(say.sources)))
+    found += survivals
     for writer in writers:
         answer = writer.answer()
         question = writer.experiment.block.question

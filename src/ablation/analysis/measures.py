@@ -1,8 +1,11 @@
-"""The measures of a run by name, in the order of the tables."""
+"""The measures of a run by name, in the order of the tables, and where one of them is told."""
+
+from collections.abc import Sequence
 
 # Of the network as training left it; then of the epochs and of the cost.
 MEASURES = (
     "test_accuracy",
+    "balanced_accuracy",
     "val_accuracy_last",
     "val_accuracy_best",
     "val_accuracy_median5",
@@ -19,3 +22,14 @@ MEASURES = (
     "seconds",
     "images_per_second",
 )
+
+UNEQUAL_CLASSES = 1.1  # test images of the largest class as a multiple of those of the smallest
+
+
+def unequal(images: Sequence[float]) -> bool:
+    """Return whether classes are so unequal that balanced accuracy is told beside accuracy.
+
+    Args:
+        images: number of test images of each class; a class without any is smaller than all others.
+    """
+    return len(images) > 0 and max(images) > UNEQUAL_CLASSES * min(images)

@@ -2,7 +2,9 @@
 
 from ablation.analysis.calibration import BINS
 from ablation.analysis.effects import INTERVAL, LEVEL, POWER, SEEDS_FOR_METHODS
+from ablation.analysis.measures import UNEQUAL_CLASSES
 from ablation.analysis.rules import (
+    BALANCED_BELOW,
     LOSS_JUMP,
     MISCALIBRATED,
     OVERFITTING_GAP,
@@ -20,7 +22,11 @@ def method(margin: float) -> list[dict[str, str]]:
         "Measures": "The headline is test accuracy after the last epoch: the share of test images "
         "classified rightly. Unless an experiment says that it restores the best epoch, no epoch "
         "is chosen by its score; the best epoch and the median of the last five stand beside the "
-        "last one (where there are fewer than five epochs, the median is over all). Negative "
+        "last one (where there are fewer than five epochs, the median is over all). Balanced "
+        "accuracy is the mean of the classes' recalls, so that every class counts alike (Brodersen "
+        "et al. 2010); classes without test images are left out of it. It is told where the "
+        "classes of the test split are unequal: where the largest has more than "
+        f"{UNEQUAL_CLASSES:g} times as many images as the smallest. Negative "
         "log-likelihood is in nats, the Brier score is the sum of the squared "
         "differences over the classes (0 to 2), and the expected calibration error is taken over "
         f"{BINS} bins of equal width, before and after temperature scaling fitted on the "
@@ -60,7 +66,22 @@ def method(margin: float) -> list[dict[str, str]]:
         f"{SEEDS_FOR_METHODS} seeds on, at most {LEVEL:.0%} of studies in which no arm differs "
         "claim a difference among their comparisons; with fewer seeds that holds for networks "
         "that are equally accurate. Looking at a study several times while it runs is not "
-        "corrected for.",
+        "corrected for. Verdicts are on plain accuracy, in which every image counts alike: where "
+        "classes are unequal, an arm that gains on large classes can come out better although it "
+        "loses on small ones, and a class with few images hardly bears on the verdict. Balanced "
+        "accuracy and the effects on single classes tell of that.",
+        "Claims": "A claim is something that somebody has said. The comparisons that the study "
+        "names for it test it, and each of them is a part of it. A part holds if its verdict is "
+        "what the claim says (for different: better or worse); it is contradicted if the verdict "
+        "is another definite one: better, worse or the same (for different: the same); it is open "
+        "if the verdict is inconclusive or there is no result. A claim is contradicted if any part "
+        "is, holds if all parts hold, and is open otherwise; open is not refuted. Where an "
+        "experiment revisits another, a claim of that one survives if it holds in the revisiting "
+        "experiment, does not if it is contradicted there, and is undecided if it is open there. "
+        f"Verdicts from fewer than {SEEDS_FOR_METHODS} seeds speak of the trained networks only, "
+        "and so does what rests on them. Verdicts are corrected over the comparisons of an "
+        "experiment, not over claims, and a verdict of the same is not corrected at all: a claim "
+        "of many parts is contradicted by chance more easily than one of few.",
         "Detectable difference": "The smallest true difference that a sample of this size and "
         f"spread would call better or worse with {POWER:.0%} power at the experiment's level "
         "shared between its comparisons: both tests have to find it. It allows for the spread "
@@ -76,6 +97,8 @@ def method(margin: float) -> list[dict[str, str]]:
         f"{100 * OVERFITTING_GAP:.0f} points above test accuracy; a training loss that rises by "
         f"more than {LOSS_JUMP:.0%} from one epoch to the next; a validation loss that still "
         f"falls by more than {STILL_FALLING:.0%} in the last epoch; an expected calibration error "
-        f"above {100 * MISCALIBRATED:.0f} points.",
+        f"above {100 * MISCALIBRATED:.0f} points; and where classes are unequal, a balanced "
+        f"accuracy more than {100 * BALANCED_BELOW:.0f} points below accuracy, and arms that the "
+        "two rank differently.",
     }
     return [{"title": title, "text": text.replace("%", " %")} for title, text in texts.items()]

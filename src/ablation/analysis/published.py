@@ -3,7 +3,8 @@
 The figures and their settings are in ``published.yaml``. A figure stands beside a cell only where
 both are the same network on the same images with the same arm:
 
-- network: the same kind, depth, form, width and stem;
+- network: the same family and the same settings, but for those that can be named as differences;
+  so of residual and plain networks the same kind, depth, form, width and stem;
 - data: the same source, all of it (no ``limit``), at the same height and width;
 - arm: the same mixing steps with the same parameters, and the same kinds of steps before them
   (``flip | crop(2)`` matches ``flip | crop(4)``, ``flip`` alone does not). Steps that can do
@@ -24,12 +25,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ablation.errors import InputError, nearest
-from ablation.study.architectures import Architecture, ArchitectureOptions, resolve_architecture
+from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
 from ablation.study.pipelines import STEPS, format_pipeline, parse_pipeline
-from ablation.study.plan import KNOWN_SHAPES, Plan, validate
+from ablation.study.plan import Plan, validate
 from ablation.study.schema import Pixels, Strict, TrainingPatch
+from ablation.study.sources import KNOWN_SHAPES
 
 FILE = Path(__file__).with_name("published.yaml")
 PUBLISHED_COLUMNS = (
@@ -62,7 +64,6 @@ _IDENTITY: Mapping[str, Step] = {
     "cutmix": {"probability": 0},
     "mixup": {"probability": 0},
 }
-_SAME_NETWORK = ("kind", "depth", "form", "width", "stem")
 _ARCHITECTURE_WORDS = {
     "projection": "shortcut projection",
     "stride_on": "strided convolution of bottleneck blocks",
@@ -161,9 +162,7 @@ class Publication(Strict):
     resize: Literal["stretch", "crop", "pad"] | None = Field(
         default=None, description="How images came to their size."
     )
-    options: ArchitectureOptions = Field(
-        default=ArchitectureOptions(), description="Of every architecture."
-    )
+    options: dict[str, Any] = Field(default={}, description="Of every architecture.")
     unstated: list[str] = Field(
         default=[], description="Settings of the networks that are not known."
     )
@@ -182,23 +181,23 @@ class Publication(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for setting in self.unstated:
-            if setting not in Architecture.model_fields:
-                hint = nearest(setting, Architecture.model_fields)
-                raise PydanticCustomError("empty", f"unknown setting '{setting}'{hint}")
         for figure in self.figures:
             if figure.arm not in self.arms:
                 hint = nearest(figure.arm, self.arms)
                 raise PydanticCustomError("empty", f"no arm '{figure.arm}'{hint}")
             try:
-                self.network(figure)
+                settings = self.network(figure)
             except InputError as error:
                 raise PydanticCustomError("empty", str(error)) from None
+            for setting in self.unstated:
+                if setting not in settings:
+                    hint = nearest(setting, settings)
+                    raise PydanticCustomError("empty", f"unknown setting '{setting}'{hint}")
         return self
 
     def network(self, figure: Figure) -> dict[str, Any]:
         """Return the resolved architecture of a figure."""
-        return resolve_architecture(figure.architecture, self.options.model_dump(exclude_none=True))
+        return resolve_architecture(figure.architecture, self.options)
 
     def settings(self, figure: Figure) -> dict[str, Any]:
         """Return what is known of the training of a figure, by the keys of a study's training."""
@@ -295,9 +294,14 @@ def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
         source == publication.dataset
         and data["limit"] is None
         and list(size) == [publication.image_size] * 2
-        and all(run.settings["model"][key] == network[key] for key in _SAME_NETWORK)
+        and _layout(run.settings["model"]) == _layout(network)
         and same_arm(publication.arms[figure.arm], run.settings["augmentation"])
     )
+
+
+def _layout(network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a network in which it may not differ from a published one."""
+    return {key: value for key, value in network.items() if key not in _ARCHITECTURE_WORDS}
 
 
 def same_arm(arm: Arm, steps: Iterable[Step]) -> bool:
@@ -431,7 +435,7 @@ def _network_differences(publication: Publication, figure: Figure, own: Step) ->
     return [
         _instead(words, _told(key, own[key]), _told(key, published[key]))
         for key, words in _ARCHITECTURE_WORDS.items()
-        if key not in publication.unstated and own[key] != published[key]
+        if key in own and key not in publication.unstated and own[key] != published[key]
     ]
 
 

@@ -3,11 +3,13 @@
 import pandas as pd
 
 from ablation.analysis import calibration, effects, runs
+from ablation.analysis.measures import UNEQUAL_CLASSES
 
 OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
 LOSS_JUMP = 0.25  # rise of the training loss from an epoch to the next
 STILL_FALLING = 0.05  # fall of the validation loss in the last epoch
 MISCALIBRATED = 0.05  # expected calibration error
+BALANCED_BELOW = 0.02  # balanced accuracy below test accuracy
 ABOVE_CHANCE = 0.2  # of the way from chance to 1; below it a network has learned little
 LONGER_BUDGET = 2  # what a budget that is too short is multiplied by
 
@@ -58,6 +60,15 @@ def rules_table(margin: float, level: float, experiments: int) -> pd.DataFrame:
         (
             "miscalibration", 100 * MISCALIBRATED, "points",
             "expected calibration error that is told",
+        ),
+        (
+            "unequal classes", UNEQUAL_CLASSES, "times",
+            "as many test images has the largest class as the smallest, from where on balanced "
+            "accuracy is told",
+        ),
+        (
+            "balanced accuracy", 100 * BALANCED_BELOW, "points",
+            "balanced accuracy below test accuracy from which small classes are told to suffer",
         ),
         ("calibration bins", calibration.BINS, "bins", "of equal width, over the confidence"),
         ("last epochs", runs.LAST_EPOCHS, "epochs", "whose median accuracy is told"),

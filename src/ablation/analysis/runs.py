@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import brier_score_loss, top_k_accuracy_score
+from sklearn.metrics import brier_score_loss, recall_score, top_k_accuracy_score
 
 from ablation.analysis.calibration import (
     expected_calibration_error,
@@ -93,6 +93,7 @@ class RunResult:
         scaled = scale_by_temperature(self.probability, temperature)
         found |= {
             "test_accuracy": accuracy,
+            "balanced_accuracy": balanced_accuracy(self.label, self.answer),
             "val_accuracy_last": float(validated.iloc[-1]),
             "val_accuracy_best": float(validated.max()),
             "val_accuracy_median5": float(validated.tail(LAST_EPOCHS).median()),
@@ -116,6 +117,19 @@ class RunResult:
                 top_k_accuracy_score(self.label, self.probability, k=TOP, labels=list(every))
             )
         return found
+
+
+def balanced_accuracy(label: np.ndarray, answer: np.ndarray) -> float:
+    """Return the mean of the classes' recalls (Brodersen et al. 2010), 0 to 1.
+
+    A class without examples has no recall and is left out; to be taken for it is wrong as ever.
+    scikit-learn's function of this name does the same, but warns of such answers.
+
+    Args:
+        label: class of each example, int [examples], at least one.
+        answer: the class that each was given, int [examples].
+    """
+    return float(recall_score(label, answer, labels=np.unique(label), average="macro"))
 
 
 def read_run(run: Run) -> RunResult:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from ablation.analysis import effects
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
-from ablation.analysis.measures import MEASURES
+from ablation.analysis.measures import MEASURES, unequal
 from ablation.analysis.rules import (
     ABOVE_CHANCE,
+    BALANCED_BELOW,
     LONGER_BUDGET,
     LOSS_JUMP,
     MISCALIBRATED,
@@ -307,9 +309,69 @@ def diagnostics_table(
             add("seed range", cell, value=spread)
     for diagnosis, value in _over_cells(results, rows).items():
         add(diagnosis, value=value)
-    for values in _verdict_counts(comparisons):
+    for values in [*_of_balance(results, cells), *_verdict_counts(comparisons)]:
         add(**values)
-    return _diagnostics(rows)
+    return diagnostics_rows(rows)
+
+
+def _of_balance(results: Results, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """What accuracy hides, of the data sets whose classes of the test split are unequal."""
+    rows: list[dict[str, Any]] = []
+    finished = cells[cells["test_accuracy"].notna()]
+    for name, of_dataset in finished.groupby("dataset", sort=False):
+        dataset, found = str(name), of_dataset.to_dict("records")
+        one = results[dataset, found[0]["model"], found[0]["augmentation"]][0]
+        images = np.bincount(one.label, minlength=len(one.record["class_names"]))
+        if not unequal(images.tolist()):
+            continue
+        for row in found:
+            below = row["test_accuracy"] - row["balanced_accuracy"]
+            if below > BALANCED_BELOW:
+                rows.append(
+                    {
+                        "diagnosis": "balanced accuracy",
+                        "cell": (dataset, row["model"], row["augmentation"]),
+                        "value": below,
+                        "threshold": BALANCED_BELOW,
+                    }
+                )
+        changed = changed_order(found)
+        if changed:
+            rows.append(
+                {
+                    "diagnosis": "balanced order",
+                    "cell": (dataset, "", ""),
+                    "count": len(changed),
+                    "of": math.comb(len(found), 2),
+                }
+            )
+    return rows
+
+
+def changed_order(
+    cells: Sequence[Mapping[Any, Any]],
+) -> list[tuple[Mapping[Any, Any], Mapping[Any, Any]]]:
+    """Return the pairs of cells that test accuracy and balanced accuracy rank differently.
+
+    Only what differs in percent with two decimals, as it is printed, is ranked.
+
+    Args:
+        cells: of one data set, with ``test_accuracy`` and ``balanced_accuracy``.
+
+    Returns:
+        The pairs, the one with the higher test accuracy first in each, the clearest pair first.
+    """
+    found = []
+    for pair in combinations(cells, 2):
+        by_accuracy, by_balance = (
+            round(pair[0][name], 4) - round(pair[1][name], 4)
+            for name in ("test_accuracy", "balanced_accuracy")
+        )
+        if by_accuracy * by_balance < 0:
+            first, second = pair if by_accuracy > 0 else pair[::-1]
+            found.append((min(abs(by_accuracy), abs(by_balance)), first, second))
+    found.sort(key=lambda one: one[0], reverse=True)
+    return [(first, second) for _, first, second in found]
 
 
 def _over_cells(results: Results, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -347,7 +409,7 @@ def totals(comparisons: pd.DataFrame, missing: Sequence[RunState], planned: int)
         for diagnosis, count in counts.items()
     ]
     rows += [{**everywhere, **values} for values in _verdict_counts(comparisons)]
-    return _diagnostics(rows)
+    return diagnostics_rows(rows)
 
 
 def groups_of(comparisons: pd.DataFrame) -> "pd.Series[str]":
@@ -371,7 +433,8 @@ def _verdict_counts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _diagnostics(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def diagnostics_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows of the table of diagnostics, with its columns and their types."""
     columns = [*CELL, "diagnosis", "count", "of", "value", "threshold"]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"count": "Int64", "of": "Int64", "value": float, "threshold": float})

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.report.cells import multiply_adds_cell
+from ablation.report.datasets import told_shape
 from ablation.report.model import Cell, Column, Download, Numbering, Table
 from ablation.report.text import (
     NOTHING,
@@ -182,7 +184,7 @@ def model_table(models: Sequence[Mapping[str, Any]], numbering: Numbering) -> Ta
                 Cell(shape(model["input_shape"])),
                 Cell(f"{model['parameters']:,}", model["parameters"]),
                 Cell(f"{model['trainable_parameters']:,}", model["trainable_parameters"]),
-                Cell(magnitude(model["multiply_adds"]), model["multiply_adds"]),
+                multiply_adds_cell(model),
                 Cell(
                     ", ".join(f"{s['stage']} {shape(s['output_shape'])}" for s in model["stages"])
                 ),
@@ -221,12 +223,18 @@ def stages_table(model: Mapping[str, Any], anchor: str) -> Table:
     )
 
 
-def runs_table(runs: pd.DataFrame, optimistic: Collection[str], numbering: Numbering) -> Table:
+def runs_table(
+    runs: pd.DataFrame,
+    optimistic: Collection[str],
+    unequal: Collection[tuple[str, str]],
+    numbering: Numbering,
+) -> Table:
     """Tabulate every run.
 
     Args:
         runs: ``runs.csv``.
         optimistic: experiments that used the test split for validation.
+        unequal: experiments and data sets whose classes of the test split are unequal.
         numbering: gives its anchor and number.
     """
 
@@ -234,6 +242,16 @@ def runs_table(runs: pd.DataFrame, optimistic: Collection[str], numbering: Numbe
         mark = " †" if run["experiment"] in optimistic and math.isfinite(run[name]) else ""
         return Cell(percent(run[name]) + mark, run[name])
 
+    def balanced(run: Mapping[Any, Any]) -> Cell:
+        told = (run["experiment"], run["dataset"]) in unequal
+        return score(run, "balanced_accuracy") if told else Cell(NOTHING)
+
+    notes = [of_some(optimistic)] if optimistic else []
+    if unequal:
+        notes.append(
+            "Balanced accuracy, the mean of the classes' recalls, is told where the classes of the "
+            "test split are unequal."
+        )
     anchor = numbering.anchor("run-table")
     return Table(
         id=anchor,
@@ -248,6 +266,7 @@ def runs_table(runs: pd.DataFrame, optimistic: Collection[str], numbering: Numbe
             Column("Id", code=True),
             Column("Status"),
             Column("Test accuracy, %", numeric=True),
+            *[Column("Balanced accuracy, %", numeric=True)] * bool(unequal),
             Column("Validation, last, %", numeric=True),
             Column("Epochs", numeric=True),
             Column("Seconds", numeric=True),
@@ -259,6 +278,7 @@ def runs_table(runs: pd.DataFrame, optimistic: Collection[str], numbering: Numbe
                 Cell(run["id"]),
                 Cell(told_status(run)),
                 score(run, "test_accuracy"),
+                *[balanced(run)] * bool(unequal),
                 score(run, "val_accuracy_last"),
                 Cell(number(run["epochs"], 0), run["epochs"]),
                 Cell(number(run["seconds"], 1), run["seconds"]),
@@ -266,7 +286,7 @@ def runs_table(runs: pd.DataFrame, optimistic: Collection[str], numbering: Numbe
             for run in runs.to_dict("records")
         ],
         headers=4,
-        notes=[of_some(optimistic)] if optimistic else [],
+        notes=notes,
         downloads=[Download.of_rows(anchor, runs, "CSV")],
     )
 
@@ -276,8 +296,16 @@ def told_status(run: Mapping[Any, Any]) -> str:
     return STATUS.get(run["status"], run["status"])
 
 
-def run_facts(run: Mapping[Any, Any], optimistic: bool) -> list[tuple[str, str]]:
-    """Return everything that is known of a run, as names and values."""
+def run_facts(
+    run: Mapping[Any, Any], optimistic: bool, unequal: bool = False
+) -> list[tuple[str, str]]:
+    """Return everything that is known of a run, as names and values.
+
+    Args:
+        run: its row of ``runs.csv``.
+        optimistic: whether its experiment used the test split for validation.
+        unequal: whether the classes of its test split are unequal.
+    """
     facts = [("Status", told_status(run))]
     if run["reason"]:
         facts.append(("Reason", run["reason"]))
@@ -286,6 +314,7 @@ def run_facts(run: Mapping[Any, Any], optimistic: bool) -> list[tuple[str, str]]
     mark = " †" if optimistic else ""
     measures = [
         ("Test accuracy", "test_accuracy", lambda x: f"{percent(x)} %{mark}"),
+        *[("Balanced accuracy", "balanced_accuracy", lambda x: f"{percent(x)} %{mark}")] * unequal,
         ("Top-5 accuracy", "top5_accuracy", lambda x: f"{percent(x)} %{mark}"),
         ("Validation accuracy, last epoch", "val_accuracy_last", lambda x: f"{percent(x)} %{mark}"),
         ("best epoch", "val_accuracy_best", lambda x: f"{percent(x)} %{mark}"),
@@ -318,7 +347,7 @@ def data_table(data: Sequence[Mapping[str, Any]], numbering: Numbering) -> Table
         columns=[
             Column("Data"),
             Column("Source"),
-            Column("Shape"),
+            Column("Shape", prose=True),
             Column("Classes", numeric=True),
             Column("Training", numeric=True),
             Column("Validation", numeric=True),
@@ -329,7 +358,7 @@ def data_table(data: Sequence[Mapping[str, Any]], numbering: Numbering) -> Table
             [
                 Cell(one["dataset"]),
                 Cell(one["source"]),
-                Cell(shape(one["shape"])),
+                Cell(told_shape(one)),
                 *(Cell(f"{one[name]:,}", one[name]) for name in sizes),
                 Cell(one["hash"]),
             ]

@@ -1,6 +1,8 @@
 """What single cells of the tables of results say."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from ablation.report.model import Cell
 from ablation.report.part import Row
@@ -8,6 +10,7 @@ from ablation.report.text import (
     NO_BREAK,
     NOTHING,
     interval,
+    magnitude,
     number,
     points,
     spread,
@@ -45,6 +48,14 @@ def told_difference(row: Row) -> str:
     text = points(row["difference"])
     limits = interval(row["low"], row["high"])
     return text if limits == NOTHING else f"{text} ({limits})".replace(" ", NO_BREAK)
+
+
+def multiply_adds_cell(model: Mapping[str, Any]) -> Cell:
+    """Return a network's multiply-adds, or which of its layers keep them from being counted."""
+    count = model["multiply_adds"]
+    if count is None:
+        return Cell(f"not counted ({', '.join(model['uncounted'])})")
+    return Cell(magnitude(count), count)
 
 
 def arm_cells(row: Row) -> list[Cell]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ablation.report import background, class_tables, drawings, tables
+from ablation.report import background, claim_tables, class_tables, datasets, drawings, tables
 from ablation.report.figures import ArmStyles
 from ablation.report.inputs import Inputs
 from ablation.report.model import (
@@ -13,6 +13,7 @@ from ablation.report.model import (
     Facts,
     Fold,
     Items,
+    Link,
     Linked,
     Numbering,
     Paragraph,
@@ -25,6 +26,8 @@ from ablation.report.sources import Sources
 from ablation.report.text import OPTIMISTIC, setting
 
 PARTS = {
+    "claims": "Claims",
+    "survives": "What survives",
     "evidence": "Evidence",
     "problem": "Problems seen",
     "open": "What stays open",
@@ -60,6 +63,7 @@ class _Builder:
         self.numbering = Numbering()
         self.sources = Sources()
         self.optimistic = {e["name"] for e in self.experiments if e["validation"] == "test"}
+        self.shared: list[Paragraph] = []  # warnings of data sets whose splits share images
         self.parts = [
             part
             for block in self.experiments
@@ -74,6 +78,7 @@ class _Builder:
         for name in ("verdict", "tables", "curves", "gallery", "classes", "calibration", "cost",
                      "methods", "runs", "provenance"):  # fmt: skip
             self.numbering.anchor(name)
+        claims = {block["name"]: self._claim_tables(block["name"]) for block in self.experiments}
         own = self._verdict_tables()
         rest = [
             self._tables(),
@@ -106,7 +111,20 @@ class _Builder:
             self._runs(),
             self._provenance(),
         ]
-        return [self._verdict(own), *rest]
+        return [self._verdict(own, claims), *rest]
+
+    def _claim_tables(self, name: str) -> dict[str, Table]:
+        """The tables of an experiment's claims, by the part of the findings they stand with."""
+        rows = self.inputs.rows("claims", name)
+        optimistic = name in self.optimistic
+        found = {
+            "claims": claim_tables.claims_table(name, rows, self.numbering, optimistic),
+            "survives": claim_tables.survival_table(name, rows, self.numbering),
+        }
+        shown = {part: table for part, table in found.items() if table is not None}
+        for part, table in shown.items():
+            self.sources.add(table, part, name)
+        return shown
 
     def _verdict_tables(self) -> list[Section]:
         found = []
@@ -121,20 +139,23 @@ class _Builder:
             found.append(self._section("verdict-published", "Published figures", [table], 3))
         return found
 
-    def _verdict(self, own: Sequence[Section]) -> Section:
+    def _verdict(
+        self, own: Sequence[Section], claims: Mapping[str, Mapping[str, Table]]
+    ) -> Section:
         summary = self.inputs.analysis["summary"]
         blocks: list[Block] = []
         anchor = self.numbering.anchor("verdict-study")
-        found = self._findings(anchor, summary)
+        found = self._findings(anchor, summary, {})
         if self.optimistic:
             found.append(Paragraph(background.of_some(self.optimistic), "warning"))
+        found += self.shared
         if found:
             blocks.append(Section(anchor, "The study", found, 3, "The study"))
         for block in self.experiments:
-            blocks.append(self._experiment(block))
+            blocks.append(self._experiment(block, claims[block["name"]]))
         return Section("verdict", "Verdict", [*blocks, *own], 2, "Verdict")
 
-    def _experiment(self, block: Mapping[str, Any]) -> Section:
+    def _experiment(self, block: Mapping[str, Any], claims: Mapping[str, Table]) -> Section:
         name = block["name"]
         optimistic = name in self.optimistic
         anchor = self.numbering.anchor("verdict-experiment", name)
@@ -144,11 +165,15 @@ class _Builder:
         ]
         if optimistic:
             blocks.append(Paragraph(BADGE, "badge"))
-        blocks += self._findings(anchor, block["findings"])
+        blocks += self._findings(anchor, block["findings"], claims)
         mark = " †" * optimistic
         return Section(anchor, f"Experiment {name}{mark}", blocks, 3, f"{name}{mark}")
 
-    def _findings(self, anchor: str, findings: Sequence[Mapping[str, Any]]) -> list[Block]:
+    def _findings(
+        self, anchor: str, findings: Sequence[Mapping[str, Any]], shown: Mapping[str, Table]
+    ) -> list[Block]:
+        """Findings by their part, each part with its table if it has one."""
+
         def of(part: str) -> list[Linked]:
             return [
                 Linked(finding["text"], self.sources.links(finding))
@@ -159,8 +184,10 @@ class _Builder:
         blocks: list[Block] = [Paragraph(one.text, "answer", one.links) for one in of("answer")]
         for part, title in PARTS.items():
             items = of(part)
-            if items:
-                blocks.append(Section(f"{anchor}--{part}", title, [Items(items)], 4))
+            found: list[Block] = [Items(items)] if items else []
+            found += [shown[part]] if part in shown else []
+            if found:
+                blocks.append(Section(f"{anchor}--{part}", title, found, 4))
         return blocks
 
     def _tables(self) -> Section:
@@ -324,7 +351,8 @@ class _Builder:
 
     def _runs(self) -> Section:
         runs = self.inputs.tables["runs"]
-        table = background.runs_table(runs, self.optimistic, self.numbering)
+        unequal = {(part.experiment, part.dataset) for part in self.parts if part.unequal}
+        table = background.runs_table(runs, self.optimistic, unequal, self.numbering)
         self.sources.add(table, "runs")
         blocks: list[Block] = [table]
         for block in self.experiments:
@@ -333,7 +361,13 @@ class _Builder:
                 Fold(
                     f"{run['model']} · {run['augmentation']} on {run['dataset']}, "
                     f"seed {run['seed']:.0f}: {background.told_status(run)}",
-                    [Facts(background.run_facts(run, name in self.optimistic))],
+                    [
+                        Facts(
+                            background.run_facts(
+                                run, name in self.optimistic, (name, run["dataset"]) in unequal
+                            )
+                        )
+                    ],
                 )
                 for run in self.inputs.rows("runs", name).to_dict("records")
             ]
@@ -350,15 +384,33 @@ class _Builder:
             background.provenance_table(provenance, self.numbering),
         ]
         if provenance["data"]:
-            blocks.append(background.data_table(provenance["data"], self.numbering))
-        if any(data["splits"] for data in provenance["data"]):
-            blocks.append(background.splits_table(provenance["data"], self.numbering))
+            blocks.append(
+                self._section("provenance-data", "Data", self._data(provenance["data"]), 3)
+            )
+        return Section("provenance", "Provenance", blocks, 2, "Provenance")
+
+    def _data(self, data: Sequence[Mapping[str, Any]]) -> list[Block]:
+        """The data sets: what they are, how they were made, and what their checks found."""
+        prepared = datasets.each_once(data)
+        blocks: list[Block] = [
+            background.data_table(data, self.numbering),
+            datasets.classes_table(data, self.numbering),
+            datasets.images_table(prepared, self.numbering),
+        ]
+        if any(one["splits"] for one in data):
+            blocks.append(background.splits_table(data, self.numbering))
+        for one in prepared:
+            title = f"Checks of {one['dataset']}"
+            anchor = self.numbering.anchor("checks", one["dataset"])
+            blocks.append(Section(anchor, title, datasets.checks_blocks(one), 4))
+            warning = datasets.shared_images(one, Link(title, anchor))
+            self.shared += [warning] if warning else []
         blocks += [
             Fold(
-                f"Citation of {data['dataset']}",
-                [Code(data["citation"], f"Citation of {data['dataset']}")],
+                f"Citation of {one['dataset']}",
+                [Code(one["citation"], f"Citation of {one['dataset']}")],
             )
-            for data in provenance["data"]
-            if data["citation"]
+            for one in data
+            if one["citation"]
         ]
-        return Section("provenance", "Provenance", blocks, 2, "Provenance")
+        return blocks

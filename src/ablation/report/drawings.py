@@ -286,9 +286,10 @@ def cost_drawing(part: Part, numbering: Numbering) -> Drawing | None:
             text += f" % in {number(cell['seconds'] / 60)} minutes"
             if cell["model"] in models:
                 model = models[cell["model"]]
+                count = model["multiply_adds"]
                 text += (
                     f" with {magnitude(model['parameters'])} parameters and "
-                    f"{magnitude(model['multiply_adds'])} multiply-adds"
+                    f"{'uncounted' if count is None else magnitude(count)} multiply-adds"
                 )
         return text
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.analysis.measures import unequal
 from ablation.report.figures import Arm, ArmStyles, arm_names
 from ablation.report.inputs import Inputs
 from ablation.report.text import OPTIMISTIC
@@ -40,6 +41,12 @@ class Part:
     def optimistic(self) -> bool:
         """Whether the test split was used for validation."""
         return bool(self.block["validation"] == "test")
+
+    @cached_property
+    def unequal(self) -> bool:
+        """Whether the classes of the test split are unequal."""
+        classes = self.rows("classes").drop_duplicates("class")
+        return unequal(classes["images"].to_list())
 
     @property
     def where(self) -> str:

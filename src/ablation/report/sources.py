@@ -23,12 +23,16 @@ _OF_COLUMNS = {
 }
 _OF_DIAGNOSES = {
     "overfitting": "ablation",
+    "balanced order": "ablation",
     "seed range": "accuracies",
     "best epoch": "epochs",
     "miscalibration": "calibration",
     "loss jump": "curves",
     "still improving": "curves",
     "longer budget": "curves",
+    "training length": "ablation",
+    "claims": "claims",
+    "revisited": "survives",
 }
 
 

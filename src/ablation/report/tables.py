@@ -7,6 +7,7 @@ from typing import Any
 
 from ablation.report.cells import (
     arm_cells,
+    multiply_adds_cell,
     number_cell,
     points_cell,
     share_cell,
@@ -20,7 +21,6 @@ from ablation.report.part import Part, Row, every_arm
 from ablation.report.text import (
     NOTHING,
     interval,
-    magnitude,
     number,
     p_value,
     percent,
@@ -53,6 +53,10 @@ OF_IMAGES = (
     "With fewer than three seeds the intervals are over the test images: these verdicts speak of "
     "the trained networks only, not of other seeds."
 )
+BALANCED = (
+    "Balanced accuracy: mean of the classes' recalls, told because the classes of the test split "
+    "are unequal; differences and verdicts are of test accuracy."
+)
 MEANS = "Mean ± standard deviation over the runs that finished without diverging."
 ARM_COLUMNS = (Column("Model"), Column("Augmentation"))
 
@@ -70,6 +74,7 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
         *ARM_COLUMNS,
         Column("Runs", prose=True),
         Column(part.mark("Test accuracy, %"), numeric=True),
+        *[Column(part.mark("Balanced accuracy, %"), numeric=True)] * part.unequal,
     ]
     if has_baseline:
         columns += [
@@ -85,6 +90,8 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
     rows = []
     for cell in cells:
         row = [*arm_cells(cell), Cell(told_runs(cell), cell["finished"]), _test_accuracy(cell)]
+        if part.unequal:
+            row.append(share_cell(cell, "balanced_accuracy"))
         if has_baseline:
             found = compared.get((cell["model"], cell["augmentation"]))
             row += [_difference(found), Cell(_verdict(cell, found))]
@@ -94,7 +101,7 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
         rows.append(row)
     anchor = numbering.anchor("ablation", part.experiment, part.dataset)
     notes = _notes_on_differences(part, list(compared.values())) if has_baseline else []
-    notes += part.notes
+    notes += [*[BALANCED] * part.unequal, *part.notes]
     table = Table(
         id=anchor,
         number=numbering.table(),
@@ -278,12 +285,14 @@ def cost_table(part: Part, numbering: Numbering) -> Table:
         model = models.get(cell["model"])
         minutes = cell["seconds"] / 60
         row = [*arm_cells(cell), _test_accuracy(cell)]
+        if part.unequal:
+            row.append(share_cell(cell, "balanced_accuracy"))
         if model is None:
             row += [Cell(NOTHING), Cell(NOTHING)]
         else:
             row += [
                 Cell(f"{model['parameters']:,}", model["parameters"]),
-                Cell(magnitude(model["multiply_adds"]), model["multiply_adds"]),
+                multiply_adds_cell(model),
             ]
         row += [
             Cell(number(cell["epochs"], 1).removesuffix(".0"), cell["epochs"]),
@@ -298,6 +307,7 @@ def cost_table(part: Part, numbering: Numbering) -> Table:
         columns=[
             *ARM_COLUMNS,
             Column(part.mark("Test accuracy, %"), numeric=True),
+            *[Column(part.mark("Balanced accuracy, %"), numeric=True)] * part.unequal,
             Column("Parameters", numeric=True),
             Column("Multiply-adds", numeric=True),
             Column("Epochs", numeric=True),
