@@ -1,0 +1,113 @@
+"""The heads of the studies tell what the studies cost; here it is counted."""
+
+import re
+from functools import cache
+from itertools import pairwise
+
+import pytest
+
+from ablation.models.cost import describe
+from ablation.study.plan import load_plan
+from ablation.study.schema import Config
+from ablation.study.sources import known, source_name
+
+from .conftest import ROOT
+from .test_studies import STUDIES
+
+# Examples of the training split, as TensorFlow Datasets documents them; of sets with one split the
+# share that is not set aside for testing.
+TRAINING = {
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "cats_vs_dogs": 23_262 * 0.8,
+    "eurosat": 27_000 * 0.8,
+    "stanford_dogs": 12_000,
+}
+CLASSES = {"cifar10": 10, "cifar100": 100, "cats_vs_dogs": 2, "eurosat": 10, "stanford_dogs": 120}
+# The notebooks' card: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
+# whose forward pass is 3.858 G multiply-adds; training takes three times the forward pass.
+OPERATIONS_A_SECOND = 16 / 0.207 * 3.858e9 * 2 * 3
+
+
+@cache
+def forward(architecture, shape, classes):
+    """Multiply-adds of one image."""
+    return describe(dict(architecture), shape, classes)["multiply_adds"]
+
+
+def operations(run):
+    """Floating-point operations of a run's training."""
+    data, training = run.settings["dataset"], run.settings["training"]
+    source = source_name(data["source"])
+    shape = tuple(data["image_size"] or known(data["source"]).shape[:2])
+    images = TRAINING[source] * data["train_share"]
+    if run.settings["validation"] == "held-out":
+        images *= 1 - data["held_out"]
+    architecture = tuple(run.settings["model"].items())
+    one = 3 * 2 * forward(architecture, (*shape, 3), CLASSES[source])
+    return one * images * training["epochs"]
+
+
+def gigabytes_prepared(data):
+    source = known(data.settings["source"])
+    size = data.settings["stored_size"] or data.settings["image_size"] or source.shape[:2]
+    images = source.images
+    if data.settings["train_share"] < 1:
+        left = TRAINING[source_name(data.settings["source"])] * (1 - data.settings["train_share"])
+        images -= 0.9 * left
+    return images * size[0] * size[1] * 3 / 1e9
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """What each study costs: runs, hours, gigabytes to fetch, gigabytes prepared."""
+    costs = {}
+    for name in STUDIES:
+        plan = load_plan(Config(study=name), ROOT / "config/studies")
+        sources = {data.settings["source"] for data in plan.data.values()}
+        costs[name] = {
+            "runs": len(plan.runs),
+            "hours": sum(map(operations, plan.runs.values())) / OPERATIONS_A_SECOND / 3600,
+            "fetched": sum(known(source).download for source in sources) / 1e9,
+            "prepared": sum(map(gigabytes_prepared, plan.data.values())),
+        }
+    return costs
+
+
+def head(name):
+    lines = (ROOT / f"config/studies/{name}.yaml").read_text().splitlines()
+    comment = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
+    return " ".join(comment)
+
+
+def number(pattern, text):
+    found = re.search(pattern, text)
+    assert found, f"no {pattern!r} in: {text}"
+    return float(found[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_head_tells_what_the_study_costs(counted, name):
+    text = head(name)
+    assert "It should show" in text or name == "notebooks"
+    costs = text[text.index("Costs:") :]
+    assert number(r"([\d,]+) runs", costs) == counted[name]["runs"]
+    if name == "mixup":
+        assert "data as for the study cutmix" in costs
+    else:
+        assert number(r"([\d.]+) GB of downloads", costs) == pytest.approx(
+            counted[name]["fetched"], rel=0.1, abs=0.05
+        )
+        assert number(r"([\d.]+) GB prepared", costs) == pytest.approx(
+            counted[name]["prepared"], rel=0.1, abs=0.05
+        )
+    assert number(r"about ([\d.,]+) GPU hours", costs) == pytest.approx(
+        counted[name]["hours"], rel=0.1
+    )
+
+
+def test_training_longer_costs_more(counted):
+    assert all(
+        counted[small]["hours"] < counted[large]["hours"]
+        for small, large in pairwise(["cutmix", "notebooks", "notebooks-sound"])
+    )
