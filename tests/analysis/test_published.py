@@ -229,7 +229,7 @@ def test_the_notebooks_arms_each_stand_beside_their_own_figure(table):
         augmentations="[notebook2-none, notebook2-augmentation, notebook2-cutmix, "
         "notebook2-augmentation-cutmix, notebook3-cutmix, notebook3-mixup]",
         training="{epochs: 10, batch_size: 16, learning_rate: 0.005, momentum: 0, "
-        "early_stopping: {patience: 5}}",
+        "shuffle: batches, early_stopping: {patience: 5}}",
         more="    validation: test\n",
     )
     assert dict(zip(found["augmentation"], found["published"], strict=True)) == {
@@ -240,7 +240,8 @@ def test_the_notebooks_arms_each_stand_beside_their_own_figure(table):
     }
     # The setting is the notebook's but for what the project cannot express.
     assert set(found["differences_in_setting"]) == {
-        "in the publication whole batches were shuffled, not images"
+        "in the publication batches were shuffled in a window of 200 that went on from epoch to "
+        "epoch"
     }
 
 

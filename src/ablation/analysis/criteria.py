@@ -546,7 +546,8 @@ def _converged(study: _Study) -> Answer:
         settings = next(iter(of_cell.values())).settings
         if settings["model"].get("kind") == "residual":
             for step in mixing_steps(effective_steps(settings["augmentation"])):
-                arms[step["step"]][key] = of_cell
+                if step["step"] in MIXES:  # a choice between them is neither alone
+                    arms[step["step"]][key] = of_cell
     sentences, met = [], True
     told: set[Key] = set()
     for of_arm in arms.values():

@@ -15,7 +15,7 @@ both are the same network on the same images with the same arm:
 Whatever else differs is named beside the figure.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -28,7 +28,13 @@ from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
-from ablation.study.pipelines import STEPS, format_pipeline, parse_pipeline
+from ablation.study.pipelines import (
+    STEPS,
+    Family,
+    changes_nothing,
+    format_pipeline,
+    parse_pipeline,
+)
 from ablation.study.plan import Plan, validate
 from ablation.study.schema import Pixels, Strict, TrainingPatch
 from ablation.study.sources import KNOWN_SHAPES
@@ -41,29 +47,8 @@ PUBLISHED_COLUMNS = (
 NONE_KNOWN = "none known"
 
 Step = dict[str, Any]
-Family = Literal["geometric", "colour"]
 Text = Annotated[str, Field(min_length=1)]
 
-FAMILIES: Mapping[str, Family] = {
-    "flip": "geometric",
-    "crop": "geometric",
-    "brightness": "colour",
-    "contrast": "colour",
-    "hue": "colour",
-    "saturation": "colour",
-}
-"""What kind of augmentation a step is. Those that mix, and ``clip``, are neither."""
-
-_IDENTITY: Mapping[str, Step] = {
-    "flip": {"probability": 0},
-    "crop": {"padding": 0},
-    "brightness": {"delta": 0},
-    "contrast": {"low": 1, "high": 1},
-    "hue": {"delta": 0},
-    "saturation": {"low": 1, "high": 1},
-    "cutmix": {"probability": 0},
-    "mixup": {"probability": 0},
-}
 _ARCHITECTURE_WORDS = {
     "projection": "shortcut projection",
     "stride_on": "strided convolution of bottleneck blocks",
@@ -77,6 +62,7 @@ _ARCHITECTURE_WORDS = {
 }
 _TRAINING_WORDS = {
     "batch_size": "batch size",
+    "shuffle": "shuffled",
     "learning_rate": "learning rate",
     "momentum": "momentum",
     "nesterov": "Nesterov momentum",
@@ -293,6 +279,7 @@ def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
     return (
         source == publication.dataset
         and data["limit"] is None
+        and data["train_share"] == 1
         and list(size) == [publication.image_size] * 2
         and _layout(run.settings["model"]) == _layout(network)
         and same_arm(publication.arms[figure.arm], run.settings["augmentation"])
@@ -365,12 +352,7 @@ def tell_setting(publication: Publication, figure: Figure) -> str:
 
 def effective_steps(steps: Iterable[Step]) -> list[Step]:
     """Return the steps that can change an image or a label, in order."""
-    return [
-        step
-        for step in steps
-        if step["step"] != "clip"
-        and any(step[key] != value for key, value in _IDENTITY[step["step"]].items())
-    ]
+    return [step for step in steps if step["step"] != "clip" and not changes_nothing(step)]
 
 
 def mixing_steps(steps: Iterable[Step]) -> list[Step]:
@@ -380,7 +362,8 @@ def mixing_steps(steps: Iterable[Step]) -> list[Step]:
 
 def step_families(steps: Iterable[Step]) -> set[Family]:
     """Return which kinds of augmentation that mixes nothing are among the steps."""
-    return {FAMILIES[step["step"]] for step in effective_steps(steps) if step["step"] in FAMILIES}
+    families = (STEPS[step["step"]].family for step in effective_steps(steps))
+    return {family for family in families if family is not None}
 
 
 def _basic_steps(steps: Iterable[Step]) -> list[str]:
@@ -422,12 +405,15 @@ def _arm_differences(arm: Arm, steps: Iterable[Step]) -> list[str]:
 
 def _one_order(steps: list[Step]) -> list[Step]:
     """Put a flip and a crop beside each other in one order: they commute."""
-    ordered = []
-    for _, group in groupby(steps, lambda step: FAMILIES.get(step["step"]) == "geometric"):
+    ordered: list[Step] = []
+    for commute, group in groupby(steps, lambda step: step["step"] in ("flip", "crop")):
         together = list(group)
-        geometric = FAMILIES.get(together[0]["step"]) == "geometric"
-        ordered += sorted(together, key=lambda step: step["step"]) if geometric else together
+        ordered += sorted(together, key=_name_of) if commute else together
     return ordered
+
+
+def _name_of(step: Step) -> str:
+    return str(step["step"])
 
 
 def _network_differences(publication: Publication, figure: Figure, own: Step) -> list[str]:
