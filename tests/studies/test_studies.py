@@ -59,9 +59,8 @@ class TestShrunken:
         runs = run(shrunk, "residual")
         assert len(runs) == 12
         criteria = table(shrunk, "residual", "criteria").set_index("criterion")["verdict"]
-        # The widths are shrunk, so the count of parameters is another; all three are answered.
-        assert "not part of this study" not in set(criteria[[1, 2, 3]])
-        assert criteria[3] == "met"
+        assert criteria[1] == criteria[3] == "met"
+        assert criteria[2] in ("met", "not met")  # three epochs of eighty pictures may not fall
         compared = table(shrunk, "residual", "comparisons")
         assert set(compared["dataset"]) == {"cifar10", "cats_vs_dogs", "eurosat"}
 

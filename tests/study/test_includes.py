@@ -121,6 +121,11 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
             "    revisits: first\n    claims: {idle: {text: t, source: s}}\n",
             "experiments.second.claims.idle: no comparison tests this claim",
         ),
+        (
+            "    revisits: first\n",
+            "    revisits: first\n    claims: {helps: {text: t, source: s}}\n",
+            "claims.helps: first, which this experiment revisits, states a claim of this name",
+        ),
     ],
 )
 def test_what_is_refused(studies, old, new, message):

@@ -26,6 +26,7 @@ from ablation.data.splits import (
 from ablation.data.tfds_source import TfdsSource
 from ablation.data.told import Progress
 from ablation.errors import InputError
+from ablation.study.schema import OWN_IMAGES
 
 MAX_BROKEN = 10
 
@@ -303,13 +304,12 @@ def _write(
 
 def _tell_splits(roles: _Roles, settings: dict[str, Any]) -> dict[str, str]:
     kept = "" if settings["limit"] is None else f", at most {settings['limit']} examples"
-    taken = f"{settings['test_share']:.4g} of each class of the source's 'train', fixed seed"
+    given = "the source's 'train'"
+    if roles.test is None and settings["source"] in OWN_IMAGES:
+        given = "the images"  # they come without splits
+    taken = f"{settings['test_share']:.4g} of each class of {given}, fixed seed"
     held = f"{settings['held_out']:.4g} of each class of what is left for training, fixed seed"
-    train = (
-        "the source's 'train'"
-        if roles.test and roles.validation
-        else ("the rest of the source's 'train'")
-    )
+    train = given if roles.test and roles.validation else f"the rest of {given}"
     if settings["train_share"] < 1:
         train = f"{settings['train_share']:.4g} of each class of {train}, fixed seed"
     return {

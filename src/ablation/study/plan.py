@@ -467,7 +467,16 @@ def _check_claims(
                 f"{document.where(at)}: {dotted(at)}: the study has no other experiment "
                 f"'{block.revisits}'{nearest(block.revisits, others)}"
             )
-        known |= by_name[block.revisits].block.claims
+        stated = by_name[block.revisits].block.claims
+        for name in block.claims:
+            if name in stated:
+                at = (*place, "claims", name)
+                raise InputError(
+                    f"{document.where(at)}: {dotted(at)}: {block.revisits}, which this experiment "
+                    "revisits, states a claim of this name; leave it out here, or give it a name "
+                    "of its own"
+                )
+        known |= stated
     for i, comparison in enumerate(block.comparisons):
         if comparison.claim is not None and comparison.claim not in known:
             at = (*place, "comparisons", i, "claim")
