@@ -14,6 +14,8 @@ VENV := PYTHON='$(PYTHON)' sh tools/venv.sh
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH" &&
 
 SNAKEFILES := Snakefile workflow
+# A file's tests share what they make, so they stay with one of the processes.
+PYTEST := python -m pytest --numprocesses 2 --dist loadfile
 CHECKS := check-format check-code check-workflow-format check-workflow check-types check-generated
 # Keeps the pins that still fit; ARGS=--upgrade takes the newest versions.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -51,14 +53,14 @@ venv-dev: ## Make .venv with the tools of what follows
 
 .PHONY: test
 test: venv-dev ## Run all tests but those in a browser and of whole studies (ARGS goes to pytest)
-	@$(IN_VENV) python -m pytest -m "not browser and not studies" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies" $(ARGS)
 
 .PHONY: test-unit test-workflow test-browser test-studies
 test-unit: venv-dev ## Run those of them that do without Snakemake
-	@$(IN_VENV) python -m pytest -m "not browser and not studies and not workflow" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not workflow" $(ARGS)
 
 test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
-	@$(IN_VENV) python -m pytest -m "workflow and not studies" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "workflow and not studies" $(ARGS)
 
 test-studies: venv-dev ## Run each study that ships, shrunken, on prepared data of the real form
 	@$(IN_VENV) python -m pytest tests/studies $(ARGS)
