@@ -9,20 +9,11 @@ import pytest
 from ablation.models.cost import describe
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
-from ablation.study.sources import known, source_name
+from ablation.study.sources import images_prepared, known, source_name
 
 from .conftest import ROOT
 from .test_studies import STUDIES
 
-# Examples of the training split, as TensorFlow Datasets documents them; of sets with one split the
-# share that is not set aside for testing.
-TRAINING = {
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "cats_vs_dogs": 23_262 * 0.8,
-    "eurosat": 27_000 * 0.8,
-    "stanford_dogs": 12_000,
-}
 CLASSES = {"cifar10": 10, "cifar100": 100, "cats_vs_dogs": 2, "eurosat": 10, "stanford_dogs": 120}
 # The notebooks' card: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
 # whose forward pass is 3.858 G multiply-adds; training takes three times the forward pass.
@@ -40,7 +31,9 @@ def operations(run):
     data, training = run.settings["dataset"], run.settings["training"]
     source = source_name(data["source"])
     shape = tuple(data["image_size"] or known(data["source"]).shape[:2])
-    images = TRAINING[source] * data["train_share"]
+    of_source = known(data["source"])
+    images = of_source.images - (of_source.test or of_source.images * data["test_share"])
+    images *= data["train_share"]
     if run.settings["validation"] == "held-out":
         images *= 1 - data["held_out"]
     architecture = tuple(run.settings["model"].items())
@@ -51,10 +44,7 @@ def operations(run):
 def gigabytes_prepared(data):
     source = known(data.settings["source"])
     size = data.settings["stored_size"] or data.settings["image_size"] or source.shape[:2]
-    images = source.images
-    if data.settings["train_share"] < 1:
-        left = TRAINING[source_name(data.settings["source"])] * (1 - data.settings["train_share"])
-        images -= 0.9 * left
+    images = images_prepared(data.settings, source.images, source.test)
     return images * size[0] * size[1] * 3 / 1e9
 
 

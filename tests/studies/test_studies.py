@@ -14,10 +14,10 @@ STUDIES = {
     "cutmix": 4,
     "mixup": 11,
     "notebooks": 27,
-    "grid": 288,
+    "grid": 480,
     "notebooks-sound": 251,
     "he2015": 50,
-    "mixing": 36,
+    "mixing": 60,
 }
 
 

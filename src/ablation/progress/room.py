@@ -13,7 +13,7 @@ from ablation.data.disk import DOWNLOAD_FACTOR, gigabytes, nearest_folder
 from ablation.progress.tables import table, wrap
 from ablation.study.grid import PreparedData
 from ablation.study.schema import OWN_IMAGES
-from ablation.study.sources import data_dir, is_stored, known
+from ablation.study.sources import data_dir, images_prepared, is_stored, known
 
 NOT_KNOWN = "not known"
 
@@ -95,8 +95,7 @@ def _prepared(data: PreparedData) -> int | None:
     size = settings["stored_size"] or settings["image_size"] or (of_source and of_source.shape[:2])
     if images is None or not size or None in size:
         return None
-    if settings["limit"] is not None:
-        images = min(images, 3 * settings["limit"])  # training, validation, test
+    images = images_prepared(settings, images, of_source.test if of_source else 0)
     # Images of one's own may be grey; then a third of this is needed.
     channels = settings["channels"] or (of_source.shape[2] if of_source else 3)
     return images * math.prod(size) * channels

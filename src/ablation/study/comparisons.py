@@ -186,7 +186,8 @@ def find_comparisons(
                 grids += made
                 for grid in made:
                     for effect in _effects(grid, experiment.name):
-                        add(effect)
+                        interaction = len(effect.factors) > 1
+                        add(replace(effect, claims=_claims(declared)) if interaction else effect)
             else:
                 for one in _pairs(declared, experiment, others):
                     add(one)
@@ -315,15 +316,18 @@ def _pair(
         Contrast(label, ((1.0, (side[0].name, side[1])),))
         for label, side in zip(labels, sides, strict=True)
     )
-    claims = ((declared.claim, declared.says),) if declared.claim and declared.says else ()
     return Comparison(
         (declared.kind,),
         arm[1][0],
         arm_side,
         reference_side,
         epoch=declared.epoch,
-        claims=claims,
+        claims=_claims(declared),
     )
+
+
+def _claims(declared: schema.Comparison) -> tuple[tuple[str, str], ...]:
+    return ((declared.claim, declared.says),) if declared.claim and declared.says else ()
 
 
 def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:

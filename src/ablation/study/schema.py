@@ -451,8 +451,8 @@ class Comparison(Strict):
     )
     claim: Name | None = Field(
         default=None,
-        description="Of `arm` and `budget`: the claim that this comparison tests, one of the "
-        "experiment's `claims`.",
+        description="The claim that this comparison tests, one of the experiment's `claims`. Of "
+        "`factor`: the interactions test it.",
     )
     says: Literal["better", "worse", "same", "different"] | None = Field(
         default=None, description="What the claim says A is, against B."
@@ -464,7 +464,7 @@ class Comparison(Strict):
         needed, allowed = {
             "arm": ({"arm", "reference"}, {"claim", "says"}),
             "budget": ({"arm", "reference"}, {"epoch", "claim", "says"}),
-            "factor": ({"factors"}, {"where"}),
+            "factor": ({"factors"}, {"where", "claim", "says"}),
         }[self.kind]
         for key in sorted(needed - given):
             raise PydanticCustomError("empty", f"kind {self.kind} needs the key '{key}'")
@@ -478,6 +478,10 @@ class Comparison(Strict):
             raise PydanticCustomError("empty", "a factor stands twice")
         if (self.claim is None) != (self.says is None):
             raise PydanticCustomError("empty", "claim and says go together")
+        if self.claim and self.factors and len(self.factors) != 2:
+            raise PydanticCustomError(
+                "empty", "a claim is tested by the interaction of two factors"
+            )
         return self
 
 

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ablation.errors import InputError
 
@@ -21,6 +23,7 @@ class Known:
         shape: height, width and channels of its images; height and width None where they vary.
         images: number of images in the splits that are used: labelled ``train``, ``validation``
             and ``test``; None where it depends on the config.
+        test: how many of them are the given test split; 0 where the source has none.
         download: bytes to fetch.
         builder: of a source that this project builds itself, the class in the module of its name
             in ``ablation.data``; None for the sources of TensorFlow Datasets.
@@ -29,6 +32,7 @@ class Known:
 
     shape: tuple[int | None, int | None, int]
     images: int | None
+    test: int = 0
     download: int = 0
     builder: str | None = None
     version: str | None = None
@@ -37,17 +41,17 @@ class Known:
 # Downloads are those in the checksums that TensorFlow Datasets 4.9.10 carries, for the config that
 # a name alone stands for.
 KNOWN = {
-    "mnist5k": Known(GREY, 5_000, builder="Mnist5k", version="1.0.0"),
-    "mnist": Known(GREY, 70_000, 11_594_722),
-    "fashion_mnist": Known(GREY, 70_000, 30_878_645),
-    "kmnist": Known(GREY, 70_000, 21_240_888),
-    "emnist": Known(GREY, None, 561_753_746),
-    "cifar10": Known(SMALL, 60_000, 170_052_171),
-    "cifar100": Known(SMALL, 60_000, 168_513_733),
-    "svhn_cropped": Known(SMALL, 99_289, 1_575_594_780),
-    "eurosat": Known((64, 64, 3), 27_000, 94_277_468),
-    "cats_vs_dogs": Known(COLOUR, 23_262, 824_887_076),
-    "stanford_dogs": Known(COLOUR, 20_580, 815_912_960),
+    "mnist5k": Known(GREY, 5_000, 1_000, builder="Mnist5k", version="1.0.0"),
+    "mnist": Known(GREY, 70_000, 10_000, 11_594_722),
+    "fashion_mnist": Known(GREY, 70_000, 10_000, 30_878_645),
+    "kmnist": Known(GREY, 70_000, 10_000, 21_240_888),
+    "emnist": Known(GREY, None, download=561_753_746),
+    "cifar10": Known(SMALL, 60_000, 10_000, 170_052_171),
+    "cifar100": Known(SMALL, 60_000, 10_000, 168_513_733),
+    "svhn_cropped": Known(SMALL, 99_289, 26_032, 1_575_594_780),
+    "eurosat": Known((64, 64, 3), 27_000, 0, 94_277_468),
+    "cats_vs_dogs": Known(COLOUR, 23_262, 0, 824_887_076),
+    "stanford_dogs": Known(COLOUR, 20_580, 8_580, 815_912_960),
 }
 IMAGENET_WEIGHTS_SIZE = 94_765_736
 """Bytes of Keras' file of ResNet-50's ImageNet weights."""
@@ -93,6 +97,22 @@ def data_dir(configured: str | None) -> Path:
     return Path(
         configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
+
+
+def images_prepared(settings: Mapping[str, Any], images: int, test: int) -> int:
+    """Return how many images of a source are prepared, about.
+
+    Args:
+        settings: of the prepared data set.
+        images: how many the source has.
+        test: how many of these are a given test split; 0 if it has none.
+    """
+    training = images - (test or images * settings["test_share"])
+    if settings["limit"] is not None:
+        training = min(training, settings["limit"])
+        images = min(images, 3 * settings["limit"])  # training, validation, test
+    trained = training * (1 - settings["held_out"])
+    return round(images - trained * (1 - settings["train_share"]))
 
 
 def is_stored(source: str, configured: str | None) -> bool:
