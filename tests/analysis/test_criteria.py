@@ -425,12 +425,12 @@ def test_4_settles_in_the_mean_over_seeds(tables):
 def test_4_is_not_part_without_mixup_or_on_plain_networks(tables):
     verdict, evidence = tables(ARMS.replace(", mixup: mixup", "")).answer()[4]
     assert verdict == NOT_PART
-    assert evidence.startswith("The study trains no residual network with MixUp.")
+    assert evidence.startswith("The study trains no residual network with MixUp alone.")
     assert "resnet20 with cutmix" in evidence
     verdict, evidence = tables(ARMS.replace("resnet20", "plain20")).answer()[4]
     assert (verdict, evidence) == (
         NOT_PART,
-        "The study trains no residual network with CutMix or MixUp.",
+        "The study trains no residual network with CutMix or MixUp alone.",
     )
     idle = tables(ARMS.replace("mixup: mixup", "mixup: mixup(probability=0)"))
     assert idle.answer()[4][0] == NOT_PART

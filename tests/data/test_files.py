@@ -164,7 +164,7 @@ def test_a_table_without_splits_and_with_more_columns(tmp_path):
         ("", "table.csv:1: there is no column 'path'"),
         ("path,label\ncat/00.png,cat\ncat/01.png,\n", "table.csv:3: label is empty"),
         ("path,label\n,cat\n", "table.csv:2: path is empty"),
-        ("path,label\ncat/00.png\n", "table.csv:2: 1 value in 2 columns"),
+        ("path,label\ncat/00.png\n", "table.csv:2: expected 2 values, one a column, but found 1"),
         ("path,label\ncat/00.png,cat\n\nnone.png,dog\n", "table.csv:4: the path none.png leads"),
         (
             "path,label\ncat/00.png,cat\ndog/00.png,dog\ncat/../cat/00.png,cat\n",

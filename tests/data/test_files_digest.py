@@ -2,43 +2,51 @@ import os
 
 import pytest
 
-from ablation.study.fingerprint import _files_digest, files_digest
+from ablation.errors import InputError
+from ablation.study.own_images import files_below, files_digest
 
 
-def digest(source, path):
-    _files_digest.cache_clear()
-    return files_digest({"source": source, "path": path})
+@pytest.fixture
+def digest(tmp_path):
+    cache = tmp_path / "cache/files.json"
+
+    def make(source, path):
+        return files_digest({"source": source, "path": path}, cache)
+
+    make.cache = cache
+    return make
 
 
 @pytest.fixture
 def photos(tmp_path):
+    folder = tmp_path / "photos"
     for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-        os.utime(tmp_path / name, (1, 1))
-    return tmp_path
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(name)
+        os.utime(folder / name, (1, 1))
+    return folder
 
 
-def test_other_sources_have_none():
+def test_other_sources_have_none(digest):
     assert digest("mnist5k", None) == ""
+    assert not digest.cache.exists()
 
 
-def test_of_a_folder_every_change_counts(photos):
-    seen = [digest("image_folder", str(photos))]
+def test_of_a_folder_the_content_of_images_counts_and_nothing_else(digest, photos):
+    first = digest("image_folder", str(photos))
+    (photos / ".hidden.png").write_text("x")
+    (photos / ".cache").mkdir()
+    (photos / ".cache/x.png").write_text("x")
+    (photos / "cat/README.txt").write_text("x")
+    os.utime(photos / "cat/1.png", (2, 2))
+    assert digest("image_folder", str(photos)) == first
+    seen = [first]
 
     def changed():
         seen.append(digest("image_folder", str(photos)))
         return len(set(seen)) == len(seen)
 
-    assert digest("image_folder", str(photos)) == seen[0]
-    (photos / ".hidden").write_text("x")
-    (photos / ".cache").mkdir()
-    (photos / ".cache/x.png").write_text("x")
-    assert digest("image_folder", str(photos)) == seen[0]
-    os.utime(photos / "cat/1.png", (2, 2))
-    assert changed()
     (photos / "cat/1.png").write_text("another")
-    os.utime(photos / "cat/1.png", (2, 2))
     assert changed()
     (photos / "cat/1.png").rename(photos / "dog/2.png")
     assert changed()
@@ -46,16 +54,48 @@ def test_of_a_folder_every_change_counts(photos):
     assert changed()
 
 
-def test_of_a_table_its_bytes_and_its_images_count(photos):
+def test_files_that_look_the_same_are_not_read_again(digest, photos):
+    first = digest("image_folder", str(photos))
+    (photos / "cat/1.png").write_text("cat/9.png")  # as long as before
+    os.utime(photos / "cat/1.png", (1, 1))
+    assert digest("image_folder", str(photos)) == first
+    digest.cache.unlink()
+    assert digest("image_folder", str(photos)) != first
+
+
+def test_links_are_followed_and_loops_end(digest, photos, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.png").write_text("linked")
+    (photos / "emu").symlink_to(elsewhere)
+    (photos / "emu/above").symlink_to(photos)
+    first = digest("image_folder", str(photos))
+    assert photos / "emu/1.png" in files_below(photos)
+    assert len(files_below(photos)) == 4
+    (elsewhere / "1.png").write_text("changed")
+    assert digest("image_folder", str(photos)) != first
+
+
+def test_of_a_table_its_bytes_and_its_images_count(digest, photos):
     table = photos / "table.csv"
-    table.write_text("path,label\ncat/1.png,cat\ndog/1.png,dog\n")
+    table.write_text("label, path\ncat, cat/1.png\ndog, dog/1.png\n")
     first = digest("csv", str(table))
     os.utime(table, (5, 5))
-    os.utime(photos / "cat/2.png", (5, 5))  # not in the table
+    (photos / "cat/2.png").write_text("not in the table")
     assert digest("csv", str(table)) == first
-    os.utime(photos / "cat/1.png", (5, 5))
+    (photos / "cat/1.png").write_text("changed")
     second = digest("csv", str(table))
-    table.write_text("path,label\ncat/1.png,dog\ndog/1.png,cat\n")
-    assert len({first, second, digest("csv", str(table))}) == 3
+    table.write_text("label, path\ndog, cat/1.png\ncat, dog/1.png\n")
+    third = digest("csv", str(table))
     (photos / "dog/1.png").unlink()
-    digest("csv", str(table))  # told when the data is prepared
+    assert len({first, second, third, digest("csv", str(table))}) == 4
+
+
+def test_a_table_that_cannot_be_read_is_refused_by_line(digest, photos):
+    table = photos / "table.csv"
+    table.write_text("path,label\ncat/1.png\n")
+    with pytest.raises(InputError, match=r"table.csv:2: expected 2 values"):
+        digest("csv", str(table))
+    table.write_text("path,label\nca\0t,x\n")
+    with pytest.raises(InputError, match=r"table\.csv"):
+        digest("csv", str(table))

@@ -23,12 +23,15 @@ from ablation.study.fingerprint import (
     request_digest,
 )
 from ablation.study.grid import canonical_json
+from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
 from ablation.study.schema import NAME_PATTERN
 
 try:
     CONFIG = load_config(config)
     PLAN = load_plan(CONFIG)
+    # Whether a user's own images have changed.
+    OWN_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
 except InputError as error:
     sys.exit(f"error: {error}")
 

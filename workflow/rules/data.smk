@@ -1,7 +1,4 @@
 # Data sets from TensorFlow Datasets or from files, prepared once for all the runs that read them.
-from ablation.study.fingerprint import files_digest
-
-
 localrules:
     data,
 
@@ -18,7 +15,7 @@ rule prepare:
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
         code=DATA_CODE,
-        files=lambda wildcards: files_digest(data_of(wildcards).settings),
+        files=lambda wildcards: OWN_IMAGES[data_of(wildcards).folder],
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
     # What it tells goes to the console as well, TensorFlow's warnings to the log alone.

@@ -381,7 +381,7 @@ def _cats_and_dogs(study: _Study) -> Answer:
         if _source(next(iter(of_cell.values()))) == CATS
     }
     if not on_cats:
-        names = _joined(dict.fromkeys(_source(run) for run in study.plan.runs.values()))
+        names = _joined(dict.fromkeys(run.dataset for run in study.plan.runs.values()))
         return NOT_PART, f"The study has no data set {CATS}; it trains on {names}."
     depths = set()
     sentences, met = [], True
@@ -559,7 +559,7 @@ def _converged(study: _Study) -> Answer:
                 sentences.append(sentence)
     lacking = [MIXES[step] for step, of_arm in arms.items() if not of_arm]
     if lacking:
-        start = f"The study trains no residual network with {' or '.join(lacking)}."
+        start = f"The study trains no residual network with {' or '.join(lacking)} alone."
         return NOT_PART, " ".join([start, *sentences])
     return _verdict(met), " ".join(sentences)
 

@@ -109,6 +109,19 @@ def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
     ]
 
 
+def refuse_empty_splits(examples: pd.DataFrame, source: str) -> None:
+    """Refuse a split without images.
+
+    Raises:
+        InputError: there is one.
+    """
+    for split in _ORDER:
+        if not (examples["split"] == split).any():
+            raise InputError(
+                f"'{source}': no image is left in the {split} split (copies may have been dropped)"
+            )
+
+
 def refuse_missing_classes(examples: pd.DataFrame, class_names: Sequence[str], source: str) -> None:
     """Refuse classes that are tested or validated on and that no training image shows.
 

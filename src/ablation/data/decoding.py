@@ -3,7 +3,7 @@
 ==============================  ===================================================================
 in the file                     what is done
 ==============================  ===================================================================
-EXIF orientation                applied
+EXIF orientation                applied; a TIFF that it turns by a quarter is refused
 grey, 8 bits                    taken as it is
 1 bit                           0 and 255
 grey, 16 bits                   divided by 257 and rounded: 65535 becomes 255
@@ -28,17 +28,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ablation.data.source import Read, Unreadable
 
-EXTENSIONS = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2"),
-        *(".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff"),
-        *(".pbm", ".pgm", ".ppm", ".pnm"),
-    }
-)
-"""Names of image files end so, in small or capital letters."""
-
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)
 _WORDS = {
     "palette": "palettes expanded to colour",
     "bilevel": "1-bit images turned into 8 bits",
@@ -76,7 +68,7 @@ def read_header(file: Path) -> Header | None:
     def look(image: Image.Image) -> None:
         nonlocal header
         height, width = image.height, image.width
-        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+        if _orientation(image) in _QUARTER_TURNS:
             height, width = width, height
         header = Header((height, width), image.mode in GREY_MODES)
 
@@ -133,16 +125,21 @@ def _refuse(image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise RefusedImageError(f"it has {frames} pictures (an animation or several pages)")
+    if image.format == "TIFF" and _orientation(image) in _QUARTER_TURNS:
+        # Pillow 13.0 takes height for width before it decodes such a file.
+        raise RefusedImageError("it is a TIFF that its orientation turns by a quarter")
     if image.mode == "F":
         raise RefusedImageError("its pixels are 32-bit floats")
 
 
 def _pixels(image: Image.Image, channels: int) -> Read:
     done = _noted(image)
-    image.load()
-    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
-        image = ImageOps.exif_transpose(image)
+    if _orientation(image) != 1:
         done.append("orientation")
+    tiff = image.format == "TIFF"
+    image.load()
+    if not tiff:  # which Pillow turns while loading
+        image = ImageOps.exif_transpose(image)
     mode, clear = image.mode, image.has_transparency_data
     done += ["alpha"] if clear else []
     if mode.startswith("I"):
@@ -161,6 +158,12 @@ def _pixels(image: Image.Image, channels: int) -> Read:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, np.newaxis]
         done.append("grey")
     return Read(pixels, tuple(_WORDS.get(key, f"{key} turned into RGB") for key in done))
+
+
+def _orientation(image: Image.Image) -> int:
+    """How an image has to be turned, from 1 (not at all) to 8; before its pixels are loaded."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return int(orientation) if orientation in range(2, 9) else 1
 
 
 def _noted(image: Image.Image) -> list[str]:

@@ -1,6 +1,5 @@
 """Images of the user's own: a folder with a folder for each class, or a table in a CSV file."""
 
-import csv
 import os
 import warnings
 from collections import deque
@@ -14,10 +13,11 @@ import tensorflow as tf
 from PIL import Image
 
 from ablation.data.checks import Finding, counted, finding
-from ablation.data.decoding import EXTENSIONS, Header, decode, read_header
+from ablation.data.decoding import Header, decode, read_header
 from ablation.data.resizing import to_size
 from ablation.data.source import PARTS, Form, Read, Unreadable
-from ablation.errors import InputError, nearest
+from ablation.errors import InputError
+from ablation.study.own_images import files_below, is_image, read_csv
 
 PART_NAMES = {
     "train": "train",
@@ -50,7 +50,7 @@ class Files:
         class_names: list[str],
         left_out: Iterable[Finding] = (),
     ) -> None:
-        self.name, self.class_names = name, class_names
+        self.name, self.class_names = name, [printable(one) for one in class_names]
         self._left_out = list(left_out)
         # The same order wherever the files lie: by part, then by name.
         order = {part: position for position, part in enumerate(PARTS)}
@@ -59,6 +59,7 @@ class Files:
         rows["position"] = rows.groupby("part").cumcount()
         rows["label"] = rows["class"].map({name: i for i, name in enumerate(class_names)})
         self._files = rows["file"].tolist()
+        rows["name"] = rows["name"].map(printable)
         self._examples = rows[["part", "position", "name", "label"]]
         if not (rows["part"] == "train").any():
             raise InputError(f"{name}: there are no images in the split train")
@@ -97,6 +98,20 @@ class Files:
         return [header for header in _in_threads(read_header, self._files) if header is not None]
 
 
+def printable(name: str) -> str:
+    r"""Return a name as text that any file can hold: a line break becomes ``\n``."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in name
+    )
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # too long for a path
+        return False
+
+
 def _in_threads(work: Any, items: list[Path]) -> Iterator[Any]:
     """Yield the result for each item in order, computed a little ahead; memory stays bounded."""
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -127,17 +142,20 @@ def image_folder(path: str) -> Files:
     rows, no_images, empty = [], [], []
     for part, folder in parts.items():
         for class_folder in _folders(folder):
-            files = _files(class_folder, deep=True)
-            images = [file for file in files if _is_image(file)]
-            no_images += [_name(file, root) for file in files if not _is_image(file)]
+            files = files_below(class_folder)
+            images = [file for file in files if is_image(file)]
+            no_images += [_name(file, root) for file in files if not is_image(file)]
             if not images:
                 empty.append(_name(class_folder, root))
             rows += [(part, _name(file, root), class_folder.name, file) for file in images]
     for folder in {root, *parts.values()}:
-        for file in _files(folder, deep=False):
-            (loose if _is_image(file) else no_images).append(_name(file, root))
+        for file in files_below(folder, deep=False):
+            (loose if is_image(file) else no_images).append(_name(file, root))
     frame = pd.DataFrame(rows, columns=["part", "name", "class", "file"])
     class_names = sorted(set(frame["class"]))
+    for part, folder in parts.items():
+        if len(frame) and not (frame["part"] == part).any():
+            raise InputError(f"{folder}: there are no images in the split {part}")
     if len(class_names) < 2:
         where = f"{path}/CLASS" if parts == {"train": root} else f"{path}/SPLIT/CLASS"
         raise InputError(
@@ -207,11 +225,12 @@ def csv_table(path: str) -> Files:
             raise InputError(
                 f"{where}: split: '{row['split']}' is none of train, validation and test"
             )
-        file = Path(os.path.normpath(folder / row["path"]))
-        if file in seen:
-            raise InputError(f"{where}: the path {row['path']} stands in line {seen[file]} already")
-        seen[file] = line
-        if not file.is_file():
+        file = folder / row["path"]
+        same = Path(os.path.normpath(file))
+        if same in seen:
+            raise InputError(f"{where}: the path {row['path']} stands in line {seen[same]} already")
+        seen[same] = line
+        if not _is_file(file):
             missing.append((where, row["path"]))
         rows.append((part, Path(os.path.normpath(row["path"])).as_posix(), row["label"], file))
     if missing:
@@ -224,65 +243,17 @@ def csv_table(path: str) -> Files:
     labels = set(frame["class"])
     if len(labels) < 2:
         raise InputError(f"{path}: two labels or more are needed, found {_names(labels) or 'none'}")
-    numbers = all(label.isascii() and label.isdigit() for label in labels)
+    numbers = all(label.isascii() and label.isdigit() and len(label) < 19 for label in labels)
     class_names = (
         sorted(labels, key=lambda label: (int(label), label)) if numbers else sorted(labels)
     )
     return Files(f"csv {path}", frame, class_names)
 
 
-def read_csv(path: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and the values of path, label and split (if there) of each row.
-
-    Raises:
-        InputError: the file cannot be read, or a column or value is missing.
-    """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = [name.strip() for name in next(reader, [])]
-            for wanted in ("path", "label"):
-                if wanted not in columns:
-                    raise InputError(
-                        f"{path}:1: there is no column '{wanted}'{nearest(wanted, columns)}"
-                    )
-            for name in ("path", "label", "split"):
-                if columns.count(name) > 1:
-                    raise InputError(f"{path}:1: there are {columns.count(name)} columns '{name}'")
-            for values in reader:
-                if not values:
-                    continue
-                if len(values) != len(columns):
-                    raise InputError(
-                        f"{path}:{reader.line_num}: {counted(len(values), 'value')} in "
-                        f"{counted(len(columns), 'column')}"
-                    )
-                row = dict(zip(columns, map(str.strip, values), strict=True))
-                yield (
-                    reader.line_num,
-                    {name: row[name] for name in ("path", "label", "split") if name in row},
-                )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV in UTF-8: {error}") from None
-
-
 def _folders(folder: Path) -> list[Path]:
     return sorted(
         entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
-
-
-def _files(folder: Path, *, deep: bool) -> list[Path]:
-    """All files in a folder, or anywhere below it, but the hidden ones."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if deep and not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return found
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS
 
 
 def _name(file: Path, root: Path) -> str:

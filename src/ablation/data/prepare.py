@@ -84,12 +84,14 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
         examples = examples.assign(digest=seen.digests, row=np.arange(len(examples)))
         notes += _broken(examples, seen.broken, settings)
         examples = examples[~examples["row"].isin(list(seen.broken))].reset_index(drop=True)
-        examples = _split(examples, roles, settings, source)
         if settings["duplicates"] == "drop":
+            # Before anything is set aside, which keeps copies together.
             drop = checks.copies_to_drop(examples)
             notes += checks.dropped(examples[drop])
             examples = examples[~drop].reset_index(drop=True)
+        examples = _split(examples, roles, settings, source)
         examples = _shared(examples, settings["train_share"])
+        checks.refuse_empty_splits(examples, source.name)
         checks.refuse_missing_classes(examples, source.class_names, source.name)
         rows = examples["row"].tolist()
         if twice:
@@ -220,7 +222,9 @@ def _split(
                 names=source.class_names,
             )
         except ValueError as error:
-            raise InputError(f"'{source.name}': {error}") from None
+            limit = settings["limit"]
+            hint = "" if limit is None else f"; 'limit: {limit}' may leave too few of each class"
+            raise InputError(f"'{source.name}': {error}{hint}") from None
         examples.loc[training[chosen], "split"] = split
         if split == "test":
             examples = _limited(examples, settings["limit"])

@@ -40,7 +40,11 @@ def to_size(image: tf.Tensor, height: int, width: int, resize: str) -> tf.Tensor
     """
     shape = tf.shape(image)
     if resize == "pad":
-        resized = tf.image.resize_with_pad(image, height, width)
+        scale = tf.maximum(shape[0] / height, shape[1] / width)
+        fitted = tf.cast(tf.cast(shape[:2], tf.float64) / scale, tf.int32)
+        # Not tf.image.resize_with_pad: it fails where a side would come to less than a pixel.
+        fitted = tf.maximum(fitted, 1)
+        resized = tf.image.resize_with_crop_or_pad(tf.image.resize(image, fitted), height, width)
     elif resize == "crop":
         scale = tf.maximum(height / shape[0], width / shape[1])
         covered = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float64) * scale - 1e-6), tf.int32)

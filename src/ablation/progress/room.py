@@ -1,17 +1,15 @@
 """What the data sets of a study still need on the disk, without fetching anything."""
 
-import csv
 import math
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.data.decoding import EXTENSIONS
 from ablation.data.disk import DOWNLOAD_FACTOR, gigabytes, nearest_folder
 from ablation.progress.tables import table, wrap
 from ablation.study.grid import PreparedData
+from ablation.study.own_images import files_below, is_image, read_csv
 from ablation.study.schema import OWN_IMAGES
 from ablation.study.sources import data_dir, images_prepared, is_stored, known
 
@@ -104,8 +102,5 @@ def _prepared(data: PreparedData) -> int | None:
 def _files(source: str, path: Path) -> int:
     """How many images a user's own data set has, at most."""
     if source == "csv":
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return max(sum(1 for row in csv.reader(file) if row) - 1, 0)
-    return sum(
-        Path(name).suffix.lower() in EXTENSIONS for _, _, names in os.walk(path) for name in names
-    )
+        return sum(1 for _ in read_csv(str(path)))
+    return sum(map(is_image, files_below(path)))

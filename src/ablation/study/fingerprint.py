@@ -4,18 +4,12 @@ Snakemake compares a rule's params with those of the last time, so a fingerprint
 exactly the jobs that depend on what it stands for, whatever a checkout does to file times.
 """
 
-import csv
 import hashlib
-import io
-import os
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ablation.study.grid import identity
 from ablation.study.plan import Plan
-from ablation.study.schema import OWN_IMAGES
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -104,45 +98,6 @@ def plan_digest(plan: Plan) -> str:
         ],
     }
     return identity(content)[:16]
-
-
-def files_digest(settings: Mapping[str, Any]) -> str:
-    """Return a hash that changes when the files of a user's own images do.
-
-    Args:
-        settings: of a prepared data set.
-
-    Returns:
-        Of a folder the hash of path, size and time of change of every file in it that is not
-        hidden; of a CSV file that of its bytes, and of path, size and time of the files that it
-        names. Empty for other sources. Looked up once in a process.
-    """
-    own = settings["source"] in OWN_IMAGES
-    return _files_digest(settings["source"], settings["path"]) if own else ""
-
-
-@cache
-def _files_digest(source: str, path: str) -> str:
-    root, digest = Path(path), hashlib.sha256()
-    files = []
-    if source == "csv":
-        content = root.read_bytes()
-        digest.update(content)
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))
-        names = [row.get("path") or "" for row in rows]
-        files = [(name, root.parent / name.strip()) for name in names]
-    else:
-        for place, folders, names in os.walk(root):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            shown = [Path(place, name) for name in names if not name.startswith(".")]
-            files += [(file.relative_to(root).as_posix(), file) for file in shown]
-    for name, file in sorted(files):
-        try:
-            status = file.stat()
-        except OSError:  # what is missing is told when the data is prepared
-            continue
-        digest.update(repr((name, status.st_size, status.st_mtime_ns)).encode())
-    return digest.hexdigest()[:16]
 
 
 def request_digest(request: list[dict[str, Any]]) -> str:

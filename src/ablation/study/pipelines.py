@@ -402,7 +402,10 @@ class LabelSmoothing(StepModel):
 
     idle: ClassVar[Mapping[str, float]] = {"epsilon": 0}
 
-    epsilon: Share = Field(default=0.1, description="share of the label that all classes get")
+    # At 1 no class would be told from another.
+    epsilon: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        default=0.1, description="share of the label that all classes get"
+    )
 
 
 STEPS: Mapping[str, type[StepModel]] = {

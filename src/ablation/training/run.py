@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.data.prepared import Prepared, load
+from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
@@ -110,7 +111,8 @@ def train(
     training, seed = settings["training"], settings["seed"]
     make_deterministic(seed, settings["threads"])
     data = load(data_folder)
-    fitted, validated = _parts(data, settings["validation"])
+    share = settings["dataset"]["train_share"]
+    fitted, validated = _parts(data, settings["validation"], share)
     batch_size = training["batch_size"]
     steps = len(fitted) // batch_size
     if not steps:
@@ -234,10 +236,13 @@ def train(
     return status
 
 
-def _parts(data: Prepared, validation: str) -> tuple[np.ndarray, np.ndarray]:
+def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices that are trained on and validated on."""
     if validation == "test":
-        return data.indices("train", "validation"), data.indices("test")
+        # What would have been held out is trained on as well, as far as the share goes.
+        held = data.indices("validation")
+        held = held[stratified_share(data.labels[held], share)]
+        return np.sort(np.concatenate([data.indices("train"), held])), data.indices("test")
     return data.indices("train"), data.indices("validation")
 
 
