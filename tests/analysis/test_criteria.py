@@ -309,7 +309,7 @@ def test_2_is_not_part_elsewhere(tables):
     study = tables(GRADED.replace("name: cats_vs_dogs", "name: cats_vs_dogs, source: cifar10"))
     verdict, evidence = study.answer()[2]
     assert verdict == NOT_PART
-    assert evidence == "The study has no data set cats_vs_dogs; it trains on cats_vs_dogs."
+    assert evidence == "The study has no data set cats_vs_dogs; it trains on cifar10."
 
 
 def test_2_is_not_part_with_one_of_the_networks(tables):

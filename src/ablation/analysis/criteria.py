@@ -19,6 +19,7 @@ from ablation.study.architectures import resolve_architecture
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
+from ablation.study.schema import OWN_IMAGES
 
 MET = "met"
 NOT_MET = "not met"
@@ -381,7 +382,7 @@ def _cats_and_dogs(study: _Study) -> Answer:
         if _source(next(iter(of_cell.values()))) == CATS
     }
     if not on_cats:
-        names = _joined(dict.fromkeys(run.dataset for run in study.plan.runs.values()))
+        names = _joined(dict.fromkeys(_told_source(run) for run in study.plan.runs.values()))
         return NOT_PART, f"The study has no data set {CATS}; it trains on {names}."
     depths = set()
     sentences, met = [], True
@@ -901,6 +902,12 @@ def _cell_name(key: Key) -> str:
 
 def _source(run: Run) -> str:
     return str(run.data.settings["source"]).partition(":")[0].partition("/")[0]
+
+
+def _told_source(run: Run) -> str:
+    """Where a run's images come from; the label of images of the user's own."""
+    source = _source(run)
+    return run.dataset if source in OWN_IMAGES else source
 
 
 def _key(row: Row) -> Key:

@@ -50,16 +50,15 @@ class Files:
         class_names: list[str],
         left_out: Iterable[Finding] = (),
     ) -> None:
-        self.name, self.class_names = name, [printable(one) for one in class_names]
+        self.name, self.class_names = name, class_names
         self._left_out = list(left_out)
         # The same order wherever the files lie: by part, then by name.
         order = {part: position for position, part in enumerate(PARTS)}
-        rows = rows.assign(rank=rows["part"].map(order), path=rows["file"].map(str))
-        rows = rows.sort_values(["rank", "name", "path"], ignore_index=True)
+        rows = rows.assign(rank=rows["part"].map(order))
+        rows = rows.sort_values(["rank", "name"], ignore_index=True, kind="stable")
         rows["position"] = rows.groupby("part").cumcount()
         rows["label"] = rows["class"].map({name: i for i, name in enumerate(class_names)})
         self._files = rows["file"].tolist()
-        rows["name"] = rows["name"].map(printable)
         self._examples = rows[["part", "position", "name", "label"]]
         if not (rows["part"] == "train").any():
             raise InputError(f"{name}: there are no images in the split train")
@@ -147,7 +146,8 @@ def image_folder(path: str) -> Files:
             no_images += [_name(file, root) for file in files if not is_image(file)]
             if not images:
                 empty.append(_name(class_folder, root))
-            rows += [(part, _name(file, root), class_folder.name, file) for file in images]
+            label = printable(class_folder.name)
+            rows += [(part, _name(file, root), label, file) for file in images]
     for folder in {root, *parts.values()}:
         for file in files_below(folder, deep=False):
             (loose if is_image(file) else no_images).append(_name(file, root))
@@ -232,7 +232,8 @@ def csv_table(path: str) -> Files:
         seen[same] = line
         if not _is_file(file):
             missing.append((where, row["path"]))
-        rows.append((part, Path(os.path.normpath(row["path"])).as_posix(), row["label"], file))
+        name = printable(Path(os.path.normpath(row["path"])).as_posix())
+        rows.append((part, name, printable(row["label"]), file))
     if missing:
         more = f"; so do {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -257,7 +258,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _name(file: Path, root: Path) -> str:
-    return file.relative_to(root).as_posix()
+    return printable(file.relative_to(root).as_posix())
 
 
 def _names(names: Iterable[str], most: int = 5) -> str:

@@ -47,7 +47,7 @@ def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
             else:
                 found.append(entry)
 
-    walk(folder, frozenset())
+    walk(folder, frozenset(map(os.path.realpath, folder.absolute().parents)))
     return found
 
 
