@@ -22,8 +22,8 @@ from ablation.study.architectures import resolve_architecture
 ROOT = Path(__file__).parent.parent.parent
 CHECKOUT = ("Snakefile", "workflow", "src", "profiles", "envs", "config")
 # Each study's budgets stay distinct and in their order; a course of the loss needs three epochs.
-EPOCHS = {5: 3, 10: 2, 30: 3, 50: 1, 60: 4, 164: 2, 200: 2, 1200: 3}
-AT_EPOCH = {5: 1, 9: 2}
+EPOCHS = {5: 3, 10: 3, 20: 4, 30: 4, 50: 1, 60: 5, 120: 6, 164: 2, 200: 2, 1200: 3}
+AT_EPOCH = {5: 1, 9: 2, 10: 3}
 NARROW_WEIGHTS = "results/weights/narrow.weights.h5"
 GRID_ARMS = ("none", "geometric", "cutmix")
 
@@ -67,6 +67,14 @@ def _narrow(model):
     narrow = {**model, "width": 4}
     pretrained = "pretrained" in model.get("architecture", model["name"])
     return {**narrow, "weights": NARROW_WEIGHTS} if pretrained else narrow
+
+
+def write_shrunken(folder):
+    """Write all studies but the default one, shrunken."""
+    for file in sorted((ROOT / "config/studies").glob("*.yaml")):
+        if file.stem != "quickstart":
+            # JSON is YAML, and keeps the order of the keys.
+            (folder / file.name).write_text(json.dumps(shrink(read_study(file.stem))))
 
 
 def draw(label, classes, size, random):
@@ -153,7 +161,7 @@ def write_imagenet_weights(file):
     """Write a file of the form that keras.applications fetches: Keras 2's layout, without top."""
     keras.utils.set_random_seed(0)
     model = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(file, "w") as out:
         out.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
         out.attrs["backend"] = b"tensorflow"
@@ -232,10 +240,7 @@ def shipped(tmp_path_factory, stores):
 def shrunk(tmp_path_factory, stores):
     """A checkout with all studies shrunk, and weights; its results are shared by the tests."""
     checkout = Checkout(tmp_path_factory.mktemp("shrunk") / "checkout", stores)
-    for file in sorted((checkout.folder / "config/studies").glob("*.yaml")):
-        if file.stem != "quickstart":
-            with file.open("w") as out:
-                YAML(typ="safe").dump(shrink(read_study(file.stem)), out)
+    write_shrunken(checkout.folder / "config/studies")
     write_imagenet_weights(checkout.folder / "results/weights/resnet50-imagenet-notop.h5")
     write_narrow_weights(checkout.folder / NARROW_WEIGHTS)
     return checkout
