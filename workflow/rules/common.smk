@@ -40,7 +40,7 @@ if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
 
 # The code that each kind of job depends on.
-DATA_CODE = code_fingerprint("data")
+DATA_CODE = code_fingerprint("data", "study/own_images.py")
 MODEL_CODE = code_fingerprint("models", "study/architectures.py", "study/families")
 AUGMENTATION_CODE = code_fingerprint("augmentation", "study/pipelines.py")
 RUN_CODE = "-".join([DATA_CODE, MODEL_CODE, AUGMENTATION_CODE, code_fingerprint("training")])
