@@ -10,9 +10,8 @@ pytestmark = pytest.mark.workflow
 def test_the_study_of_writing_a_study_plans(example):
     example.follow("writing-a-study.md")
     assert "Study mine: 12 runs" in example.output
-    assert "7.6 sd" in example.output
+    assert "10.3 sd" in example.output
     assert example.output.count("train") > 0
-    assert not (example.folder / "config/studies/trial.yaml").exists()
 
 
 def test_what_the_page_on_reruns_says_runs_again(example):
