@@ -285,7 +285,7 @@ class Simulation:
             (folder / "run.json").write_text(json.dumps(record))
         for data in self.plan.data.values():
             Path(data.folder).mkdir(parents=True)
-            described = {"splits": {}, "citation": ""}
+            described = {"splits": {}, "citation": "", "counts": {}}
             (Path(data.folder) / "description.json").write_text(json.dumps(described))
 
     def _write(self, folder: Path, right: np.ndarray, by_epoch: np.ndarray) -> None:

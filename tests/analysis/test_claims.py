@@ -297,16 +297,6 @@ def test_a_study_without_claims_has_the_columns_alone(project):
     assert claim_findings("first", tables) == survivals(tables) == []
 
 
-def test_a_claim_stated_again_under_its_name_is_the_same_claim(project):
-    project(STUDY.replace("own:", "crop-helps:").replace("claim: own", "claim: crop-helps"))
-    plan = load_plan(load_config())
-    claims = tables_of(plan)["claims"]
-    again = claims[claims["experiment"] == "again"]
-    assert again["claim"].tolist() == ["crop-helps", "crop-helps", "mixing", "unlike"]
-    assert set(again["stated_in"]) == {"first"}
-    assert again["text"].iloc[0] == "Crops help."
-
-
 def test_claims_are_counted_in_a_sentence(plan):
     tables = tables_of(
         plan,
