@@ -190,7 +190,7 @@ def _over_white(image: Image.Image) -> np.ndarray:
 def _from_16_bits(image: Image.Image) -> np.ndarray:
     """Scale integers from 0 to 65535 to 8 bits; what the file says is transparent is white."""
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+    if np.any(values < 0) or np.any(values > 65535):
         raise RefusedImageError("its pixels are 32-bit integers beyond 16 bits")
     scaled = ((values + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
