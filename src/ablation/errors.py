@@ -1,4 +1,4 @@
-"""The one exception that speaks to the user."""
+"""The one exception that speaks to the user, and text that is made fit to be shown."""
 
 import difflib
 from collections.abc import Iterable
@@ -14,7 +14,16 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(visible(message))
+
+
+def visible(text: str) -> str:
+    """Write foreign text so that each character shows: unprintable ones by their escapes.
+
+    A file's name may hold line breaks, marks that turn the direction of what follows, and bytes
+    that are no text at all and cannot be written to a file.
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablation.errors import visible
 from ablation.report.render import render
-from ablation.report.text import visible
 
 NAMES = [
     "<script>alert(1)</script>.png",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ablation.errors import visible
 from ablation.study.grid import Run
 
 OUTPUTS = ("history.csv", "timing.csv", "predictions.npz", "run.json")
@@ -330,5 +331,5 @@ def _training(processes: Path) -> frozenset[str]:
 
 def _short(message: str) -> str:
     text = " ".join(message.split())
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = visible(text)
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"

@@ -16,7 +16,7 @@ from ablation.data.checks import Finding, counted, finding
 from ablation.data.decoding import Header, decode, read_header
 from ablation.data.resizing import to_size
 from ablation.data.source import PARTS, Form, Read, Unreadable
-from ablation.errors import InputError
+from ablation.errors import InputError, visible
 from ablation.study.own_images import files_below, is_image, read_csv
 
 PART_NAMES = {
@@ -97,13 +97,6 @@ class Files:
         return [header for header in _in_threads(read_header, self._files) if header is not None]
 
 
-def printable(name: str) -> str:
-    r"""Return a name as text that any file can hold: a line break becomes ``\n``."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in name
-    )
-
-
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
@@ -146,7 +139,7 @@ def image_folder(path: str) -> Files:
             no_images += [_name(file, root) for file in files if not is_image(file)]
             if not images:
                 empty.append(_name(class_folder, root))
-            label = printable(class_folder.name)
+            label = visible(class_folder.name)
             rows += [(part, _name(file, root), label, file) for file in images]
     for folder in {root, *parts.values()}:
         for file in files_below(folder, deep=False):
@@ -232,8 +225,8 @@ def csv_table(path: str) -> Files:
         seen[same] = line
         if not _is_file(file):
             missing.append((where, row["path"]))
-        name = printable(Path(os.path.normpath(row["path"])).as_posix())
-        rows.append((part, name, printable(row["label"]), file))
+        name = visible(Path(os.path.normpath(row["path"])).as_posix())
+        rows.append((part, name, visible(row["label"]), file))
     if missing:
         more = f"; so do {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -258,7 +251,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _name(file: Path, root: Path) -> str:
-    return printable(file.relative_to(root).as_posix())
+    return visible(file.relative_to(root).as_posix())
 
 
 def _names(names: Iterable[str], most: int = 5) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablation.errors import visible
 from ablation.report.model import (
     Block,
     Cell,
@@ -14,7 +15,7 @@ from ablation.report.model import (
     Paragraph,
     Table,
 )
-from ablation.report.text import shape, visible
+from ablation.report.text import shape
 
 Data = Mapping[str, Any]  # an entry of the provenance
 

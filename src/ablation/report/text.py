@@ -134,17 +134,6 @@ def shape(sizes: list[int]) -> str:
     return "×".join(map(str, sizes))
 
 
-def visible(text: str) -> str:
-    """Write foreign text so that each character shows: unprintable ones by their escapes.
-
-    A file's name may hold line breaks, marks that turn the direction of what follows, and bytes
-    that are no text at all and cannot be written to a file.
-    """
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
-
-
 def markdown_text(value: object) -> Markup:
     """Write foreign text for Markdown so that it comes out as the characters that it holds.
 

@@ -45,6 +45,10 @@ class Document:
         line, column = self.lines.get(place, (1, 1))
         return f"{self.path}:{line}:{column}"
 
+    def error(self, place: Place, message: object) -> InputError:
+        """Return the error that tells what is wrong at a place."""
+        return InputError(f"{self.where(place)}: {dotted(place)}: {message}")
+
 
 def dotted(place: Place) -> str:
     """Write a place as ``experiments.residual.models[2]``."""

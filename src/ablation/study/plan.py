@@ -150,9 +150,8 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     for name, _, origin in declared:
         if name in documents:
             place: Place = ("experiments", name) if origin is document else ("include",)
-            raise InputError(
-                f"{document.where(place)}: {dotted(place)}: there is an experiment '{name}' in "
-                f"{documents[name].path} as well"
+            raise document.error(
+                place, f"there is an experiment '{name}' in {documents[name].path} as well"
             )
         documents[name] = origin
     experiments = [
@@ -174,15 +173,13 @@ def _included(
         file = folder / f"{name}.yaml"
         if name == own or not file.exists():
             hint = nearest(name, [other for other in study_names(folder) if other != own])
-            raise InputError(
-                f"{document.where(place)}: {dotted(place)}: there is no other study '{name}'{hint}"
-            )
+            raise document.error(place, f"there is no other study '{name}'{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
         if other.include:
-            raise InputError(
-                f"{document.where(place)}: {dotted(place)}: {name} includes other studies "
-                f"itself; include {', '.join(other.include)} instead"
+            raise document.error(
+                place,
+                f"{name} includes other studies itself; include {', '.join(other.include)} instead",
             )
         for experiment, block in other.experiments.items():
             yield experiment, block, origin
@@ -287,9 +284,10 @@ def _plan_experiment(
     for i, override in enumerate(block.overrides):
         if "seed" in override.where.given():
             at: Place = (*place, "overrides", i, "where", "seed")
-            raise InputError(
-                f"{document.where(at)}: {dotted(at)}: settings that differ between the seeds of "
-                "a cell would pass for its spread; leave the seed out"
+            raise document.error(
+                at,
+                "settings that differ between the seeds of "
+                "a cell would pass for its spread; leave the seed out",
             )
         _refuse_unknown(override.where.given(), known, (*place, "overrides", i, "where"), document)
     for i, cells in enumerate(block.exclude):
@@ -298,26 +296,17 @@ def _plan_experiment(
     try:
         runs = expand(block, architectures, pipelines, config.threads)
     except ValidationError as error:
-        where = document.where((*place, "overrides"))
-        raise InputError(
-            f"{where}: {dotted((*place, 'overrides'))}: after the overrides, "
-            f"{_say(error.errors()[0])}"
-        ) from None
+        told = f"after the overrides, {_say(error.errors()[0])}"
+        raise document.error((*place, "overrides"), told) from None
     if not runs:
-        raise InputError(
-            f"{document.where((*place, 'exclude'))}: {dotted((*place, 'exclude'))}: "
-            "excludes every cell; leave at least one run"
-        )
+        raise document.error((*place, "exclude"), "excludes every cell; leave at least one run")
     if block.baseline:
         wanted = {k: [v] for k, v in block.baseline.model_dump(exclude_none=True).items()}
         _refuse_unknown(wanted, known, (*place, "baseline"), document)
         if not any(
             all(getattr(run, key) == values[0] for key, values in wanted.items()) for run in runs
         ):
-            raise InputError(
-                f"{document.where((*place, 'baseline'))}: {dotted((*place, 'baseline'))}: "
-                "every run of the baseline is excluded"
-            )
+            raise document.error((*place, "baseline"), "every run of the baseline is excluded")
     return PlannedExperiment(name, block, architectures, pipelines, runs)
 
 
@@ -332,8 +321,7 @@ def _compare(
             comparisons, factorials = find_comparisons(experiment, by_name)
         except DeclaredError as error:
             place = ("experiments", experiment.name, "comparisons", error.position)
-            where = documents[experiment.name].where(place)
-            raise InputError(f"{where}: {dotted(place)}: {error}") from None
+            raise documents[experiment.name].error(place, error) from None
         compared.append(replace(experiment, comparisons=comparisons, factorials=factorials))
     return compared
 
@@ -383,7 +371,7 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{document.where(place)}: {dotted(place)}: {error}") from None
+        raise document.error(place, error) from None
 
 
 def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
@@ -417,9 +405,7 @@ def source_name(dataset: Dataset) -> str:
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
     for i, value in enumerate(values):
         if value in values[:i]:
-            raise InputError(
-                f"{document.where((*place, i))}: {dotted((*place, i))}: '{value}' stands twice"
-            )
+            raise document.error((*place, i), f"'{value}' stands twice")
 
 
 def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document: Document) -> None:
@@ -429,9 +415,8 @@ def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document:
         text = repr(settings)
         if text in seen:
             key = name if (*place, name) in document.lines else i
-            raise InputError(
-                f"{document.where((*place, key))}: {dotted((*place, key))}: the {what} "
-                f"'{seen[text]}' and '{name}' are the same; leave one out"
+            raise document.error(
+                (*place, key), f"the {what} '{seen[text]}' and '{name}' are the same; leave one out"
             )
         seen[text] = name
 
@@ -446,10 +431,7 @@ def _refuse_unknown(
         for value in values:
             if value not in known[key]:
                 hint = nearest(value, [str(name) for name in known[key]])
-                raise InputError(
-                    f"{document.where((*place, key))}: {dotted((*place, key))}: "
-                    f"the experiment has no {key} '{value}'{hint}"
-                )
+                raise document.error((*place, key), f"the experiment has no {key} '{value}'{hint}")
 
 
 def _check_claims(
@@ -463,59 +445,57 @@ def _check_claims(
         others = [name for name in by_name if name != experiment.name]
         if block.revisits not in others:
             at = (*place, "revisits")
-            raise InputError(
-                f"{document.where(at)}: {dotted(at)}: the study has no other experiment "
-                f"'{block.revisits}'{nearest(block.revisits, others)}"
+            raise document.error(
+                at,
+                f"the study has no other experiment "
+                f"'{block.revisits}'{nearest(block.revisits, others)}",
             )
         stated = by_name[block.revisits].block.claims
         for name in block.claims:
             if name in stated:
                 at = (*place, "claims", name)
-                raise InputError(
-                    f"{document.where(at)}: {dotted(at)}: {block.revisits}, which this experiment "
+                raise document.error(
+                    at,
+                    f"{block.revisits}, which this experiment "
                     "revisits, states a claim of this name; leave it out here, or give it a name "
-                    "of its own"
+                    "of its own",
                 )
         known |= stated
     for i, comparison in enumerate(block.comparisons):
         if comparison.claim is not None and comparison.claim not in known:
             at = (*place, "comparisons", i, "claim")
-            raise InputError(
-                f"{document.where(at)}: {dotted(at)}: there is no claim '{comparison.claim}' in "
-                f"the experiment's claims{nearest(comparison.claim, known)}"
+            raise document.error(
+                at,
+                f"there is no claim '{comparison.claim}' in "
+                f"the experiment's claims{nearest(comparison.claim, known)}",
             )
     tested = {comparison.claim for comparison in block.comparisons}
     for name in block.claims:
         if name not in tested:
             at = (*place, "claims", name)
-            raise InputError(
-                f"{document.where(at)}: {dotted(at)}: no comparison tests this claim; give one "
-                f"'claim: {name}' and 'says: …'"
+            raise document.error(
+                at, f"no comparison tests this claim; give one 'claim: {name}' and 'says: …'"
             )
 
 
 def _check_sources(experiment: PlannedExperiment, document: Document, config: Config) -> None:
     """Refuse a source that is not there, or that TensorFlow Datasets does not know."""
     for i, dataset in enumerate(experiment.block.datasets):
-        source = source_name(dataset)
-        place = ("experiments", experiment.name, "datasets", i)
-        where = f"{document.where(place)}: {dotted(place)}"
-        if source in OWN_IMAGES:
-            path = Path(dataset.path or "")
-            if source == "image_folder" and not path.is_dir():
-                raise InputError(f"{where}: path: there is no folder {str(path)[:200]!r}")
-            if source == "csv" and not path.is_file():
-                raise InputError(f"{where}: path: there is no file {str(path)[:200]!r}")
-            continue
-        if source in KNOWN and KNOWN[source].builder:
-            try:
-                check_own_version(dataset.source or dataset.name)
-            except InputError as error:
-                raise InputError(f"{where}: {error}") from None
-            continue
-        known = known_sources(config.data_dir)
-        if source not in known:
-            raise InputError(
-                f"{where}: TensorFlow Datasets has no '{source}', and no such data set is "
-                f"prepared{nearest(source, known)[:300]}"
-            )
+        with _placed(document, ("experiments", experiment.name, "datasets", i)):
+            _check_source(dataset, config)
+
+
+def _check_source(dataset: Dataset, config: Config) -> None:
+    source, path = source_name(dataset), Path(dataset.path or "")
+    if source in OWN_IMAGES:
+        if source == "image_folder" and not path.is_dir():
+            raise InputError(f"path: there is no folder {str(path)[:200]!r}")
+        if source == "csv" and not path.is_file():
+            raise InputError(f"path: there is no file {str(path)[:200]!r}")
+    elif source in KNOWN and KNOWN[source].builder:
+        check_own_version(dataset.source or dataset.name)
+    elif source not in (known := known_sources(config.data_dir)):
+        raise InputError(
+            f"TensorFlow Datasets has no '{source}', and no such data set is "
+            f"prepared{nearest(source, known)[:300]}"
+        )
