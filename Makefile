@@ -2,7 +2,7 @@
 #
 # .venv comes from the locks in envs/ and is kept in step with them; nothing else is needed than
 # make, git and Python 3.11 to 3.13. What can be set: PYTHON, STUDY, CORES, GPU=1, ARGS,
-# CHROMIUM.
+# CHROMIUM, KILLS.
 
 .DEFAULT_GOAL := run
 MAKEFLAGS += --no-builtin-rules
@@ -55,12 +55,15 @@ venv-dev: ## Make .venv with the tools of what follows
 test: venv-dev ## Run all tests but those in a browser and of whole studies (ARGS goes to pytest)
 	@$(IN_VENV) $(PYTEST) -m "not browser and not studies" $(ARGS)
 
-.PHONY: test-unit test-workflow test-browser test-studies
+.PHONY: test-unit test-workflow test-browser test-studies test-kill
 test-unit: venv-dev ## Run those of them that do without Snakemake
 	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not workflow" $(ARGS)
 
 test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
 	@$(IN_VENV) $(PYTEST) -m "workflow and not studies" $(ARGS)
+
+test-kill: venv-dev ## Kill a study at random instants and compare its bytes (KILLS=24)
+	@$(IN_VENV) KILLS=$(or $(KILLS),24) python -m pytest tests/kill $(ARGS)
 
 test-studies: venv-dev ## Run each study that ships, shrunken, on prepared data of the real form
 	@$(IN_VENV) python -m pytest tests/studies $(ARGS)
@@ -105,6 +108,11 @@ check-generated:
 .PHONY: benchmark-verdicts
 benchmark-verdicts: venv-dev ## Show on simulated studies that the verdicts are calibrated (ARGS=--quick)
 	@$(IN_VENV) python benchmarks/verdicts.py $(ARGS)
+
+
+.PHONY: benchmark-bytes
+benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does not
+	@$(IN_VENV) python benchmarks/same_bytes.py
 
 
 ## Write

@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
     train.add_argument("--code", default="", help="fingerprint of the code, for the record")
+    train.add_argument(
+        "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
+    )
+    train.add_argument("--machine", type=json.loads, default={}, help="what to use of it, as JSON")
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
@@ -81,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         progress.add_argument("--code", help="fingerprint: runs of other code are to do")
         progress.add_argument("--at-once", type=int, help="how many runs train at a time")
         progress.set_defaults(command=command)
+
+    recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
+    recheck.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+    recheck.add_argument("--code", required=True, help="fingerprint of the code")
+    recheck.add_argument("--machine", type=json.loads, default={}, help="what to use, as JSON")
+    recheck.set_defaults(command=_recheck)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
     prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
@@ -132,26 +142,31 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
     from ablation.study.sources import IMAGENET_WEIGHTS_SIZE
 
     folder, size = arguments.file.parent, IMAGENET_WEIGHTS_SIZE
-    folder.mkdir(parents=True, exist_ok=True)
     what = "ImageNet weights"
     require_room(folder, size, what, "make room, or give a file of weights in the study")
     with watching(lambda: fetched(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)):
-        file = imagenet_weights_file(folder)
-    file.replace(arguments.file)
+        imagenet_weights_file(folder, name=arguments.file.name)
     print(f"{what}: fetched", flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     _import_keras_alone()
-    from ablation.training.run import train
+    from ablation.training.job import Machine, train_job
+    from ablation.training.signals import Interrupted
 
-    train(
-        arguments.settings,
-        arguments.data.parent,
-        arguments.outputs,
-        weights_file=arguments.weights,
-        code=arguments.code,
-    )
+    try:
+        train_job(
+            arguments.settings,
+            arguments.data.parent,
+            arguments.outputs,
+            weights_file=arguments.weights,
+            code=arguments.code,
+            checkpoints=arguments.checkpoints,
+            machine=Machine(**arguments.machine),
+        )
+    except Interrupted as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        sys.exit(stop.exit_code)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -250,6 +265,14 @@ def _show_status(arguments: argparse.Namespace) -> None:
     from ablation.progress.overview import look_over, status_text
 
     print(status_text(look_over(plan, arguments.code), arguments.at_once))
+
+
+def _recheck(arguments: argparse.Namespace) -> None:
+    config = load_config(arguments.config)
+    from ablation.progress.recheck import recheck
+
+    if not recheck(load_plan(config), arguments.code, config.recheck, arguments.machine):
+        sys.exit(1)
 
 
 def _prune(arguments: argparse.Namespace) -> None:

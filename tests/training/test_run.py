@@ -2,61 +2,17 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.data.prepare import prepare
-from ablation.data.prepared import content_hash, load
+from ablation.data.prepared import FORMAT, content_hash, load
 from ablation.models.build import build
-from ablation.study.architectures import resolve_architecture
-from ablation.study.grid import canonical_json, identity, prepared_data
-from ablation.study.pipelines import parse_pipeline
-from ablation.study.schema import Dataset, Training
+from ablation.storage import file_sha256, is_sealed, sealed
+from ablation.study.grid import identity
 
-FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
-DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settings
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared") / "digits"
-    prepare(DATA, folder, None)
-    return folder
-
-
-def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **training):
-    training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
-    return {
-        "dataset": DATA,
-        "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
-        "augmentation": parse_pipeline(pipeline),
-        "training": Training.model_validate(training).model_dump(),
-        "validation": validation,
-        "seed": seed,
-        "threads": 2,
-    }
-
-
-def train(wanted, data, folder, *more):
-    words = [
-        "--settings",
-        canonical_json(wanted),
-        "--data",
-        str(data / "description.json"),
-        "--code",
-        "abc",
-        "--",
-    ]
-    return subprocess.run(
-        [sys.executable, "-m", "ablation", "train", *words]
-        + [str(folder / name) for name in (*FILES, *more)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from .conftest import DATA, command, settings, train
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +54,7 @@ def test_predictions_belong_to_the_splits(trained, digits):
 def test_the_record_tells_everything(trained, digits):
     record = json.loads((trained[0] / "run.json").read_text())
     wanted = settings()
-    assert record["format"] == 1
+    assert record["format"] == 2
     assert record["id"] == identity(wanted)[:8]
     assert record["status"] == "completed"
     assert record["settings"] == wanted
@@ -108,6 +64,14 @@ def test_the_record_tells_everything(trained, digits):
     assert record["threads"] == {"intra_op": 2, "inter_op": 2}
     assert 0 <= record["train_accuracy_clean"] <= 1
     assert record["environment"]["packages"]["tensorflow"].startswith("2.")
+    (attempt,) = record["attempts"]
+    assert attempt["first_epoch"] == 1
+    assert attempt["environment"] == record["environment"]
+    assert record["files"] == {
+        name: file_sha256(trained[0] / name)
+        for name in ("history.csv", "model.weights.h5", "predictions.npz", "timing.csv")
+    }
+    assert is_sealed(record)
     assert (trained[0] / "model.weights.h5").stat().st_size > 10_000
 
 
@@ -190,13 +154,15 @@ def stored(tmp_path_factory):
     np.save(folder / "images.npy", images)
     classes = ["a", "b", "c"]
     description = {
+        "format": FORMAT,
         "source": "made",
         "settings": DATA | {"image_size": [8, 8], "stored_size": [12, 11]},
         "class_names": classes,
         "shape": list(images.shape),
         "hash": content_hash(images, examples, classes),
+        "examples_sha256": file_sha256(folder / "examples.csv"),
     }
-    (folder / "description.json").write_text(json.dumps(description))
+    (folder / "description.json").write_text(json.dumps(sealed(description)))
     return folder
 
 
@@ -222,3 +188,20 @@ def test_a_crop_out_of_images_of_the_networks_size_is_refused(digits, tmp_path):
     assert done.returncode == 1
     assert "random-crop: the crop would do nothing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_side_by_side_and_with_other_pipeline_parallelism_the_same_bytes(trained, digits, tmp_path):
+    machines = [{"parallel": 1}, {"parallel": 8}]
+    started = [
+        subprocess.Popen(
+            command(settings(), digits, tmp_path / str(number), machine=machine),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number, machine in enumerate(machines)
+    ]
+    assert [process.wait() for process in started] == [0, 0]
+    for name in ("history.csv", "predictions.npz"):
+        for number in range(len(machines)):
+            same = (tmp_path / str(number) / name).read_bytes()
+            assert same == (trained[0] / name).read_bytes(), (number, name)

@@ -33,8 +33,8 @@ class Project:
         self.folder = folder
         self.study = folder / "config/studies/tiny.yaml"
 
-    def snakemake(self, *words, check=True, **environment):
-        command = [str(Path(sys.executable).parent / "snakemake"), *words]
+    def snakemake(self, *words, check=True, before=(), **environment):
+        command = [*before, str(Path(sys.executable).parent / "snakemake"), *words]
         if "--cores" not in words:
             command += ["--cores", "8", "--resources", "gpu=1"]
         done = subprocess.run(

@@ -15,6 +15,8 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from ablation.errors import InputError
+from ablation.progress.sweep import sweep
+from ablation.storage import require_writable
 from ablation.study.fingerprint import (
     code_fingerprint,
     gallery_request,
@@ -22,7 +24,7 @@ from ablation.study.fingerprint import (
     plan_digest,
     request_digest,
 )
-from ablation.study.grid import canonical_json
+from ablation.study.grid import IMAGENET_WEIGHTS, canonical_json
 from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
 from ablation.study.schema import NAME_PATTERN
@@ -55,11 +57,13 @@ REPORT_CODE = code_fingerprint("report")
 
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
+# What changes no result is no param: nothing runs again for it.
+MACHINE_JSON = canonical_json(CONFIG.model_dump(include={"runs_per_device", "simulated_devices"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
+CHECKPOINTS = "results/checkpoints/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
 RUN_LOG = "results/logs/train/{dataset}/{model}/{augmentation}/seed-{seed}-{id}.log"
-IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
 
 
 wildcard_constraints:
@@ -89,8 +93,7 @@ def data_of(wildcards):
 
 def weights_of(wildcards):
     """The file of pretrained weights that a run starts from; none for most."""
-    weights = run_of(wildcards).settings["model"]["weights"]
-    return {None: [], "imagenet": IMAGENET_WEIGHTS}.get(weights, weights)
+    return run_of(wildcards).weights_file or []
 
 
 def any_of(folders):

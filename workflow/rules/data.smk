@@ -42,11 +42,11 @@ rule fetch_weights:
 rule data:
     input:
         descriptions=[f"{folder}/description.json" for folder in DATA],
-        weights=[
-            IMAGENET_WEIGHTS
-            for run in list(RUNS.values())
-            if run.settings["model"].get("weights") == "imagenet"
-        ][:1],
+        weights=(
+            [IMAGENET_WEIGHTS]
+            if IMAGENET_WEIGHTS in {run.weights_file for run in list(RUNS.values())}
+            else []
+        ),
     log:
         f"results/logs/{STUDY}/data.log",
     conda:

@@ -1,5 +1,6 @@
-# Run by name, before, after and while the study runs: `snakemake plan`, `status`, `partial`.
-# None of them trains, and they have neither inputs nor outputs, so no lock keeps them out.
+# Run by name, before, after and while the study runs: `snakemake plan`, `status`, `partial`;
+# `recheck` when something has finished. They have neither inputs nor outputs, so no lock keeps
+# them out. None but `recheck` trains.
 localrules:
     plan,
     status,
@@ -12,6 +13,20 @@ onstart:
     persistence = workflow.persistence
     if not [*persistence.all_inputfiles(), *persistence.all_outputfiles()]:
         persistence.unlock = persistence.noop
+    try:
+        for folder in ("results", "reports"):
+            require_writable(Path(folder))
+    except InputError as error:
+        persistence.unlock()
+        sys.exit(f"error: {error}")
+
+
+onsuccess:
+    sweep(RUNS.values())
+
+
+onerror:
+    sweep(RUNS.values())
 
 
 rule plan:
@@ -44,6 +59,24 @@ rule status:
     shell:
         "python -m ablation status --config {params.config:q} --code {params.code}"
         " --at-once {params.at_once} 2>&1 | tee {log:q}"
+
+
+rule recheck:
+    log:
+        f"results/logs/{STUDY}/recheck.log",
+    conda:
+        f"../../envs/{CONFIG.environment}.yaml"
+    threads: CONFIG.threads
+    resources:
+        gpu=1,
+    params:
+        config=canonical_json(CONFIG.model_dump(include={"study", "threads", "recheck"})),
+        code=RUN_CODE,
+    message:
+        f"Repeat a finished run of {STUDY}"
+    shell:
+        ": > {log:q}; python -m ablation recheck --config {params.config:q} --code {params.code}"
+        " --machine {MACHINE_JSON:q} 2>> {log:q} | tee -a {log:q}"
 
 
 rule partial:

@@ -21,13 +21,19 @@ rule train:
     params:
         settings=lambda wildcards: run_of(wildcards).settings_json,
         code=RUN_CODE,
+        # Not among the outputs, which Snakemake removes before a job and after one that failed.
+        checkpoints=CHECKPOINTS,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
-        "python -m ablation train --settings {params.settings:q}"
-        " --data {input.data:q} --weights {input.weights:q}"
-        " --code {params.code} -- {output:q} > {log:q} 2>&1"
+        ": > {log:q}; python -m ablation train --settings {params.settings:q}"
+        " --data {input.data:q} --weights {input.weights:q} --code {params.code}"
+        " --checkpoints {params.checkpoints:q} --machine {MACHINE_JSON:q}"
+        " -- {output:q} >> {log:q} 2>&1"
+        " || {{ status=$?; case $status in 13[4-9])"
+        ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
+        ' snakemake goes on with the last epoch" >> {log:q};; esac; exit $status; }}'
 
 
 use rule train as train_keeping_weights with:

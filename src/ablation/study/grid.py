@@ -9,6 +9,8 @@ from typing import Any
 
 from ablation.study.schema import Dataset, Experiment, Training, both_sides
 
+IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
+
 
 def canonical_json(settings: Any) -> str:
     """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII."""
@@ -82,6 +84,17 @@ class Run:
             f"results/runs/{self.dataset}/{self.model}/{self.augmentation}/"
             f"seed-{self.seed}-{self.id}"
         )
+
+    @property
+    def checkpoints(self) -> str:
+        """Where its checkpoints lie until it is done, relative to the working directory."""
+        return self.folder.replace("results/runs/", "results/checkpoints/", 1)
+
+    @property
+    def weights_file(self) -> str | None:
+        """The file of pretrained weights that it starts from, if any."""
+        weights: str | None = self.settings["model"].get("weights")
+        return IMAGENET_WEIGHTS if weights == "imagenet" else weights
 
     @property
     def cell(self) -> tuple[str, str, str]:

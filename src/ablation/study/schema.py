@@ -4,10 +4,12 @@ The JSON Schema under ``workflow/schemas/`` is generated from these models, so e
 its description.
 """
 
+import unicodedata
 from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,10 +27,33 @@ from ablation.study.architectures import (
     option_schemas,
     refused_option,
 )
+from ablation.study.loading import shortened
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 NAME_LENGTH = 80  # a path component, with room for a suffix
 MAX_SEED = 2**31 - 1
+
+
+def _readable(text: str) -> str:
+    """Refuse text that a page cannot hold: control characters, and what is no character at all."""
+    for one in text:
+        if (unicodedata.category(one) == "Cc" and one not in "\n\t") or one in "\ufffe\uffff":
+            raise PydanticCustomError(
+                "text",
+                "holds the control character {shown}; write plain text",
+                {"shown": repr(one)},
+            )
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("text", "must not be blank")
+    return text
+
+
+Readable = Annotated[str, AfterValidator(_readable)]
+Text = Annotated[Readable, Field(min_length=1), AfterValidator(_not_blank)]
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -57,10 +82,11 @@ class Strict(BaseModel):
         if isinstance(data, dict):
             for key in data:
                 if key not in cls.model_fields:
+                    hint = nearest(key, cls.model_fields)
                     raise PydanticCustomError(
                         "unknown_key",
-                        "unknown key {shown}{hint}",
-                        {"key": key, "shown": repr(key), "hint": nearest(key, cls.model_fields)},
+                        "{reason}",
+                        {"key": key, "reason": f"unknown key {shortened(repr(key))}{hint}"},
                     )
         return data
 
@@ -90,7 +116,8 @@ class Dataset(Named):
 
     source: str | None = Field(
         default=None,
-        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:\d+\.\d+\.\d+)?$",
+        max_length=200,
+        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?$",
         description="`mnist5k`; a TensorFlow Datasets name, with a version if it shall be pinned: "
         "`cifar10:3.0.2`, `name/config:version`; `image_folder` or `csv` for images of your own. "
         "Default: the name.",
@@ -488,18 +515,14 @@ class Comparison(Strict):
 class Claim(Strict):
     """A claim that somebody made and that comparisons of the experiment test."""
 
-    text: Annotated[str, Field(min_length=1, max_length=500)] = Field(
-        description="The claim, as a sentence."
-    )
-    source: Annotated[str, Field(min_length=1, max_length=300)] = Field(
-        description="Who made it, and where."
-    )
+    text: Annotated[Text, Field(max_length=500)] = Field(description="The claim, as a sentence.")
+    source: Annotated[Text, Field(max_length=300)] = Field(description="Who made it, and where.")
 
 
 class Experiment(Strict):
     """One question and the grid of runs that shall answer it."""
 
-    question: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
+    question: Annotated[Text, Field(max_length=1000)] = Field(
         description="The question, as the report prints it."
     )
     datasets: Annotated[list[Dataset], Field(min_length=1)] = Field(
@@ -549,10 +572,8 @@ class Experiment(Strict):
 class Study(Strict):
     """A study: experiments, each a question with its grid."""
 
-    title: Annotated[str, Field(min_length=1, max_length=300)] = Field(
-        description="The report's title."
-    )
-    description: Annotated[str, Field(max_length=10_000)] = Field(
+    title: Annotated[Text, Field(max_length=300)] = Field(description="The report's title.")
+    description: Annotated[Readable, Field(max_length=10_000)] = Field(
         default="", description="What a reader should know first, as plain text."
     )
     margin: Annotated[float, Field(gt=0, le=50)] = Field(
@@ -595,6 +616,21 @@ class Config(Strict):
     environment: Literal["cpu", "gpu"] = Field(
         default="cpu",
         description="Which of `envs/*.yaml` training jobs take under `--sdm conda`.",
+    )
+    runs_per_device: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="How many runs may share one GPU of this machine. More than one needs a card "
+        "with memory for them.",
+    )
+    simulated_devices: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=0,
+        description="Pretend that this machine has so many devices, to try how runs are spread "
+        "over them; training then uses what is there. 0: none is pretended.",
+    )
+    recheck: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = Field(
+        default=None,
+        description="Id of the run that `snakemake recheck` repeats. Default: of the finished runs "
+        "the one that took least time.",
     )
     prune: Literal["list", "remove"] = Field(
         default="list",

@@ -14,6 +14,12 @@ RECORDED_PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "pandas", "snakemake",
 )  # fmt: skip
 
+# Which kernels are taken, and with it the last bits of a result, depends on these as well.
+RECORDED_VARIABLES = (
+    "NVIDIA_TF32_OVERRIDE", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)  # fmt: skip
+
 
 def make_deterministic(seed: int, threads: int) -> None:
     """Fix what decides the bits of a result: seeds, deterministic kernels, thread counts.
@@ -38,6 +44,7 @@ def describe_environment() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
         "gpus": [
             tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
             for gpu in gpus

@@ -1,10 +1,7 @@
-"""One run: from its resolved settings to its files."""
+"""The training of one run: from its resolved settings to its files."""
 
-import hashlib
-import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,222 +15,306 @@ from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
-from ablation.study.grid import identity
+from ablation.study.grid import identity as identity_of
 from ablation.study.pipelines import check_channels, check_size
+from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
+from ablation.training.callbacks import (
+    Checkpoints,
+    EarlyStopping,
+    EpochLog,
+    StepCheck,
+    clock,
+    restore,
+)
+from ablation.training.checkpoint import Checkpoint, Identity
+from ablation.training.devices import Claim
 from ablation.training.environment import describe_environment, make_deterministic
-from ablation.training.optimizer import Schedule, make_optimizer, make_schedule
+from ablation.training.optimizer import make_optimizer, make_schedule
+from ablation.training.outputs import accuracy, status_of, write_files
+from ablation.training.signals import StopSignals
 
-FORMAT = 1
-HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-TIMING_COLUMNS = ("epoch", "seconds", "images_per_second")
+FORMAT = 2
 EVALUATION_BATCH = (
     256  # at most; evaluation needs less memory than training a batch of the same size
 )
 
 
-class EpochLog(keras.callbacks.Callback):
-    """Collects history and timing, and prints one line an epoch.
+def train(
+    identity: Identity,
+    data_folder: Path,
+    wanted: list[str],
+    checkpoints: Path,
+    signals: StopSignals,
+    *,
+    weights_file: Path | None,
+    parallel: int,
+    claim: Claim,
+) -> Path:
+    """Train one run, from its checkpoint if it has one, and write its files.
 
-    Attributes:
-        history: a row an epoch, as in ``history.csv``.
-        timing: a row an epoch, as in ``timing.csv``.
+    Args:
+        identity: what decides the result; its settings are ``Run.settings``.
+        data_folder: the prepared data.
+        wanted: names of the files to write (`ablation.training.outputs`).
+        checkpoints: folder of the run's checkpoints, which no other process uses.
+        signals: what may ask training to end.
+        weights_file: pretrained weights, where the architecture asks for some.
+        parallel: batches made at once; changes no result.
+        claim: what this process has got to train on, for the log.
+
+    Returns:
+        The folder in ``checkpoints`` that holds the files.
+
+    Raises:
+        InputError: the data is not what was prepared or does not fit the settings, a file cannot
+            be written, or memory is short.
+        Interrupted: a signal has come.
     """
+    try:
+        run = _Run(identity, data_folder, checkpoints, signals, weights_file, parallel, claim)
+        signals.check()
+        run.fit()
+        return run.finish(wanted)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "no more to be had"
+        raise InputError(
+            f"out of memory ({reason}): a smaller batch_size is another run; for this one, let "
+            "fewer run at once, or free the device"
+        ) from error
 
-    def __init__(self, schedule: Schedule, steps: int, batch_size: int, epochs: int) -> None:
-        super().__init__()
-        self.schedule, self.steps, self.batch_size, self.epochs = (
-            schedule,
-            steps,
-            batch_size,
-            epochs,
+
+class _Run:
+    """One run in this process."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        data_folder: Path,
+        checkpoints: Path,
+        signals: StopSignals,
+        weights_file: Path | None,
+        parallel: int,
+        claim: Claim,
+    ) -> None:
+        began, self._clock = time.time(), time.monotonic()
+        self._identity, self._checkpoints, self._signals = identity, checkpoints, signals
+        self._settings = settings = identity.settings
+        self._training = training = settings["training"]
+        self._parallel, self._claim = parallel, claim
+        self._step_check = StepCheck(signals.check)
+        make_deterministic(settings["seed"], settings["threads"])
+        self._data = data = load(data_folder)
+        if data.description["hash"] != identity.data:
+            raise InputError(f"{data_folder}: was prepared anew meanwhile; run snakemake again")
+        share = settings["dataset"]["train_share"]
+        self._fitted, self._validated = _parts(data, settings["validation"], share)
+        self._batch_size = training["batch_size"]
+        self._steps = len(self._fitted) // self._batch_size
+        if not self._steps:
+            raise InputError(
+                f"batch_size {self._batch_size} is more than the {len(self._fitted)} training "
+                "images"
+            )
+        *self._size, channels = data.input_shape
+        check_channels(settings["augmentation"], channels)
+        check_size(settings["augmentation"], self._size, data.images.shape[1:3])
+        keras.config.set_dtype_policy("float32")
+        self._model = build(
+            settings["model"],
+            data.input_shape,
+            len(data.class_names),
+            seed=settings["seed"],
+            dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
         )
-        self.history: list[dict[str, Any]] = []
-        self.timing: list[dict[str, Any]] = []
-        self._began = self._trained = 0.0
+        if weights_file is not None:
+            load_weights(self._model, weights_file)
+        schedule = make_schedule(training, self._steps)
+        self._model.compile(
+            optimizer=make_optimizer(training, schedule, self._model),
+            loss="categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=False,  # XLA on the CPU makes training several times slower
+        )
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._log = EpochLog(schedule, self._steps, self._batch_size, training["epochs"])
+        self._stopping = _early_stopping(training["early_stopping"])
+        self._tell()
+        self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
+        self._seconds_before, self._ended = 0.0, False
+        found = kept.load(checkpoints, identity)
+        if found is not None:
+            self._resume(found)
+        self._environment = describe_environment()
+        self._attempts.append(
+            {
+                "first_epoch": len(self._log.history) + 1,
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+                "device": _device(),
+                "environment": self._environment,
+            }
+        )
+        self._tell_state()
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self._began = time.perf_counter()
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Stop the training part of the clock: validation has its own share of an epoch."""
-        self._trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the epoch's row and tell it."""
-        logs = logs or {}
-        row = {
-            "epoch": epoch + 1,
-            **{key: np.float32(logs[key]) for key in HISTORY_COLUMNS[1:5]},
-            "learning_rate": self.schedule.at(epoch * self.steps),
-        }
-        seconds = time.perf_counter() - self._began
-        rate = self.steps * self.batch_size / (self._trained - self._began)
-        self.history.append(row)
-        self.timing.append({"epoch": epoch + 1, "seconds": seconds, "images_per_second": rate})
-        spent = sorted(entry["seconds"] for entry in self.timing)[len(self.timing) // 2]
-        left = spent * (self.epochs - epoch - 1)
+    def _tell(self) -> None:
+        unknown = not self._claim.device and tf.config.list_physical_devices("GPU")
+        alone = "; other jobs may take it too" if unknown else ""
         print(
-            f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
-            f"val_accuracy {row['val_accuracy']:.4f}  {seconds:.1f} s  {rate:.0f} images/s  "
-            f"{_clock(left)} left",
+            f"training on {_device()} ({self._claim.told}{alone}): {len(self._fitted)} images, "
+            f"{self._steps} steps of {self._batch_size} an epoch, "
+            f"{self._model.count_params():,} parameters",
             flush=True,
         )
 
-
-def train(
-    settings: dict[str, Any],
-    data_folder: Path,
-    outputs: list[Path],
-    *,
-    weights_file: Path | None = None,
-    code: str = "",
-) -> str:
-    """Train one run and write its files.
-
-    Args:
-        settings: everything that decides the result, resolved (``Run.settings``).
-        data_folder: the prepared data.
-        outputs: the files to write; what each holds is told by its name: ``history.csv``,
-            ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
-        weights_file: pretrained weights, where the architecture asks for some.
-        code: fingerprint of the code that decides results, for the record.
-
-    Returns:
-        ``completed``, ``stopped_early`` or ``diverged``.
-
-    Raises:
-        InputError: the data is not what was prepared, or does not fit the settings.
-    """
-    started = time.time()
-    training, seed = settings["training"], settings["seed"]
-    make_deterministic(seed, settings["threads"])
-    data = load(data_folder)
-    share = settings["dataset"]["train_share"]
-    fitted, validated = _parts(data, settings["validation"], share)
-    batch_size = training["batch_size"]
-    steps = len(fitted) // batch_size
-    if not steps:
-        raise InputError(f"batch_size {batch_size} is more than the {len(fitted)} training images")
-    *size, channels = data.input_shape
-    check_channels(settings["augmentation"], channels)
-    check_size(settings["augmentation"], size, data.images.shape[1:3])
-    classes = len(data.class_names)
-    keras.config.set_dtype_policy("float32")
-    model = build(
-        settings["model"],
-        data.input_shape,
-        classes,
-        seed=seed,
-        dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
-    )
-    if weights_file is not None:
-        load_weights(model, weights_file)
-    schedule = make_schedule(training, steps)
-    model.compile(
-        optimizer=make_optimizer(training, schedule, model),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA on the CPU makes training several times slower
-    )
-    print(
-        f"training on {_device()}: {len(fitted)} images, {steps} steps of {batch_size} an epoch, "
-        f"{model.count_params():,} parameters",
-        flush=True,
-    )
-    log = EpochLog(schedule, steps, batch_size, training["epochs"])
-    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN(), log]
-    stopping = _early_stopping(training["early_stopping"])
-    if stopping is not None:
-        callbacks.append(stopping)
-
-    def evaluated(indices: np.ndarray) -> tf.data.Dataset:
-        return evaluation_batches(
-            data.images,
-            data.labels,
-            indices,
-            classes,
-            min(EVALUATION_BATCH, 4 * batch_size),
-            size=size,
+    def _resume(self, found: Checkpoint) -> None:
+        try:
+            restore(found, self._model, self._log, self._stopping)
+        except (ValueError, KeyError, TypeError) as error:
+            kept.put_aside(self._checkpoints, f"does not fit the network ({error})")
+            return
+        self._attempts = found.values["attempts"]
+        self._seconds_before = found.values["seconds"]
+        self._ended = found.ended
+        what = "is evaluated" if found.ended else "goes on"
+        print(
+            f"{what} after epoch {found.epoch} of {self._log.epochs} "
+            f"({self._checkpoints / kept.CHECKPOINT})",
+            flush=True,
         )
 
-    model.fit(
-        training_batches(
-            data.images,
-            data.labels,
-            fitted,
-            classes,
-            Augmentation(settings["augmentation"], size),
-            size=size,
-            seed=seed,
-            batch_size=batch_size,
-            parallel=settings["threads"],
-            shuffle=training["shuffle"],
-        ),
-        epochs=training["epochs"],
-        steps_per_epoch=steps,
-        validation_data=evaluated(validated),
-        callbacks=callbacks,
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    )
+    def _tell_state(self) -> None:
+        """Bring what an interruption tells up to date."""
+        done = len(self._log.history)
+        if done:
+            self._signals.state = (
+                f"after epoch {done} of {self._log.epochs}; the same command goes on from there"
+            )
 
-    def predicted(indices: np.ndarray) -> np.ndarray:
-        return np.asarray(model.predict(evaluated(indices), verbose=0), np.float32)
+    def fit(self) -> None:
+        """Train the epochs that are left."""
+        if self._ended:
+            if self._stopping is not None:  # the last thing that it does, which was not kept
+                self._stopping.set_model(self._model)
+                self._stopping.on_train_begin()
+                self._stopping.on_train_end()
+            return
+        done, data = len(self._log.history), self._data
+        checkpoints = Checkpoints(self._log, self._stopping, self._keep)
+        self._model.fit(
+            training_batches(
+                data.images,
+                data.labels,
+                self._fitted,
+                len(data.class_names),
+                Augmentation(self._settings["augmentation"], self._size),
+                size=self._size,
+                seed=self._settings["seed"],
+                batch_size=self._batch_size,
+                parallel=self._parallel,
+                shuffle=self._training["shuffle"],
+                first_epoch=done + 1,
+            ),
+            initial_epoch=done,
+            epochs=self._training["epochs"],
+            steps_per_epoch=self._steps,
+            validation_data=self._evaluated(self._validated),
+            callbacks=[
+                keras.callbacks.TerminateOnNaN(),
+                self._log,
+                *([self._stopping] if self._stopping is not None else []),
+                checkpoints,
+                self._step_check,
+            ],
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        )
 
-    tested = data.indices("test")
-    probability, val_probability = predicted(tested), predicted(validated)
-    clean = predicted(fitted)
-    status = _status(log.history, [probability, val_probability], training["epochs"])
-    record = {
-        "format": FORMAT,
-        "id": identity(settings)[:8],
-        "status": status,
-        "settings": settings,
-        "code": code,
-        "data": {
-            "source": data.description["source"],
-            "hash": data.description["hash"],
-            "shape": data.description["shape"],
-            "train": len(fitted),
-            "validation": len(validated),
-            "test": len(tested),
-        },
-        "class_names": data.class_names,
-        "parameters": model.count_params(),
-        "trainable_parameters": int(sum(math.prod(w.shape) for w in model.trainable_variables)),
-        "weights_sha256": None if weights_file is None else _sha256(weights_file),
-        "train_accuracy_clean": _accuracy(clean, data.labels[fitted]),
-        "epochs": len(log.history),
-        "threads": {
-            "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
-            "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
-        },
-        "device": _device(),
-        "environment": describe_environment(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": time.time() - started,
-    }
-    writers: dict[str, Callable[[Path], None]] = {
-        "history.csv": lambda path: _write_csv(path, HISTORY_COLUMNS, log.history),
-        "timing.csv": lambda path: _write_csv(path, TIMING_COLUMNS, log.timing),
-        "predictions.npz": lambda path: np.savez_compressed(
-            path,
-            allow_pickle=False,
-            label=data.labels[tested],
-            probability=probability,
-            val_label=data.labels[validated],
-            val_probability=val_probability,
-        ),
-        "run.json": lambda path: _write_json(path, record),
-        "model.weights.h5": model.save_weights,
-    }
-    for output in sorted(outputs, key=lambda path: path.name == "run.json"):  # the record last
-        _atomically(output, writers[output.name])
-    print(f"{status} after {len(log.history)} epochs, {_clock(record['seconds'])}", flush=True)
-    return status
+    def finish(self, wanted: list[str]) -> Path:
+        """Look at the test split, once, and write the files; the checkpoint is gone then."""
+        data, tested = self._data, self._data.indices("test")
+        probability, val_probability = self._predicted(tested), self._predicted(self._validated)
+        clean = self._predicted(self._fitted)
+        results = [*self._model.get_weights(), probability, val_probability]
+        record = {
+            "format": FORMAT,
+            "id": identity_of(self._settings)[:8],
+            "status": status_of(self._log, results),
+            "settings": self._settings,
+            "code": self._identity.code,
+            "data": {
+                "source": data.description["source"],
+                "hash": data.description["hash"],
+                "shape": data.description["shape"],
+                "train": len(self._fitted),
+                "validation": len(self._validated),
+                "test": len(tested),
+            },
+            "class_names": data.class_names,
+            "parameters": self._model.count_params(),
+            "trainable_parameters": int(
+                sum(math.prod(w.shape) for w in self._model.trainable_variables)
+            ),
+            "weights_sha256": self._identity.weights,
+            "train_accuracy_clean": accuracy(clean, data.labels[self._fitted]),
+            "epochs": len(self._log.history),
+            "threads": {
+                "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
+                "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
+            },
+            "device": _device(),
+            "environment": self._environment,
+            "attempts": self._attempts,
+            "started": self._attempts[0]["started"],
+            "seconds": self._seconds(),
+        }
+        predictions = {
+            "label": data.labels[tested],
+            "probability": probability,
+            "val_label": data.labels[self._validated],
+            "val_probability": val_probability,
+        }
+        place = self._checkpoints / kept.FINISHED
+        write_files(place, wanted, self._log, predictions, self._model, record)
+        kept.clear(self._checkpoints)
+        print(
+            f"{record['status']} after {record['epochs']} epochs, {clock(record['seconds'])}",
+            flush=True,
+        )
+        return place
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        values = {"attempts": self._attempts, "seconds": self._seconds()}
+        kept.save(
+            self._checkpoints,
+            self._identity,
+            Checkpoint(
+                checkpoint.epoch,
+                checkpoint.ended,
+                checkpoint.values | values,
+                checkpoint.arrays,
+            ),
+        )
+        self._tell_state()
+
+    def _seconds(self) -> float:
+        """What this run has taken, of earlier processes up to their last checkpoint."""
+        return self._seconds_before + time.monotonic() - self._clock
+
+    def _evaluated(self, indices: np.ndarray) -> tf.data.Dataset:
+        return evaluation_batches(
+            self._data.images,
+            self._data.labels,
+            indices,
+            len(self._data.class_names),
+            min(EVALUATION_BATCH, 4 * self._batch_size),
+            size=self._size,
+        )
+
+    def _predicted(self, indices: np.ndarray) -> np.ndarray:
+        predicted = self._model.predict(
+            self._evaluated(indices), verbose=0, callbacks=[self._step_check]
+        )
+        return np.asarray(predicted, np.float32)
 
 
 def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -246,10 +327,10 @@ def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, n
     return data.indices("train"), data.indices("validation")
 
 
-def _early_stopping(wanted: dict[str, Any] | None) -> keras.callbacks.EarlyStopping | None:
+def _early_stopping(wanted: dict[str, Any] | None) -> EarlyStopping | None:
     if wanted is None:
         return None
-    return keras.callbacks.EarlyStopping(
+    return EarlyStopping(
         monitor=wanted["monitor"],
         mode={"val_loss": "min", "val_accuracy": "max"}[wanted["monitor"]],
         patience=wanted["patience"],
@@ -258,48 +339,6 @@ def _early_stopping(wanted: dict[str, Any] | None) -> keras.callbacks.EarlyStopp
     )
 
 
-def _status(history: list[dict[str, Any]], outputs: list[np.ndarray], epochs: int) -> str:
-    if not math.isfinite(history[-1]["loss"]) or not all(np.isfinite(o).all() for o in outputs):
-        return "diverged"
-    return "completed" if len(history) == epochs else "stopped_early"
-
-
-def _accuracy(probability: np.ndarray, label: np.ndarray) -> float | None:
-    """Share of right answers; None where the network answers with something not finite."""
-    if not np.isfinite(probability).all():
-        return None
-    return float((probability.argmax(axis=1) == label).mean())
-
-
 def _device() -> str:
     gpus = tf.config.list_logical_devices("GPU")
     return gpus[0].name if gpus else "CPU"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Write rows with the shortest digits that read back as the same number."""
-    lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def _atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside, then rename, so that no reader meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"part-{path.name}")
-    write(part)
-    part.replace(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,98 @@
+"""A training job: what stands around the training of one run, and needs no TensorFlow itself."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ablation.data.prepared import read_description
+from ablation.errors import InputError
+from ablation.storage import alone, file_sha256
+from ablation.training.checkpoint import LOCK, Identity, finished_files, put_in_place
+from ablation.training.devices import claim
+from ablation.training.signals import stop_signals
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What belongs to the machine, and changes no result.
+
+    Attributes:
+        runs_per_device: how many runs may share a device.
+        simulated_devices: pretend that there are so many; 0: take what is there.
+        parallel: batches made at once; None for as many as the run has threads.
+    """
+
+    runs_per_device: int = 1
+    simulated_devices: int = 0
+    parallel: int | None = None
+
+
+def train_job(
+    settings: dict[str, Any],
+    data_folder: Path,
+    outputs: list[Path],
+    *,
+    weights_file: Path | None = None,
+    code: str = "",
+    checkpoints: Path | None = None,
+    machine: Machine = Machine(),
+) -> None:
+    """Train one run and put its files in place, or go on where an attempt before was ended.
+
+    Args:
+        settings: everything that decides the result, resolved (``Run.settings``).
+        data_folder: the prepared data.
+        outputs: the files to write; what each holds is told by its name: ``history.csv``,
+            ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
+        weights_file: pretrained weights, where the architecture asks for some.
+        code: fingerprint of the code that decides results.
+        checkpoints: folder of the run's checkpoints; None keeps none.
+        machine: what to use of it.
+
+    Raises:
+        InputError: the data is not what was prepared or does not fit the settings, a file cannot
+            be written, or memory is short.
+        Interrupted: SIGTERM or SIGINT has come; the last epoch's checkpoint is kept.
+    """
+    with ExitStack() as stack:
+        signals = stack.enter_context(stop_signals())
+        if checkpoints is None:
+            checkpoints = Path(stack.enter_context(TemporaryDirectory(prefix="ablation-")))
+        if weights_file is not None and not weights_file.is_file():
+            raise InputError(f"{weights_file}: no such weights file")
+        identity = Identity(
+            settings,
+            code,
+            read_description(data_folder)["hash"],
+            None if weights_file is None else file_sha256(weights_file),
+        )
+        waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
+        stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
+        names = [output.name for output in outputs]
+        place = finished_files(checkpoints, identity, names)
+        if place is None:
+            got = stack.enter_context(
+                claim(
+                    machine.simulated_devices,
+                    per_device=machine.runs_per_device,
+                    check=signals.check,
+                )
+            )
+            # Not before: TensorFlow takes the devices that it finds when it is imported.
+            from ablation.training.run import train  # noqa: PLC0415
+
+            place = train(
+                identity,
+                data_folder,
+                names,
+                checkpoints,
+                signals,
+                weights_file=weights_file,
+                parallel=machine.parallel or settings["threads"],
+                claim=got,
+            )
+        else:
+            print("training had ended; its files are put in place", flush=True)
+        put_in_place(place, outputs)

@@ -1,0 +1,87 @@
+"""The files of a run."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ablation.errors import InputError
+from ablation.storage import atomically, file_sha256, sealed
+from ablation.training.callbacks import HISTORY_COLUMNS, TIMING_COLUMNS, EpochLog
+from ablation.training.checkpoint import RECORD
+
+
+def write_files(
+    folder: Path,
+    wanted: Iterable[str],
+    log: EpochLog,
+    predictions: dict[str, np.ndarray],
+    model: keras.Model,
+    record: dict[str, Any],
+) -> None:
+    """Write the files of a run, each whole; the record with their hashes comes last.
+
+    Args:
+        folder: where they go.
+        wanted: their names; what each holds is told by it.
+        log: history and timing.
+        predictions: the arrays of ``predictions.npz``.
+        model: the network.
+        record: the content of ``run.json`` but for hashes and seal.
+
+    Raises:
+        InputError: a name is none that a run has, or a file cannot be written.
+    """
+    writers = {
+        "history.csv": lambda path: _write_csv(path, HISTORY_COLUMNS, log.history),
+        "timing.csv": lambda path: _write_csv(path, TIMING_COLUMNS, log.timing),
+        "predictions.npz": lambda path: np.savez_compressed(
+            path, allow_pickle=False, **predictions
+        ),
+        "model.weights.h5": model.save_weights,
+    }
+    names = [name for name in wanted if name != RECORD]
+    for name in names:
+        if name not in writers:
+            raise InputError(f"a run has no file '{name}', only {', '.join([*writers, RECORD])}")
+        atomically(folder / name, writers[name])
+    hashes = {name: file_sha256(folder / name) for name in sorted(names)}
+    atomically(folder / RECORD, lambda path: _write_json(path, sealed({**record, "files": hashes})))
+
+
+def all_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether every number of some arrays is finite."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def status_of(log: EpochLog, results: Iterable[np.ndarray]) -> str:
+    """Return how training ended: ``completed``, ``stopped_early`` or ``diverged``.
+
+    Args:
+        log: of its epochs.
+        results: weights and predictions.
+    """
+    if not math.isfinite(log.history[-1]["loss"]) or not all_finite(results):
+        return "diverged"
+    return "completed" if len(log.history) == log.epochs else "stopped_early"
+
+
+def accuracy(probability: np.ndarray, label: np.ndarray) -> float | None:
+    """Share of right answers; None where the network answers with something not finite."""
+    if not all_finite([probability]):
+        return None
+    return float((probability.argmax(axis=1) == label).mean())
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Write rows with the shortest digits that read back as the same number."""
+    lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
