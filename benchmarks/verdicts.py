@@ -30,6 +30,7 @@ import pandas as pd
 from scipy import special, stats
 
 from ablation.analysis.analyse import analyse, compare
+from ablation.analysis.records import write_record
 from ablation.analysis.runs import RunResult, read_run
 from ablation.study.comparisons import Cell, Comparison
 from ablation.study.plan import Plan, load_config, load_plan
@@ -135,6 +136,7 @@ class Simulation:
         self._even = special.ndtri(even).astype(np.float32)
         self._read: dict[str, RunResult] | None = None
         self._count = 0
+        self._records: dict[str, dict[str, object]] = {}
         self._write_what_stays()
         gc.collect()
         gc.freeze()  # statsmodels collects garbage at every call
@@ -248,8 +250,7 @@ class Simulation:
             epochs = run.settings["training"]["epochs"]
             rows = "".join(f"{epoch},2.0,1800.0\n" for epoch in range(1, epochs + 1))
             (folder / "timing.csv").write_text("epoch,seconds,images_per_second\n" + rows)
-            record = {
-                "format": 1,
+            self._records[run.folder] = {
                 "id": run.id,
                 "status": "completed",
                 "settings": run.settings,
@@ -278,11 +279,11 @@ class Simulation:
                     "processor": "simulated",
                     "cores": 2,
                     "gpus": [],
+                    "variables": {},
                 },
                 "started": "2026-01-01T00:00:00Z",
                 "seconds": 6.0,
             }
-            (folder / "run.json").write_text(json.dumps(record))
         for data in self.plan.data.values():
             Path(data.folder).mkdir(parents=True)
             described = {"splits": {}, "citation": "", "counts": {}}
@@ -303,6 +304,7 @@ class Simulation:
             val_label=self._val_label,
             val_probability=_probability(self._val_label, validated),
         )
+        write_record(folder, self._records[str(folder)])
 
 
 def _probability(label: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from itertools import takewhile
 
+LISTED = 500  # characters of the known names in a message
+
 
 class InputError(Exception):
     """Something the user gave is wrong.
@@ -36,7 +38,9 @@ def nearest(name: object, known: Iterable[str]) -> str:
     if close:  # of equally near ones, the one that begins alike for longest
         best = max(close, key=lambda right: (_ratio(wrong, right), len(_start(wrong, right))))
         return f"; did you mean '{best}'?"
-    return f"; known are {', '.join(names)}" if names else ""
+    listed = ", ".join(names)
+    more = ", …" if len(listed) > LISTED else ""
+    return f"; known are {listed[:LISTED]}{more}" if names else ""
 
 
 def _ratio(first: str, second: str) -> float:

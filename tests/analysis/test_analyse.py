@@ -1,6 +1,7 @@
 """The analysis of runs whose files are written by hand, so that the right answer is known."""
 
 import copy
+import hashlib
 import json
 import os
 import re
@@ -15,8 +16,9 @@ import pandas as pd
 import pytest
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.runs import read_run
+from ablation.analysis.records import write_record
 from ablation.errors import InputError
+from ablation.storage import is_sealed
 from ablation.study.plan import load_config, load_plan
 
 STUDY = """\
@@ -76,7 +78,6 @@ def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.9
         folder / "timing.csv", index=False
     )
     record = {
-        "format": 1,
         "id": run.id,
         "status": status,
         "code": "c",
@@ -99,11 +100,12 @@ def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.9
             "system": "Linux",
             "processor": "A processor",
             "gpus": [],
+            "variables": {},
         },
         "started": "2026-01-01T00:00:00Z",
         "seconds": 10.0,
     }
-    (folder / "run.json").write_text(json.dumps(record))
+    write_record(folder, record)
     data = Path(run.data.folder)
     data.mkdir(parents=True, exist_ok=True)
     counts = {"train": [360] * 10, "validation": [40] * 10, "test": [100] * 10}
@@ -517,15 +519,52 @@ def test_networks_of_the_best_epoch_are_told(project):
     assert "best epoch by" not in "\n".join(texts(second, "problem"))
 
 
-def test_mixed_versions_are_told(plan):
-    folder = Path(plan.experiments[0].runs[0].folder)
+def change_record(run, change):
+    folder = Path(run.folder)
     record = json.loads((folder / "run.json").read_text())
-    record["environment"]["packages"]["tensorflow"] = "2.20.0"
-    record["environment"]["git_commit"] = "abc-dirty"
-    (folder / "run.json").write_text(json.dumps(record))
-    warnings = "\n".join(analysed(plan)["provenance"]["warnings"])
-    assert "mix TensorFlow versions: 2.20.0, 2.21.0" in warnings
-    assert "-dirty" in warnings
+    change(record)
+    write_record(folder, record)
+
+
+def test_mixed_versions_and_interrupted_runs_are_told(plan):
+    def older(record):
+        record["attempts"][0]["environment"]["packages"]["tensorflow"] = "2.20.0"
+        record["attempts"][0]["environment"]["git_commit"] = "abc-dirty"
+        record["attempts"][0]["environment"]["python"] = "3.12.1"
+
+    def resumed(record):
+        later = copy.deepcopy(record["attempts"][0])
+        later |= {"first_epoch": 2, "started": "2026-03-01T00:00:00Z"}
+        later["environment"]["processor"] = "Another processor"
+        record["attempts"].append(later)
+
+    first, second = plan.experiments[0].runs[:2]
+    change_record(first, older)
+    change_record(second, resumed)
+    told = analysed(plan)["provenance"]
+    versions, processors, dirty = sorted(told["warnings"], key=lambda text: "dirty" in text)
+    if "processors" in versions:
+        versions, processors = processors, versions
+    assert "mix TensorFlow versions: 2.20.0 (1 run), 2.21.0 (20 runs)" in versions
+    assert "mix processors: A processor (21 runs), Another processor (1 run)" in processors
+    assert "1 run changed it when going on after an interruption" in processors
+    assert "resnet20 on mnist5k, none, seed 1" in processors
+    assert "-dirty" in dirty
+    assert (told["resumed"], told["runs"]) == (1, 21)
+    assert told["python"] == ["3.11.7", "3.12.1"]
+    runs = table("runs")
+    assert list(runs)[-1] == "attempts"
+    of_experiment = runs[runs.experiment == "depth"].set_index("id")["attempts"]
+    assert (of_experiment[second.id], of_experiment[first.id]) == (2, 1)
+
+
+def test_the_analysis_is_sealed_and_tells_the_hashes_of_its_tables(known):
+    assert is_sealed(known.analysis)
+    files = {file.name for file in Path("results/tiny").glob("*.csv")}
+    assert set(known.analysis["tables"]) == files
+    assert len(files) == 14
+    for name, sha256 in known.analysis["tables"].items():
+        assert hashlib.sha256(Path(f"results/tiny/{name}").read_bytes()).hexdigest() == sha256
 
 
 def test_a_partial_analysis_tells_what_is_missing(plan):
@@ -563,7 +602,10 @@ def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
     assert "1 of 21 runs is missing (1 failed)" in analysis["partial"]["text"]
     row = table("runs").set_index("id").loc[[run.id]].iloc[0]
     assert row["status"] == "failed"
-    assert "cannot be read" in row["reason"]
+    assert row["reason"] == (
+        f"{run.folder}/predictions.npz has changed since it was written; delete {run.folder} and "
+        "run snakemake again"
+    )
 
 
 def test_networks_that_have_learned_nothing_are_told(plan):
@@ -582,30 +624,84 @@ def test_nothing_to_report_is_told(plan):
         analysed(plan, partial=True)
 
 
-@pytest.mark.parametrize(
-    ("harm", "message"),
-    [
-        (lambda f: (f / "history.csv").unlink(), "cannot be read"),
-        (lambda f: (f / "predictions.npz").write_bytes(b"PK"), "cannot be read"),
-        (lambda f: (f / "predictions.npz").write_bytes(b""), "cannot be read"),
-        (lambda f: os.truncate(f / "predictions.npz", 3000), "cannot be read"),
-        (lambda f: (f / "run.json").write_text("{}"), "cannot be read"),
-        (lambda f: os.truncate(f / "timing.csv", 45), "do not belong together"),
-        (lambda f: (f / "run.json").write_text('{"format": 1, "id": "other"}'), "another run"),
-        (
-            lambda f: (f / "history.csv").write_text(
-                "".join((f / "history.csv").read_text().splitlines(keepends=True)[:-1])
-            ),
-            "do not belong together",
-        ),
-    ],
-)
-def test_damaged_files_are_named(plan, harm, message):
+def test_every_damaged_run_is_named_at_once(plan):
+    first, second = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
+    for run in (first, second):
+        (Path(run.folder) / "history.csv").unlink()
+    with pytest.raises(InputError, match=rf"{first.folder}.*\(of no use either: {second.folder}"):
+        analysed(plan)
+
+
+def test_of_many_damaged_runs_some_are_named(plan):
+    for folder in plan.runs:
+        (Path(folder) / "history.csv").unlink()
+    with pytest.raises(InputError, match=r", 15 more\)$") as caught:  # of 21, one and five
+        analysed(plan)
+    assert str(caught.value).count("seed-") == 2 + 5
+
+
+def test_a_damaged_run_ends_the_command_with_one_line(plan):
     run = plan.experiments[0].runs[0]
-    harm(Path(run.folder))
-    with pytest.raises(InputError, match=message) as caught:
-        read_run(run)
-    assert run.folder in str(caught.value)
+    with (Path(run.folder) / "timing.csv").open("a") as file:
+        file.write("4,1.0,1.0\n")
+    command = [sys.executable, "-m", "ablation", "analyse", "--config", "{}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {run.folder}/timing.csv has changed since it was written; delete {run.folder} "
+        "and run snakemake again\n"
+    )
+
+
+ON_A_SMALL_DISK = """
+import shutil
+from pathlib import Path
+from ablation.cli import main
+folder = Path("results/tiny")
+def files():
+    return {file.name: file.read_bytes() for file in folder.glob("*.*")}
+main(["analyse", "--config", "{}"])
+before = files()
+for free in (0, 8192, 40_000):
+    ballast = Path("results/tiny/ballast")
+    ballast.write_bytes(bytes(shutil.disk_usage(folder).free - free))
+    try:
+        main(["analyse", "--config", "{}"])
+        print("written")
+    except SystemExit as end:
+        print(end)
+    ballast.unlink()
+    print(files() == before)
+"""
+
+
+def test_a_full_disk_leaves_the_older_tables_whole(plan):
+    disk = Path("results/tiny").absolute()
+    disk.mkdir()
+    script = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+    small = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(disk)]
+    if not shutil.which("unshare") or subprocess.run([*small, "true"], check=False).returncode:
+        pytest.skip("no right to mount a small disk here")
+    words = [*small, sys.executable, "-c", ON_A_SMALL_DISK]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == ("error: results/tiny/runs.csv: cannot be written: No space left on device")
+    for message in said[::2]:
+        assert re.fullmatch(
+            r"error: results/tiny/\w+\.(csv|json): cannot be written: No space left on device",
+            message,
+        )
+    assert said[1::2] == ["True"] * 3
+
+
+def test_a_damaged_description_of_the_data_is_named(plan):
+    file = Path(plan.experiments[0].runs[0].data.folder) / "description.json"
+    os.truncate(file, 20)
+    with pytest.raises(
+        InputError, match=r"description\.json: cannot be read .*delete results/data"
+    ):
+        analysed(plan)
 
 
 def test_the_analysis_needs_no_tensorflow(plan):

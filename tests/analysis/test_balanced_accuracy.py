@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from ablation.analysis.analyse import analyse
 from ablation.analysis.measures import MEASURES, UNEQUAL_CLASSES, unequal
+from ablation.analysis.records import write_record
 from ablation.analysis.runs import balanced_accuracy, read_run
 from ablation.analysis.tables import changed_order
 from ablation.study.plan import load_config, load_plan
@@ -74,7 +75,6 @@ def write_run(run, images, right, *, status="completed"):
     )
     sizes = {"train": 101, "validation": len(label[::10]), "test": len(label)}
     record = {
-        "format": 1,
         "id": run.id,
         "status": status,
         "code": "c",
@@ -90,11 +90,12 @@ def write_run(run, images, right, *, status="completed"):
             "system": "Linux",
             "processor": "A processor",
             "gpus": [],
+            "variables": {},
         },
         "started": "2026-01-01T00:00:00Z",
         "seconds": 10.0,
     }
-    (folder / "run.json").write_text(json.dumps(record))
+    write_record(folder, record)
     write_description(run, DESCRIPTION)
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ablation.augmentation.gallery import caption, draw_gallery
-from ablation.data.prepared import content_hash
+from ablation.data.prepared import FORMAT, content_hash
+from ablation.storage import file_sha256, sealed
 from ablation.study.pipelines import parse_pipeline
 
 
@@ -21,12 +22,14 @@ def stored(tmp_path):
     examples.to_csv(folder / "examples.csv", index=False)
     np.save(folder / "images.npy", images)
     description = {
+        "format": FORMAT,
         "settings": {"image_size": [5, 4], "stored_size": [9, 8]},
         "class_names": ["cat", "dog"],
         "shape": list(images.shape),
         "hash": content_hash(images, examples, ["cat", "dog"]),
+        "examples_sha256": file_sha256(folder / "examples.csv"),
     }
-    (folder / "description.json").write_text(json.dumps(description))
+    (folder / "description.json").write_text(json.dumps(sealed(description)))
     return folder, images
 
 

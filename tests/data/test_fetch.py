@@ -121,7 +121,7 @@ def test_what_is_stored_needs_no_network(slow, tmp_path, monkeypatch):
     other = prepare(settings("slow_digits", image_size=16), tmp_path / "two", place)
     assert (first["shape"], other["shape"]) == ([40, 8, 8, 1], [40, 16, 16, 1])
     assert load(tmp_path / "one").description == first
-    with pytest.raises(AssertionError, match="the network was asked for"):
+    with pytest.raises(InputError, match="AssertionError: the network was asked for"):
         prepare(settings("slow_digits"), tmp_path / "three", str(tmp_path / "elsewhere"))
     assert not list((tmp_path / "three").glob("*"))
 
@@ -172,8 +172,10 @@ Mnist5k(data_dir={str(tmp_path)!r}).download_and_prepare()
     assert done.returncode == -9
     assert any(tmp_path.rglob("*"))
     assert not is_stored("mnist5k", str(tmp_path))
+    assert list(tmp_path.rglob("incomplete.*"))
     description = prepare(settings("mnist5k", limit=50), tmp_path / "out", str(tmp_path))
     assert sum(description["counts"]["test"]) == 50
+    assert not list(tmp_path.rglob("incomplete.*"))
 
 
 Usage = namedtuple("Usage", "total used free")
@@ -258,12 +260,12 @@ def test_the_fetching_of_weights_is_told_in_lines(tmp_path, monkeypatch, capsys)
     from ablation import cli
     from ablation.models import pretrained
 
-    def fetch(folder):
+    def fetch(folder, *, name):
         part = folder / ".fetch-abc/weights.h5"
-        part.parent.mkdir()
+        part.parent.mkdir(parents=True)
         part.write_bytes(b"\0" * (4 * MEGABYTE))
         time.sleep(0.5)
-        return part.rename(folder / "weights.h5")
+        return part.rename(folder / name)
 
     monkeypatch.setattr(pretrained, "imagenet_weights_file", fetch)
     monkeypatch.setattr(told, "SECONDS", 0.1)

@@ -9,10 +9,15 @@ import keras
 import numpy as np
 import pytest
 
+from ablation.data import network
 from ablation.errors import InputError
 from ablation.models import pretrained
 from ablation.models.build import build
-from ablation.models.pretrained import imagenet_weights_file, load_weights
+from ablation.models.pretrained import (
+    check_imagenet_weights,
+    imagenet_weights_file,
+    load_weights,
+)
 from ablation.study.architectures import resolve_architecture
 
 SHAPE = (64, 64, 3)
@@ -241,6 +246,39 @@ def test_other_files_are_refused(saved, tmp_path):
         load_weights(_small(), nameless)
 
 
+def _damaged(raw):
+    """A file of weights, cut short or with a bit flipped in what holds it together."""
+    for where in (0, 1, 8, 100, len(raw) // 3, len(raw) // 2, len(raw) - 1):
+        yield raw[:where]
+    for mark in (b"\x89HDF", b"TREE", b"HEAP", b"SNOD"):  # what parts of HDF5 begin with
+        place = raw.find(mark)
+        while place >= 0:
+            yield raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+            place = raw.find(mark, place + 4)
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5"])
+def test_damaged_files_are_told_and_nothing_else_is_loaded(saved, tmp_path, name):
+    stored, folder = saved
+    raw, file = (folder / name).read_bytes(), tmp_path / name
+    told, model = 0, _small(seed=9)
+    fresh = model.get_weights()
+    damaged = list(_damaged(raw))
+    for content in damaged[:: max(1, len(damaged) // 20)]:
+        file.write_bytes(content)
+        model.set_weights(fresh)
+        expected = fresh
+        try:
+            load_weights(model, file)
+            expected = stored.get_weights()  # it was in a part that nobody reads
+        except InputError as error:
+            assert str(error).startswith(f"{file}: ")
+            told += 1
+        for now, then in zip(model.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(now, then)
+    assert told >= 10
+
+
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
@@ -252,12 +290,13 @@ def server(tmp_path, monkeypatch):
     (folder / NAME).write_bytes(b"weights")
     digest = hashlib.md5(b"weights").hexdigest()
     monkeypatch.setattr(pretrained, "BASE_WEIGHTS_PATH", f"{folder.as_uri()}/")
+    monkeypatch.setattr(network, "WAITS", (0.0, 0.0))
     monkeypatch.setitem(pretrained.WEIGHTS_HASHES, "resnet50", ("", digest))
     return folder
 
 
 def _left_in(folder):
-    return [path.name for path in Path(folder).iterdir()]
+    return [path.name for path in Path(folder).iterdir() if path.name != ".lock"]
 
 
 def test_fetch_once(server, tmp_path, capsys):
@@ -287,6 +326,17 @@ def test_damaged_downloads_are_not_kept(server, tmp_path):
     (tmp_path / "cache" / NAME).write_bytes(b"half")
     with pytest.raises(InputError, match="damaged"):
         imagenet_weights_file(tmp_path / "cache")
+
+
+def test_one_flipped_bit_is_found_by_the_hash(server, tmp_path):
+    file = imagenet_weights_file(tmp_path / "cache", name="ours.h5")
+    check_imagenet_weights(file)
+    for place in range(len(b"weights")):
+        content = bytearray(b"weights")
+        content[place] ^= 1 << place
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=f"{file}: damaged .* run snakemake again"):
+            check_imagenet_weights(file)
 
 
 def test_no_weights_of_other_depths(tmp_path):

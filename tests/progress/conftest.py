@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 
+from ablation.analysis.records import write_record
 from ablation.progress.machine import this_machine
 from ablation.study.plan import load_config, load_plan
 
@@ -58,6 +59,7 @@ class Place:
     def finish(
         self, run, seconds=(9.0, 2.0, 2.0, 2.0), total=20.0, right=5, images=3600,
         shape=(28, 28, 1), status="completed", machine=None, code="",
+        attempts=None,
     ):  # fmt: skip
         """Leave the files of a finished run; ``right`` of its 10 test images are classified so."""
         machine = machine or this_machine()
@@ -73,7 +75,6 @@ class Place:
         probability[:right, 0] = probability[right:, 1] = 1
         np.savez(folder / "predictions.npz", label=np.zeros(10, int), probability=probability)
         record = {
-            "format": 1,
             "id": run.id,
             "status": status,
             "settings": run.settings,
@@ -81,16 +82,26 @@ class Place:
             "data": {"train": images, "validation": 40, "test": 10, "shape": [5000, *shape]},
             "epochs": len(seconds),
             "seconds": total,
+            "started": "2026-01-01T00:00:00Z",
             "environment": {"processor": machine.processor, "gpus": list(machine.gpus)},
         }
-        (folder / "run.json").write_text(json.dumps(record))
+        write_record(folder, record | ({"attempts": attempts} if attempts else {}))
 
-    def log(self, run, text="", epochs=(), seconds=2.0, asked=4, age=0.0):
-        """Leave a log; ``epochs`` are the validation accuracies after its epochs."""
-        lines = ["training on CPU: 3600 images, 72 steps of 50 an epoch, 1,234 parameters"]
+    def log(self, run, text="", epochs=(), seconds=2.0, asked=4, age=0.0, resumed=0):
+        """Leave a log; ``epochs`` are the validation accuracies after its epochs.
+
+        If ``resumed`` is not 0, it is of an attempt that goes on after this epoch.
+        """
+        lines = [
+            "training on CPU (no card): 3600 images, 72 steps of 50 an epoch, 1,234 parameters"
+        ]
+        if resumed:
+            what = "is evaluated" if resumed == asked else "goes on"
+            file = f"{run.checkpoints}/checkpoint.npz"
+            lines.append(f"{what} after epoch {resumed} of {asked} ({file})")
         lines += [
             EPOCH.format(n=n, epochs=asked, accuracy=accuracy, seconds=seconds)
-            for n, accuracy in enumerate(epochs, start=1)
+            for n, accuracy in enumerate(epochs, start=resumed + 1)
         ]
         path = run.folder.replace("results/runs/", "results/logs/train/") + ".log"
         file = self.folder / path
@@ -115,6 +126,18 @@ class Place:
             locks.mkdir(parents=True, exist_ok=True)
             with (locks / "0.output.lock").open("a") as file:
                 file.write(f"{run.folder}/run.json\n")
+
+    def checkpoint(self, run, epoch, ended=False, code="", settings=None):
+        """Leave the checkpoint of a run after an epoch."""
+        about = {"epoch": epoch, "ended": ended, "code": code, "settings": settings or run.settings}
+        folder = self.folder / run.checkpoints
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            folder / "checkpoint.npz",
+            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+            weights=np.ones(9),
+        )
+        return folder / "checkpoint.npz"
 
     def prepare(self, images=3600, shape=(28, 28, 1)):
         """Leave the description of the prepared data."""

@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from ablation.analysis.states import RunState
+from ablation.errors import InputError
 from ablation.progress.estimate import (
     Estimate,
     Images,
@@ -131,6 +132,36 @@ def test_runs_that_are_not_finished_do_not_count(place):
     assert read_past(this_machine()) == Past([], [], [])
 
 
+def test_resumed_runs_count_where_every_attempt_was_made_here(place):
+    here, there = ({"environment": {"processor": p, "gpus": []}} for p in ("This CPU", "Other"))
+    place.finish(place.run("none", 0), attempts=[here, here], total=50.0)
+    place.finish(place.run("none", 1), attempts=[there, here])
+    past = read_past(Machine("This CPU", ()))
+    (timed_here,) = past.timed
+    assert (timed_here.epoch_seconds, timed_here.overhead) == (2.0, 42.0)
+    assert past.elsewhere == ["Other"]
+
+
+def test_runs_of_another_format_are_passed_over_and_edited_ones_told(place):
+    place.finish(place.run("none", 0))
+    place.finish(place.run("none", 1))
+    for seed, old, new in ((0, '"format": 2', '"format": 1'), (1, "20.0", "2.0")):
+        file = place.folder / place.run("none", seed).folder / "run.json"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+    assert read_past(this_machine()) == Past([], [], [place.run("none", 1).folder])
+
+
+def test_a_damaged_description_is_told(place):
+    place.prepare()
+    file = place.folder / place.run().data.folder / "description.json"
+    file.write_text(file.read_text()[:-9])
+    with pytest.raises(
+        InputError, match=r"description\.json: cannot be read .*; delete results/data"
+    ):
+        images_of(place.run(), Past([], [], []))
+
+
 def test_a_damaged_run_is_told_and_the_others_count(place):
     place.finish(place.run("none"))
     place.finish(place.run("flip"))
@@ -157,8 +188,8 @@ def test_the_images_are_known_from_a_run_that_had_the_same(place):
     assert images_of(place.run("flip", 2), past) is None
 
 
-def state(status, epoch=0, pace=None, updated=1000.0):
-    return RunState(status, None, None, epoch, 10, None, pace, updated)
+def state(status, epoch=0, pace=None, updated=1000.0, **more):
+    return RunState(status, None, None, epoch, 10, None, pace, updated, **more)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +202,13 @@ def state(status, epoch=0, pace=None, updated=1000.0):
         (state("running", 1, 50.0), 9 * 8.0 - 3),  # the first epoch is no pace
         (state("running", 10, 5.0), 0.0),
         (state("running"), 97.0),
+        (state("failed", 3, 5.0, kept=3), 100.0 - 3 * 8.0),
+        (state("missing", kept=10), 20.0),  # what is beyond the epochs
+        (state("running", 6, resumed=6), 100.0 - 6 * 8.0 - 3),
+        (state("running", 7, 50.0, resumed=6), 3 * 8.0 - 3),  # the first one of this attempt
+        (state("running", 8, 5.0, resumed=6), 2 * 5.0 - 3),
+        (state("running", 4, 5.0, updated=10_000.0), 6 * 5.0),  # the clock was put back
+        (state("running", 4, 5.0, updated=-1e9), 0.0),
     ],
 )
 def test_what_a_run_still_needs(given, left):

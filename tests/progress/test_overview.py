@@ -105,6 +105,51 @@ def test_status_tells_epoch_accuracy_reason_and_end(place):
     assert re.search(r"over in 6 h 2 min, at [-\d ]*\d\d:\d\d \(one run at a time\)", text)
 
 
+def test_an_interrupted_run_goes_on_and_only_the_rest_is_counted(place):
+    place.prepare()
+    # 60 seconds an epoch, and 60 more.
+    place.finish(place.run("none", 0), seconds=(120.0, 60.0, 60.0, 60.0), total=300.0)
+    stopped = "stopped by SIGTERM after epoch 3 of 4; the same command goes on from there"
+    run = place.run("none", 1)
+    log = place.log(run, f"error: {stopped}", epochs=[0.1, 0.2, 0.3])
+    whole = plan_text(look_over(place.plan), 1)
+    assert rows(whole)["none", "1"] == ["failed", "4", "5 min", "same"]
+    place.checkpoint(run, 3)
+    place.checkpoint(place.run("none", 2), 2, ended=True)
+    text = plan_text(look_over(place.plan), 1)
+    assert rows(text)["none", "1"] == ["failed, goes on after epoch 3 of 4", "4", "2 min", "same"]
+    assert rows(text)["none", "2"][2] == "1 min"
+    assert "one run at a time: 33 min" in text  # 6 of 5 minutes, and two and one
+    text = status_text(look_over(place.plan), 1)
+    assert f"    {stopped}\n    goes on after epoch 3 of 4\n    {log}" in text
+    assert "    training has ended, only its evaluation is left" in text
+    assert "Nothing is training. Time still needed: 33 min" in text
+
+
+def test_a_resumed_run_that_trains_tells_its_epoch(place):
+    place.prepare()
+    place.finish(place.run("none", 0), seconds=(120.0, 60.0, 60.0, 60.0), total=300.0)
+    run = place.run("none", 1)
+    place.log(run, resumed=3)
+    place.mark(run)
+    ((_, told),) = rows(status_text(look_over(place.plan), 1)).items()
+    assert told[:3] == ["3/4", "-", "2 min"]
+
+
+@pytest.mark.parametrize("seconds", [-1e9, -5000.0, 5000.0, 1e9])
+def test_a_clock_that_jumps_prints_no_negative_time(place, seconds):
+    place.prepare()
+    place.finish(place.run("none", 0), total=300.0)
+    run = place.run("none", 1)
+    for moved in (0.0, seconds):
+        place.log(run, epochs=[0.5, 0.75], seconds=60.0, age=-moved)
+        place.mark(run, age=-seconds)
+        overview = look_over(place.plan)
+        for text in (plan_text(overview, 1), status_text(overview, 1)):
+            assert "1 done" in text
+            assert not re.search(r"(?<![\w-])-\d", text)
+
+
 def test_as_many_run_at_once_as_are_seen(place):
     place.prepare()
     place.finish(place.run("none", 0), total=3600.0)

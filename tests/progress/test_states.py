@@ -1,13 +1,17 @@
 """The state of a run, told from what it has left."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ablation.analysis.states import SILENT_END, last_error, log_of, run_state, run_states
+from ablation.analysis.states import SILENT_END, last_error, log_of, look, run_state, run_states
 
 
 def test_nothing_there_is_missing(place):
@@ -44,9 +48,45 @@ def test_the_record_of_another_run_is_told(place):
 def test_a_damaged_record_is_told(place):
     run = place.run()
     place.finish(run)
-    (place.folder / run.folder / "run.json").write_text('{"format": 1')
+    record = place.folder / run.folder / "run.json"
+    whole = record.read_text()
+    record.write_text('{"format": 1')
     state = run_state(run)
-    assert (state.status, state.reason[:26]) == ("failed", "run.json cannot be read (E")
+    assert state.status == "failed"
+    assert state.reason.startswith(f"{run.folder}/run.json: cannot be read (Expecting")
+    assert state.reason.endswith(f"; delete {run.folder} and run snakemake again")
+    record.write_text(whole.replace('"epochs": 4', '"epochs": 5'))
+    state = run_state(run)
+    assert state.status == "failed"
+    assert f"{run.folder}/run.json has changed since it was written" in state.reason
+
+
+@pytest.mark.parametrize("name", ["history.csv", "timing.csv", "predictions.npz"])
+def test_an_empty_file_is_told(place, name):
+    run = place.run()
+    place.finish(run)
+    (place.folder / run.folder / name).write_text("")
+    state = run_state(run)
+    assert (state.status, state.reason) == (
+        "failed",
+        f"{run.folder}/{name} is empty; delete {run.folder} and run snakemake again",
+    )
+
+
+def test_an_older_format_is_told_unless_it_is_made_again_anyway(place):
+    run = place.run()
+    place.finish(run, code="old")
+    record = place.folder / run.folder / "run.json"
+    content = json.loads(record.read_text()) | {"format": 1}
+    for key in ("files", "attempts", "seal"):
+        content.pop(key)
+    record.write_text(json.dumps(content))
+    for code in (None, "old"):
+        state = run_state(run, code=code)
+        assert state.status == "failed"
+        assert "run.json is of format 1, this version reads 2; delete " in state.reason
+    state = run_state(run, code="new")
+    assert (state.status, state.reason) == ("missing", "was made by other code")
 
 
 def test_what_other_code_has_made_is_to_do(place):
@@ -244,3 +284,130 @@ def test_a_reason_is_one_line_of_bounded_length():
     assert len(message) == 300
     assert message.endswith("…")
     assert last_error(["error: a\x07b"]) == "a\\x07b"
+
+
+def test_a_resumed_run_tells_its_epoch_from_the_beginning(place):
+    run = place.run()
+    place.log(run, resumed=3)
+    place.mark(run)
+    state = run_state(run)
+    assert (state.status, state.epoch, state.resumed, state.kept) == ("running", 3, 3, 0)
+    assert (state.val_accuracy, state.epoch_seconds) == (None, None)
+    place.log(run, resumed=2, epochs=[0.75], seconds=3.0)
+    state = run_state(run)
+    assert (state.epoch, state.resumed, state.val_accuracy) == (3, 2, 0.75)
+    assert state.epoch_seconds == 3.0
+    place.log(run, resumed=4)  # training had ended, only the evaluation was left
+    assert run_state(run).epoch == 4
+
+
+STOPPED = "error: stopped by SIGTERM after epoch 2 of 4; the same command goes on from there"
+
+
+def test_an_interrupted_run_tells_where_it_goes_on(place):
+    run = place.run()
+    place.log(run, STOPPED, resumed=1, epochs=[0.5])
+    place.checkpoint(run, 2)
+    state = run_state(run)
+    assert (state.status, state.epoch, state.kept) == ("failed", 2, 2)
+    assert state.reason == STOPPED.removeprefix("error: ")
+
+
+def test_the_checkpoint_tells_what_is_kept_whatever_the_log_tells(place):
+    run = place.run()
+    place.checkpoint(run, 3)
+    state = run_state(run)  # no log: killed before it wrote a line
+    assert (state.status, state.reason, state.kept) == ("failed", SILENT_END, 3)
+    place.log(run, epochs=[0.5])
+    assert (run_state(run).epoch, run_state(run).kept) == (1, 3)
+    place.checkpoint(run, 2, ended=True)  # it has stopped early: nothing is left to train
+    assert run_state(run).kept == 4
+    place.mark(run)
+    assert (run_state(run).status, run_state(run).kept) == ("running", 0)
+
+
+@pytest.mark.parametrize("fault", ["code", "settings", "damaged", "empty", "gone", "no about"])
+def test_a_checkpoint_that_training_would_not_take_is_not_counted(place, fault):
+    run = place.run()
+    place.log(run, epochs=[0.5])
+    other = place.run("flip").settings
+    file = place.checkpoint(run, 3, code="a", settings=other if fault == "settings" else None)
+    if fault == "damaged":
+        os.truncate(file, file.stat().st_size // 2)
+    elif fault == "empty":
+        os.truncate(file, 0)
+    elif fault == "gone":
+        file.rename(file.with_name("put-aside.npz"))
+    elif fault == "no about":
+        np.savez(file, weights=np.ones(3))
+    assert run_state(run, code="b" if fault == "code" else "a").kept == 0
+
+
+def test_no_bit_of_a_checkpoint_makes_the_status_fail(place):
+    run = place.run()
+    file = place.checkpoint(run, 3)
+    whole = file.read_bytes()
+    found, at_work = set(), look()
+    for at in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        file.write_bytes(damaged)
+        found.add(run_state(run, at_work).kept)
+        file.write_bytes(whole[:at])
+        assert run_state(run, at_work).kept == 0
+    assert found == {0, 3}
+
+
+def test_files_that_wait_to_be_put_in_place_need_no_training(place):
+    run = place.run()
+    place.finish(run, code="a")
+    place.log(run, "completed after 4 epochs, 0:20", epochs=[0.1, 0.2, 0.3, 0.4])
+    Path(run.checkpoints).mkdir(parents=True)
+    Path(run.folder).rename(Path(run.checkpoints) / "finished")
+    state = run_state(run, code="a")
+    assert (state.status, state.kept) == ("missing", 4)
+    assert run_state(run, code="b").kept == 0
+
+
+@pytest.mark.parametrize("years", [-30, -1, 1, 30])
+def test_a_clock_that_jumps_does_not_change_what_is_done(place, years):
+    run = place.run()
+    place.finish(run)
+    place.log(run, "completed after 4 epochs, 0:20", epochs=[0.5])
+    place.mark(run)
+    moment = time.time() + years * 365 * 86_400
+    for file in (*Path(run.folder).iterdir(), log_of(run)):
+        os.utime(file, (moment, moment))
+    assert run_state(run).status == "done"
+
+
+@pytest.mark.parametrize("years", [-30, -1, 1, 30])
+@pytest.mark.parametrize("which", ["log", "marks", "both"])
+def test_a_clock_that_jumps_never_makes_a_run_pass_for_done(place, years, which):
+    run = place.run()
+    log = Path(place.log(run, epochs=[0.5]))
+    place.mark(run)
+    moment = time.time() + years * 365 * 86_400
+    marks = [file for file in Path(".snakemake/incomplete").rglob("*") if file.is_file()]
+    for file in {"log": [log], "marks": marks, "both": [log, *marks]}[which]:
+        os.utime(file, (moment, moment))
+    state = run_state(run)
+    assert state.status in ("running", "failed")
+    assert state.epoch in (0, 1)
+
+
+def test_a_file_that_is_gone_between_two_looks_is_no_failure(place, monkeypatch):
+    """Snakemake removes the files of a job that it starts again while the status is asked for."""
+    run = place.run()
+    place.finish(run)
+    record = Path(run.folder) / "run.json"
+    read = Path.read_text
+
+    def vanish(self, *words, **named):
+        if self == record:
+            record.unlink(missing_ok=True)
+        return read(self, *words, **named)
+
+    monkeypatch.setattr(Path, "read_text", vanish)
+    assert "No such file" in run_state(run).reason
+    assert run_state(run).status == "missing"

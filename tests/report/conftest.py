@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablation.report.inputs import FORMAT
 from ablation.report.render import render
+from ablation.storage import file_sha256, sealed
 
 STUDY = "sample"
 TITLE = 'Do <script>alert("1")</script> & $x_1$ | *shortcuts* pay?'
@@ -33,6 +35,7 @@ MEASURES = [
     "balanced_accuracy", "val_accuracy_median5", "best_epoch_gain", "top5_accuracy", "nll",
     "brier", "ece", "ece_scaled", "temperature", "train_accuracy_clean", "gap", "images_per_second",
 ]  # fmt: skip
+RESUMED = ("residual", "resnet20", "none", 1)
 ABSENT = {  # runs of the partial study that are not there
     ("residual", "resnet56", "none", 1): ("failed", "failed: <OOM> at epoch 3\nno memory"),
     ("residual", "resnet56", "none", 2): ("missing", "not run yet"),
@@ -68,6 +71,7 @@ def make_runs(name, validation, cells, seeds, absent):
                 runs.append(run)
                 continue
             epochs = 3 if early else EPOCHS
+            run["attempts"] = 3 if place == RESUMED else 1
             run |= {"epochs": epochs, "seconds": 118.4 + seed, "images_per_second": 1000.0 + seed}
             if not diverges:
                 accuracy = 0.97 - float(random.uniform(0, 0.05))
@@ -105,7 +109,7 @@ def make_runs(name, validation, cells, seeds, absent):
                     }
                 )
     columns = [
-        *CELL, "seed", "id", "status", *MEASURES, "validation", "reason", "log",
+        *CELL, "seed", "id", "status", *MEASURES, "validation", "reason", "log", "attempts",
     ]  # fmt: skip
     return pd.DataFrame(runs).reindex(columns=columns), pd.DataFrame(curves)
 
@@ -355,7 +359,7 @@ def write_results(folder: Path, absent=()) -> None:
         "missing": len(absent),
     }
     analysis = {
-        "format": 2,
+        "format": FORMAT,
         "study": STUDY,
         "title": TITLE,
         "description": "A first paragraph.\n\nA second with 1 < 2 & $y$.",
@@ -377,6 +381,7 @@ def write_results(folder: Path, absent=()) -> None:
             "systems": ["Linux 6.1"],
             "threads": [2],
             "runs": 36,
+            "resumed": 0 if absent else 1,
             "train_seconds": 512.3,
             "first_started": "2026-01-01T10:00:00Z",
             "last_started": "2026-01-01T11:00:00Z",
@@ -418,9 +423,16 @@ def write_results(folder: Path, absent=()) -> None:
             {"title": "Verdicts", "text": "Differences are paired by seed, 95 % of the time."},
         ],
     }  # fmt: skip
-    (folder / "analysis.json").write_text(json.dumps(analysis))
+    write_analysis(folder, analysis)
     (folder / "models.json").write_text(json.dumps(make_models()))
     write_gallery(folder / "gallery.npz")
+
+
+def write_analysis(folder: Path, analysis: dict) -> None:
+    """Write ``analysis.json`` for the tables that lie there."""
+    tables = {file.name: file_sha256(file) for file in sorted(folder.glob("*.csv"))}
+    analysis = sealed({**analysis, "tables": tables})
+    (folder / "analysis.json").write_text(json.dumps(analysis))
 
 
 def write_small_tables(folder: Path) -> None:
@@ -489,6 +501,17 @@ def write_gallery(file: Path) -> None:
             ring[None, ..., None] * random.uniform(0.6, 1, (8, 28, 28, 1)) * 255
         ).astype(np.uint8)
     np.savez_compressed(file, index=np.array(json.dumps(index)), **arrays)
+
+
+@pytest.fixture(scope="session")
+def renew():
+    """Makes what was changed in a folder of results what the analysis has written."""
+
+    def renew(folder: Path, **changes) -> None:
+        analysis = json.loads((folder / "analysis.json").read_text())
+        write_analysis(folder, analysis | changes)
+
+    return renew
 
 
 @pytest.fixture(scope="session")

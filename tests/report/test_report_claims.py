@@ -62,7 +62,7 @@ def finding(kind, text, diagnosis, experiment):
 
 
 @pytest.fixture(scope="module")
-def claimed(results, tmp_path_factory):
+def claimed(results, renew, tmp_path_factory):
     """The reports of the sample with claims: the page and the Markdown."""
     folder = tmp_path_factory.mktemp("claims")
     shutil.copytree(results, folder / "results")
@@ -79,7 +79,7 @@ def claimed(results, tmp_path_factory):
     ]
     summary = finding("answer", "It asks again: 1 survives.", "revisited, survives", "augmentation")
     analysis["summary"].append(summary)
-    file.write_text(json.dumps(analysis))
+    renew(folder / "results", **analysis)
     render("sample", folder / "results", folder / "reports")
     return folder / "reports"
 

@@ -35,31 +35,35 @@ CHECKS = [
 ]  # fmt: skip
 
 
-def changed(results, folder, change, tables=()):
-    """Render a copy of the results after changes; return the page and the Markdown.
+@pytest.fixture(scope="module")
+def changed(results, renew):
+    """Renders a copy of the results after changes; returns the page and the Markdown."""
 
-    Args:
-        results: what is copied.
-        folder: where to; the reports are rendered into its folder `reports`.
-        change: changes the entries of the data sets in place.
-        tables: pairs of a table's name and what changes its rows in place.
-    """
-    shutil.copytree(results, folder / "sample")
-    file = folder / "sample/analysis.json"
-    analysis = json.loads(file.read_text())
-    change(analysis["provenance"]["data"])
-    file.write_text(json.dumps(analysis))
-    for name, alter in tables:
-        file = folder / f"sample/{name}.csv"
-        rows = pd.read_csv(file, keep_default_na=False, na_values=[""], dtype={"id": str})
-        alter(rows)
-        rows.to_csv(file, index=False)
-    render("sample", folder / "sample", folder / "reports")
-    return tuple((folder / f"reports/sample.{kind}").read_text() for kind in ("html", "md"))
+    def changed(folder, change, tables=()):
+        """Render into the folder's `reports`.
+
+        Args:
+            folder: where the copy goes.
+            change: changes the entries of the data sets in place.
+            tables: pairs of a table's name and what changes its rows in place.
+        """
+        shutil.copytree(results, folder / "sample")
+        analysis = json.loads((folder / "sample/analysis.json").read_text())
+        change(analysis["provenance"]["data"])
+        for name, alter in tables:
+            file = folder / f"sample/{name}.csv"
+            rows = pd.read_csv(file, keep_default_na=False, na_values=[""], dtype={"id": str})
+            alter(rows)
+            rows.to_csv(file, index=False)
+        renew(folder / "sample", **analysis)
+        render("sample", folder / "sample", folder / "reports")
+        return tuple((folder / f"reports/sample.{kind}").read_text() for kind in ("html", "md"))
+
+    return changed
 
 
 @pytest.fixture(scope="module")
-def told(results, tmp_path_factory):
+def told(changed, tmp_path_factory):
     """A data set of one's own, stored larger than it is seen, with findings."""
 
     def change(every):
@@ -79,7 +83,7 @@ def told(results, tmp_path_factory):
             "smallest": {"class": "c|t\n", "images": 0},
         }
 
-    return changed(results, tmp_path_factory.mktemp("told"), change)
+    return changed(tmp_path_factory.mktemp("told"), change)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,7 @@ def uneven_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def uneven(results, uneven_folder):
+def uneven(changed, uneven_folder):
     """Classes of the test split that are unequal in one of the two experiments."""
 
     def spread(classes):
@@ -101,7 +105,7 @@ def uneven(results, uneven_folder):
                 rows[column] = rows[column] / 2
 
     tables = [("classes", spread), ("runs", halve), ("cells", halve)]
-    return changed(results, uneven_folder, lambda data: None, tables)
+    return changed(uneven_folder, lambda data: None, tables)
 
 
 def part(page, start, end="</div>"):
@@ -149,10 +153,10 @@ def test_shared_images_are_told_near_the_top_with_a_link(told):
 
 
 @pytest.mark.parametrize("severity", ["note", "warning"])
-def test_only_warnings_of_shared_images_are_told_there(results, tmp_path, severity):
+def test_only_warnings_of_shared_images_are_told_there(changed, tmp_path, severity):
     kind = "imbalance" if severity == "warning" else "copies-between-splits"
     check = {"kind": kind, "severity": severity, "text": "T.", "items": [], "count": 1}
-    page, _ = changed(results, tmp_path, lambda data: data[0].update(checks=[check]))
+    page, _ = changed(tmp_path, lambda data: data[0].update(checks=[check]))
     assert "Splits of" not in page
     assert ("<li>Warning: T.</li>" if severity == "warning" else "<li>T.</li>") in page
 
@@ -181,8 +185,8 @@ def test_a_data_set_without_findings_says_so(page, markdown):
     assert "Splits of" not in page
 
 
-def test_data_older_than_the_checks_says_so(results, tmp_path):
-    page, _ = changed(results, tmp_path, lambda data: data[0].update(checked=False))
+def test_data_older_than_the_checks_says_so(changed, tmp_path):
+    page, _ = changed(tmp_path, lambda data: data[0].update(checked=False))
     text = part(page, '<h4 id="checks-mnist5k">')
     assert "before there were checks" in text
     assert "nothing was found" not in text
@@ -196,11 +200,11 @@ def test_images_and_classes_of_each_split(told, page):
     assert "the validation images are trained on as well" not in page
 
 
-def test_data_used_in_two_ways_is_told_once(results, tmp_path):
+def test_data_used_in_two_ways_is_told_once(changed, tmp_path):
     def change(data):
         data.append(data[0] | {"train": 4000, "validation": 1000})
 
-    page, _ = changed(results, tmp_path, change)
+    page, _ = changed(tmp_path, change)
     assert len(table_of(page, "data-table")[1]) == 2
     assert len(table_of(page, "balance-table")[1]) == 3
     assert page.count(">Checks of mnist5k ") == 1

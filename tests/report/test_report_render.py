@@ -51,46 +51,52 @@ def test_an_analysis_of_another_format_is_refused(results, tmp_path):
     shutil.copytree(results, tmp_path / "old")
     file = tmp_path / "old" / "analysis.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
-    with pytest.raises(InputError, match=r"analysis\.json: cannot be read \(format 1, not 2\)"):
+    with pytest.raises(
+        InputError, match=r"analysis\.json is of format 1, this version reads 3; run"
+    ):
         read_inputs(tmp_path / "old")
 
 
-def test_a_table_without_a_column_is_refused_with_its_name(results, tmp_path):
+def test_a_table_without_a_column_is_refused_with_its_name(results, tmp_path, renew):
     shutil.copytree(results, tmp_path / "old")
     file = tmp_path / "old" / "comparisons.csv"
     pd.read_csv(file).drop(columns="p_holm").to_csv(file, index=False)
+    renew(tmp_path / "old")
     with pytest.raises(InputError, match=r"comparisons\.csv: .*no column p_holm"):
         read_inputs(tmp_path / "old")
 
 
 @pytest.mark.parametrize(("column", "value"), [("test_accuracy", "high"), ("is_baseline", "yes")])
-def test_a_value_that_cannot_be_read_is_told_with_its_file(results, tmp_path, column, value):
+def test_a_value_that_cannot_be_read_is_told_with_its_file(results, tmp_path, renew, column, value):
     shutil.copytree(results, tmp_path / "odd")
     file = tmp_path / "odd" / "cells.csv"
     pd.read_csv(file, dtype=str, keep_default_na=False).assign(**{column: value}).to_csv(
         file, index=False
     )
+    renew(tmp_path / "odd")
     with pytest.raises(InputError, match=rf"cells\.csv: .*{value}"):
         read_inputs(tmp_path / "odd")
 
 
-def test_labels_that_look_like_numbers_or_nothing_stay_text(results, tmp_path):
+def test_labels_that_look_like_numbers_or_nothing_stay_text(results, tmp_path, renew):
     shutil.copytree(results, tmp_path / "odd")
     file = tmp_path / "odd" / "runs.csv"
     header, row = file.read_text().splitlines()[:2]
     values = row.split(",")
     values[2:4], values[5] = ["007", "None"], "12345e67"
     file.write_text(f"{header}\n{','.join(values)}\n")
+    renew(tmp_path / "odd")
     run = read_inputs(tmp_path / "odd").tables["runs"].iloc[0]
     assert (run["model"], run["augmentation"], run["id"]) == ("007", "None", "12345e67")
 
 
-def test_names_that_look_alike_get_anchors_and_files_of_their_own(results, tmp_path):
+def test_names_that_look_alike_get_anchors_and_files_of_their_own(results, tmp_path, renew):
     shutil.copytree(results, tmp_path / "alike")
     file = tmp_path / "alike" / "analysis.json"
     file.write_text(file.read_text().replace('"residual"', '"Augmentation"'))
     for table in (tmp_path / "alike").glob("*.csv"):
         table.write_text(re.sub("^residual,", "Augmentation,", table.read_text(), flags=re.M))
+    renew(tmp_path / "alike")
     render("alike", tmp_path / "alike", tmp_path / "reports")
     names = {path.name for path in (tmp_path / "reports/alike").iterdir()}
     for name in ("curves", "ablation", "comparisons"):
@@ -100,7 +106,7 @@ def test_names_that_look_alike_get_anchors_and_files_of_their_own(results, tmp_p
     assert len(ids) == len(set(ids))
 
 
-def test_a_study_without_any_run_says_so(results, tmp_path):
+def test_a_study_without_any_run_says_so(results, tmp_path, renew):
     folder = tmp_path / "empty"
     shutil.copytree(results, folder)
     analysis = json.loads((folder / "analysis.json").read_text())
@@ -110,7 +116,6 @@ def test_a_study_without_any_run_says_so(results, tmp_path):
     analysis["provenance"] |= {"first_started": None, "last_started": None, "data": []}
     for block in analysis["experiments"]:
         block |= {"findings": [], "grids": []}
-    (folder / "analysis.json").write_text(json.dumps(analysis))
     kept = ["experiment", "dataset", "model", "augmentation"]
     for name in ("curves", "classes", "class_effects", "confusion", "calibration", "published"):
         pd.DataFrame(columns=kept).to_csv(folder / f"{name}.csv", index=False)
@@ -128,6 +133,7 @@ def test_a_study_without_any_run_says_so(results, tmp_path):
         if name == "cells":
             table["missing"] = table["runs"]
         table.to_csv(file, index=False)
+    renew(folder, **analysis)
     render("sample", folder, tmp_path / "reports")
     page = (tmp_path / "reports/sample.html").read_text()
     assert page.count("No run has finished yet, so there is nothing to show.") == 3

@@ -17,21 +17,25 @@ from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
 from ablation.analysis.method import method
+from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
 from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
+from ablation.storage import atomically, file_sha256, sealed
 from ablation.study.comparisons import Cell, Comparison, Source
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
-FORMAT = 2
+FORMAT = 3
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
     "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
     "calibration", "diagnostics", "criteria", "published", "findings", "rules",
 )  # fmt: skip
+
+NAMED = 5  # further runs of no use that are named
 
 Cells = dict[Cell, list[RunResult]]
 
@@ -39,8 +43,8 @@ Cells = dict[Cell, list[RunResult]]
 def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     """Analyse the runs of a study.
 
-    Writes the tables as CSV and ``analysis.json`` (what is to be said of them, settings and
-    provenance) into ``results``.
+    Writes the tables as CSV and ``analysis.json`` (what is to be said of them, settings,
+    provenance, and the tables' hashes) into ``results``, each whole or as before.
 
     Args:
         plan: the study.
@@ -48,13 +52,13 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         partial: take the runs that are there, and tell which are missing.
 
     Raises:
-        InputError: a run's files are missing (unless partial), or not what its settings ask for.
+        InputError: a run's files are missing (unless partial), not what its settings ask for, or
+            have changed since they were written; or a table cannot be written.
     """
     by_folder, missing = _read(plan, partial)
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
     tables = _tables(plan, cells, missing)
     margin = plan.study.margin / 100
-    every = list(by_folder.values())
     records = {folder: result.record for folder, result in by_folder.items()}
     tables["criteria"] = criteria_table(
         plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], records
@@ -100,19 +104,19 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
             *method(margin),
             *({"title": title, "text": text} for title, text in DEFINITIONS),
         ],
-        "provenance": _provenance(plan.name, every),
+        "provenance": _provenance(plan, by_folder),
     }
-    results.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
-        text = tables[name].to_csv(index=False, lineterminator="\n")
-        _write(results / f"{name}.csv", text)
+    files = [results / f"{name}.csv" for name in TABLES]
+    for name, file in zip(TABLES, files, strict=True):
+        _write(file, tables[name].to_csv(index=False, lineterminator="\n"))
+    analysis = sealed({**analysis, "tables": {file.name: file_sha256(file) for file in files}})
     _write(results / "analysis.json", json.dumps(analysis, indent=2, allow_nan=False) + "\n")
 
 
 def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
     """The runs that are there by folder, and the state of those that are not."""
     if not partial:
-        return {folder: read_run(run) for folder, run in plan.runs.items()}, {}
+        return _read_all(plan), {}
     states = run_states(plan.runs.values())
     there = {}
     for folder, state in states.items():
@@ -126,6 +130,21 @@ def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, Ru
             f"study '{plan.name}': no run has finished yet, so that there is nothing to report"
         )
     return there, {folder: state for folder, state in states.items() if folder not in there}
+
+
+def _read_all(plan: Plan) -> dict[str, RunResult]:
+    there, faults = {}, {}
+    for folder, run in plan.runs.items():
+        try:
+            there[folder] = read_run(run)
+        except InputError as error:
+            faults[folder] = str(error)
+    if faults:
+        first, *others = faults
+        named = [*others[:NAMED], *([f"{len(others) - NAMED} more"] if others[NAMED:] else [])]
+        more = f" (of no use either: {', '.join(named)})" if others else ""
+        raise InputError(f"{faults[first]}{more}")
+    return there
 
 
 def _cells(experiment: PlannedExperiment, by_folder: Mapping[str, RunResult]) -> Cells:
@@ -351,8 +370,10 @@ def _tell_override(override: Any) -> str:
     return f"{where}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
 
 
-def _provenance(study: str, results: list[RunResult]) -> dict[str, Any]:
-    environments = [result.record["environment"] for result in results]
+def _provenance(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Any]:
+    results = list(by_folder.values())
+    attempts = [attempt for result in results for attempt in result.record["attempts"]]
+    environments = [attempt["environment"] for attempt in attempts]
 
     def every(values: Iterable[Any]) -> list[Any]:
         return sorted({value for value in values if value is not None})
@@ -362,7 +383,7 @@ def _provenance(study: str, results: list[RunResult]) -> dict[str, Any]:
         for name in environments[0]["packages"]
     }
     content: dict[str, Any] = {
-        "command": COMMAND.format(study),
+        "command": COMMAND.format(plan.name),
         "git_commits": every(environment["git_commit"] for environment in environments),
         "python": every(environment["python"] for environment in environments),
         "packages": packages,
@@ -371,23 +392,13 @@ def _provenance(study: str, results: list[RunResult]) -> dict[str, Any]:
         "systems": every(environment["system"] for environment in environments),
         "threads": every(result.record["threads"]["intra_op"] for result in results),
         "runs": len(results),
+        "resumed": resumed_runs(results),
         "train_seconds": sum(result.record["seconds"] for result in results),
         "first_started": min(result.record["started"] for result in results),
         "last_started": max(result.record["started"] for result in results),
         "data": _data(results),
+        "warnings": warnings_of(plan, by_folder),
     }
-    several = [
-        ("TensorFlow versions", packages["tensorflow"]),
-        ("Keras versions", packages["keras"]),
-        ("processors", content["processors"]),
-        ("graphics processors", content["gpus"]),
-        ("versions of the training code", every(result.record["code"] for result in results)),
-    ]
-    content["warnings"] = [
-        f"The runs of this study mix {name}: {', '.join(values)}."
-        for name, values in several
-        if len(values) > 1
-    ]
     if any(str(commit).endswith("-dirty") for commit in content["git_commits"]):
         content["warnings"].append(
             "Some runs were made with changes that are in no commit (marked -dirty)."
@@ -403,7 +414,7 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
         if key not in found:
             folder, settings = result.run.data.folder, result.run.data.settings
             names = result.record["class_names"]
-            description = json.loads((Path(folder) / "description.json").read_text())
+            description = _description(Path(folder))
             found[key] = {
                 "dataset": result.run.dataset,
                 **{name: data[name] for name in ("source", "hash", "shape")},
@@ -428,6 +439,20 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _description(folder: Path) -> dict[str, Any]:
+    """What prepared data tells of itself."""
+    file = folder / "description.json"
+    try:
+        description: dict[str, Any] = json.loads(file.read_text())
+        for key in ("splits", "citation", "counts"):
+            description[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({error!r}); delete {folder} and run snakemake again"
+        ) from None
+    return description
+
+
 def _balance(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
     """Images and classes of a split, and the first of its largest and of its smallest classes."""
     ends = {"largest": int(np.argmax(counts)), "smallest": int(np.argmin(counts))}
@@ -439,6 +464,7 @@ def _balance(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"part-{path.name}")
-    part.write_text(text)
-    part.replace(path)
+    def write(part: Path) -> None:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+    atomically(path, write)

@@ -1,8 +1,5 @@
 """Reading what runs have left, and the measures of one run."""
 
-import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +16,11 @@ from ablation.analysis.calibration import (
     scale_by_temperature,
 )
 from ablation.analysis.measures import MEASURES
+from ablation.analysis.records import check_files, mend, read_record
 from ablation.errors import InputError
+from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
 
-FORMAT = 1
-# What reading a damaged file may raise, archives and their compression included.
-UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
 LAST_EPOCHS = 5  # whose median is told
 TOP = 5
 
@@ -38,7 +31,7 @@ class RunResult:
 
     Attributes:
         run: what was asked for.
-        record: the content of ``run.json``.
+        record: the content of ``run.json`` (`ablation.analysis.records`).
         history, timing: ``history.csv`` and ``timing.csv``.
         label: class of each test example, int [examples].
         probability: float64 [examples, classes], of the test examples; rows sum to 1 unless the
@@ -133,17 +126,16 @@ def balanced_accuracy(label: np.ndarray, answer: np.ndarray) -> float:
 
 
 def read_run(run: Run) -> RunResult:
-    """Read the files of a run.
+    """Read the files of a run, after a look at whether they are as they were written.
 
     Raises:
-        InputError: a file is missing, cannot be read, or belongs to another run.
+        InputError: a file is missing, cannot be read, belongs to another run, is of another
+            format, or has changed since it was written.
     """
     folder = Path(run.folder)
-    mend = f"delete {folder} and run snakemake again"
+    record = read_record(folder, run.id)
     try:
-        record = json.loads((folder / "run.json").read_text())
-        if record["format"] != FORMAT or record["id"] != run.id:
-            raise InputError(f"{folder}/run.json: is of another run or an older format; {mend}")
+        check_files(folder, record)
         history = pd.read_csv(folder / "history.csv")
         timing = pd.read_csv(folder / "timing.csv")
         label, probability, val_label, val_probability = read_predictions(folder)
@@ -153,9 +145,9 @@ def read_run(run: Run) -> RunResult:
             and len(val_label) == record["data"]["validation"]
         )
     except UNREADABLE as error:
-        raise InputError(f"{folder}: cannot be read ({error!r}); {mend}") from None
+        raise InputError(f"{folder}: cannot be read ({error!r}); {mend(folder)}") from None
     if not whole:
-        raise InputError(f"{folder}: its files do not belong together; {mend}")
+        raise InputError(f"{folder}: its files do not belong together; {mend(folder)}")
     return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
 
 

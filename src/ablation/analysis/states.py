@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.errors import visible
-from ablation.study.grid import Run
+import numpy as np
 
-OUTPUTS = ("history.csv", "timing.csv", "predictions.npz", "run.json")
-WEIGHTS = "model.weights.h5"
+from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, mend, read_record
+from ablation.errors import InputError, visible
+from ablation.storage import UNREADABLE
+from ablation.study.grid import Run, identity
+
 MARKS = Path(".snakemake/incomplete")
 LOCKS = Path(".snakemake/locks")
 
@@ -26,8 +28,10 @@ SILENT_SECONDS_AT_FIRST = 60 * 60
 
 LONGEST_REASON = 300
 SILENT_END = "stopped without a message (killed?)"
+OTHER_CODE = "was made by other code"
 
 # What training prints (ablation.training.run).
+_RESUMED = re.compile(r"(?:goes on|is evaluated) after epoch (\d+) of \d+ ")
 _EPOCH = re.compile(r"epoch (\d+)/(\d+)  .*  val_accuracy (\S+)  (\S+) s  ")
 _END = re.compile(r"(completed|stopped_early|diverged) after \d+ epochs, ")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -47,13 +51,16 @@ class RunState:
             of no use any more).
         reason: why it failed, or why something is missing that had been there; otherwise None.
         log: its log, if there is one.
-        epoch: epochs that its log tells of, if it is running or failed; otherwise 0.
+        epoch: the last epoch that its log tells of, if it is running or failed; otherwise 0.
         epochs: epochs that are asked for.
         val_accuracy: after the last of these epochs, 0 to 1 or not-a-number; None before any.
-        epoch_seconds: median time of these epochs in seconds, without the first if there are
-            more; None before any.
+        epoch_seconds: median time in seconds of the epochs of its last attempt, without the
+            first if there are more; None before any.
         updated: when the last sign of it was written, in seconds since 1970; None without any,
             or if it is done.
+        resumed: epochs of earlier attempts that its last one has gone on from.
+        kept: epochs that the next attempt need not train again, if it is failed or missing; all
+            that are asked for where only the evaluation is left.
     """
 
     status: Status
@@ -64,6 +71,8 @@ class RunState:
     val_accuracy: float | None
     epoch_seconds: float | None
     updated: float | None
+    resumed: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,12 +101,14 @@ class LogTail:
     """What a training log tells.
 
     Attributes:
-        epochs: number and validation accuracy of each epoch, in order.
+        resumed: epochs of earlier attempts that this one has gone on from.
+        epochs: number and validation accuracy of each of its own epochs, in order.
         seconds: how long each took.
         ended: whether training said that it was through.
         error: the message that it ended with, if any.
     """
 
+    resumed: int
     epochs: list[tuple[int, float]]
     seconds: list[float]
     ended: bool
@@ -126,18 +137,20 @@ def run_state(
 ) -> RunState:
     """Return the state of one run.
 
-    - ``done``: its four files are there and ``run.json`` is of this run.
-    - ``failed``: its log ends with an error; or what is in its folder cannot be read.
+    - ``done``: its four files are there and none is empty, and ``run.json`` is of this run and
+      as it was written. That the others are as they were written, the analysis checks.
+    - ``failed``: its log ends with an error; or what is in its folder is of no use.
     - ``running``: a training process of this machine is going to write them; or, as training
       may be on another machine that shares the folder, Snakemake holds a lock on them and has
       marked them as incomplete, and the mark or the log was last written to at most three of the
       run's longest epochs ago (at least five minutes; one hour before the end of the first).
-    - ``missing``: its log tells that it was through; or it has no log and no mark.
+    - ``missing``: its log tells that it was through; or it has no log, mark or checkpoint.
     - ``failed``: everything else. It has begun, and nobody has told of its end.
 
     A log that is older than Snakemake's mark is of an earlier attempt and does not count. So a
     Snakemake that is killed while a run trains on another machine leaves a run that passes for
-    running until its log has been silent for long enough.
+    running until its log has been silent for long enough. Whether a run is done is not told by
+    any time, so that a clock that jumps does not change it.
 
     Args:
         run: the run.
@@ -150,9 +163,10 @@ def run_state(
         return _state(run, *result)
     record = f"{run.folder}/run.json"
     marked = max(at_work.marked.get(f"{run.folder}/{name}", 0.0) for name in OUTPUTS)
-    written = log.stat().st_mtime if log.is_file() else 0.0
+    written = _written(log)
     updated = max(written, marked)
     tail = read_log(log) if written and written >= marked else None
+    kept = _kept(run, code)
     status: Status = "failed"
     reason: str | None = SILENT_END
     if record in at_work.training:
@@ -165,9 +179,9 @@ def run_state(
         status, reason = "running", None
     elif tail and tail.ended:
         status, reason = "missing", "its files are gone"
-    elif not updated:
+    elif not updated and not kept:
         status, reason = "missing", None
-    return _state(run, status, reason, tail=tail, updated=updated or None)
+    return _state(run, status, reason, tail=tail, updated=updated or None, kept=kept)
 
 
 def log_of(run: Run) -> Path:
@@ -183,16 +197,18 @@ def look() -> AtWork:
 def read_log(file: Path) -> LogTail:
     """Return what a training log tells so far."""
     lines = file.read_text(errors="replace").splitlines()
-    epochs, seconds, last = [], [], 0
+    epochs, seconds, last, resumed = [], [], 0, 0
     ended = False
     for number, line in enumerate(lines, start=1):
-        if found := _EPOCH.match(line):
+        if found := _RESUMED.match(line):
+            resumed, last = int(found[1]), number
+        elif found := _EPOCH.match(line):
             epochs.append((int(found[1]), float(found[3])))
             seconds.append(float(found[4]))
             last = number
         elif _END.match(line):
             ended, last = True, number
-    return LogTail(epochs, seconds, ended, last_error(lines[last:]))
+    return LogTail(resumed, epochs, seconds, ended, last_error(lines[last:]))
 
 
 def last_error(lines: list[str]) -> str | None:
@@ -232,47 +248,87 @@ def _state(
     *,
     tail: LogTail | None = None,
     updated: float | None = None,
+    kept: int = 0,
 ) -> RunState:
     log = log_of(run)
     told = tail if status in ("running", "failed") else None
+    resumed = told.resumed if told else 0
     return RunState(
         status=status,
         reason=reason,
         log=log if log.is_file() else None,
-        epoch=told.epochs[-1][0] if told and told.epochs else 0,
+        epoch=told.epochs[-1][0] if told and told.epochs else resumed,
         epochs=run.settings["training"]["epochs"],
         val_accuracy=told.epochs[-1][1] if told and told.epochs else None,
         epoch_seconds=statistics.median(told.seconds[1:] or told.seconds)
         if told and told.seconds
         else None,
         updated=updated,
+        resumed=resumed,
+        kept=0 if status == "running" else kept,
     )
 
 
 def _result(run: Run, code: str | None, weights: bool) -> tuple[Status, str | None] | None:
     """Status and reason as far as the run's files tell; None where they are not all there."""
     folder = Path(run.folder)
-    if not all((folder / name).is_file() for name in OUTPUTS):
-        return None
-    record, fault = _record(folder / "run.json", run)
-    if fault:
-        return "failed", f"{fault}; delete {folder} and run snakemake again"
-    if code is not None and record.get("code") != code:
-        return "missing", "was made by other code"
-    if weights and not (folder / WEIGHTS).is_file():
-        return "missing", "its weights were not kept"
-    return "done", None
-
-
-def _record(file: Path, run: Run) -> tuple[dict[str, Any], str | None]:
-    """The content of a record, or what is wrong with it."""
     try:
-        record = json.loads(file.read_text())
-    except ValueError as error:
-        return {}, f"run.json cannot be read ({error})"
-    if not isinstance(record, dict) or record.get("id") != run.id:
-        return {}, "run.json is of another run"
-    return record, None
+        sizes = {name: (folder / name).stat().st_size for name in OUTPUTS}
+    except OSError:
+        return None
+    try:
+        record = read_record(folder, run.id)
+    except OtherFormatError as error:
+        other = code is not None and error.record.get("code") != code
+        return ("missing", OTHER_CODE) if other else ("failed", str(error))
+    except InputError as error:
+        return "failed", str(error)
+    empty = [folder / name for name, size in sizes.items() if not size]
+    if empty:
+        return "failed", f"{empty[0]} is empty; {mend(folder)}"
+    reason = None
+    if code is not None and record.get("code") != code:
+        reason = OTHER_CODE
+    elif weights and not (folder / WEIGHTS).is_file():
+        reason = "its weights were not kept"
+    return ("missing", reason) if reason else ("done", None)
+
+
+def _kept(run: Run, code: str | None) -> int:
+    """How many epochs need not be trained again, as far as the run's checkpoint tells.
+
+    One that training would put aside, because it is of other settings or code or cannot be read,
+    does not count.
+    """
+    folder, epochs = Path(run.checkpoints), int(run.settings["training"]["epochs"])
+    for read in (_of_finished, _of_checkpoint):
+        try:
+            about = read(folder)
+            if identity(about["settings"])[:8] == run.id and code in (None, about["code"]):
+                return epochs if about["ended"] else int(about["epoch"])
+        except (InputError, *UNREADABLE):
+            continue  # there is none, or none of use
+    return 0
+
+
+def _of_finished(folder: Path) -> dict[str, Any]:
+    """What the files of a run whose training has ended are of, before they are in their place."""
+    return {**read_record(folder / "finished"), "ended": True}
+
+
+def _of_checkpoint(folder: Path) -> dict[str, Any]:
+    """What a checkpoint is of; its arrays stay unread."""
+    with np.load(folder / "checkpoint.npz", allow_pickle=False) as stored:
+        about: dict[str, Any] = json.loads(stored["about"].tobytes())
+    return about
+
+
+def _written(file: Path) -> float:
+    """When a file was last written, in seconds since 1970; 0 if it is not there."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _silence(tail: LogTail | None) -> float:

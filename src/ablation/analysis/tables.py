@@ -36,7 +36,7 @@ RUN_COLUMNS = (
     "epochs", "seconds",
     *(m for m in MEASURES if m not in {
         "test_accuracy", "val_accuracy_last", "val_accuracy_best", "epochs", "seconds"}),
-    "validation", "reason", "log",
+    "validation", "reason", "log", "attempts",
 )  # fmt: skip
 COMPARISON_COLUMNS = (
     "experiment", "kind", "dataset", "arm", "reference", "seeds", "difference", "low", "high",
@@ -66,13 +66,15 @@ def runs_table(experiment: PlannedExperiment, results: Results, missing: Missing
         if run.folder in found:
             result = found[run.folder]
             row |= {"status": result.record["status"], **result.measures}
+            row["attempts"] = len(result.record["attempts"])
             if result.diverged:
                 row |= {"reason": _why_diverged(result), "log": str(log_of(run))}
         else:
             state = missing[run.folder]
             row |= {"status": state.status, "reason": state.reason, "log": str(state.log or "")}
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype({"epochs": "Int64"})
+    table = pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+    return table.astype({"epochs": "Int64", "attempts": "Int64"})
 
 
 def _why_diverged(result: RunResult) -> str:

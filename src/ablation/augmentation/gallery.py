@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation, centre
 from ablation.data.prepared import Prepared, load
+from ablation.storage import atomically
 from ablation.study.pipelines import format_pipeline
 
 SHOWN = 8  # images a row
@@ -52,10 +53,10 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
                 pipeline=format_pipeline(wanted["steps"]),
                 captions=[caption(target, data.class_names) for target in targets],
             )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"part-{file.name}")
-    np.savez_compressed(part, allow_pickle=False, index=np.array(json.dumps(index)), **arrays)
-    part.replace(file)
+    told = np.array(json.dumps(index))
+    atomically(
+        file, lambda part: np.savez_compressed(part, allow_pickle=False, index=told, **arrays)
+    )
 
 
 def caption(target: np.ndarray, class_names: list[str]) -> str:

@@ -1,9 +1,11 @@
 """From a source to a prepared data set."""
 
+import contextlib
 import hashlib
+import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,14 @@ from ablation.data import checks
 from ablation.data.checks import Finding
 from ablation.data.disk import require_room
 from ablation.data.files import csv_table, image_folder
-from ablation.data.prepared import DESCRIPTION, EXAMPLES, IMAGES, SPLITS, content_hash
+from ablation.data.prepared import (
+    DESCRIPTION,
+    EXAMPLES,
+    FORMAT,
+    IMAGES,
+    SPLITS,
+    content_hash,
+)
 from ablation.data.source import Form, Source, Unreadable
 from ablation.data.splits import (
     SPLIT_SEED,
@@ -26,9 +35,19 @@ from ablation.data.splits import (
 from ablation.data.tfds_source import TfdsSource
 from ablation.data.told import Progress
 from ablation.errors import InputError
+from ablation.storage import (
+    alone,
+    atomically,
+    file_sha256,
+    put_in_place,
+    sealed,
+    sync_folder,
+    writing,
+)
 from ablation.study.schema import OWN_IMAGES
 
 MAX_BROKEN = 10
+TEMPORARY = f"part-{IMAGES}"
 
 
 def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
@@ -47,6 +66,9 @@ def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
 def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> dict[str, Any]:
     """Prepare a data set: read, resize, split, check, and write it for training.
 
+    One process at a time prepares a folder; another one waits, and prepares it anew. Whenever
+    this is ended, what lies there has no description and does not count, or is whole.
+
     Args:
         settings: as `ablation.study.grid.PreparedData` has them.
         folder: where the prepared data goes; its description is written last.
@@ -59,6 +81,13 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
         InputError: the source is unknown, cannot be fetched or read, has too few images, or
             there is no room for it.
     """
+    # Beside the folder, of which Snakemake removes what a job left.
+    lock = folder.parent / f".{folder.name}.lock"
+    with alone(lock, f"waiting for another job that prepares {folder}"):
+        return _prepare(settings, folder, tfds_folder)
+
+
+def _prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> dict[str, Any]:
     source = open_source(settings, tfds_folder)
     size = settings["stored_size"] or settings["image_size"] or source.shape
     if size is None:
@@ -76,8 +105,9 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
     if not twice:
         examples = _limited(examples, settings["limit"])
 
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{IMAGES}.part"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / TEMPORARY
     notes = source.findings()
     try:
         seen = _read(source, examples, form, None if twice else temporary)
@@ -98,19 +128,15 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
             _read(source, examples, form, temporary)
         else:
             _keep_rows(temporary, rows)
-        description = _write(source, examples, form, settings, folder, temporary)
+        description = _describe(source, examples, form, settings, temporary) | {
+            "splits": _tell_splits(roles, settings),
+            "conversions": _counted(seen.conversions[row] for row in rows),
+            "checks": [*checks.find(examples, source.class_names), *notes],
+        }
+        return _write(folder, examples, description)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    description |= {
-        "splits": _tell_splits(roles, settings),
-        "conversions": _counted(seen.conversions[row] for row in rows),
-        "checks": [*checks.find(examples, source.class_names), *notes],
-    }
-    part = folder / f"{DESCRIPTION}.part"
-    part.write_text(json.dumps(description, indent=2) + "\n")
-    part.replace(folder / DESCRIPTION)
-    return description
 
 
 @dataclass(frozen=True)
@@ -151,7 +177,6 @@ class _Seen:
 def _read(source: Source, examples: pd.DataFrame, form: Form, file: Path | None) -> _Seen:
     """Read the images of all examples; where a file is given, store them there, a row each."""
     shape = (len(examples), form.height, form.width, form.channels)
-    images = None
     if file is not None:
         require_room(
             file.parent,
@@ -159,27 +184,57 @@ def _read(source: Source, examples: pd.DataFrame, form: Form, file: Path | None)
             f"{len(examples):,} images of {form.height}×{form.width}×{form.channels}",
             "make room, choose a smaller image_size, or set a limit",
         )
-        images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    verb = "prepared" if images is not None else "looked at"
+    verb = "looked at" if file is None else "prepared"
     progress = Progress(f"{verb} {{done}} of {len(examples)} images", len(examples))
     seen = _Seen()
-    for row, image in enumerate(source.images(examples, form)):
-        if isinstance(image, Unreadable):
-            seen.broken[row] = image.reason
-            seen.digests.append("")
-            seen.conversions.append(())
-        else:
-            pixels = np.ascontiguousarray(image.pixels)
-            seen.digests.append(hashlib.blake2b(pixels.data, digest_size=16).hexdigest())
-            seen.conversions.append(image.conversions)
-            if images is not None:
-                images[row] = pixels
-        progress.tell(row + 1)
+    with contextlib.nullcontext() if file is None else _writer(file, shape) as write:
+        for row, image in enumerate(source.images(examples, form)):
+            if isinstance(image, Unreadable):
+                pixels = np.zeros(shape[1:], np.uint8)  # keeps the place; is left out later
+                seen.broken[row] = image.reason
+                seen.digests.append("")
+                seen.conversions.append(())
+            else:
+                pixels = np.ascontiguousarray(image.pixels)
+                seen.digests.append(hashlib.blake2b(pixels.data, digest_size=16).hexdigest())
+                seen.conversions.append(image.conversions)
+            if write is not None:
+                write(pixels.tobytes())
+            progress.tell(row + 1)
     if len(seen.digests) != len(examples):
         raise RuntimeError(f"{source.name}: {len(seen.digests)} images of {len(examples)} read")
-    if images is not None:
-        images.flush()
     return seen
+
+
+@contextlib.contextmanager
+def _writer(file: Path, shape: tuple[int, ...]) -> Iterator[Callable[[bytes], None]]:
+    """Open a file for an array, and hand out what writes one image after another to it.
+
+    Not through a memory map: where the disk fills up, that ends the process without a word.
+    """
+    target = file.with_name(IMAGES)
+    # Without a buffer of Python's own, so that each write tells by itself whether it went well.
+    with writing(target):
+        stream = file.open("wb", buffering=0)
+
+    def write(content: bytes) -> None:
+        left = memoryview(content)
+        with writing(target):
+            while left:
+                left = left[stream.write(left) :]
+
+    with stream:
+        write(_header(shape))
+        yield write
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What an ``.npy`` file of uint8 starts with."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return content.getvalue()
 
 
 def _broken(
@@ -253,41 +308,38 @@ def _shared(examples: pd.DataFrame, share: float) -> pd.DataFrame:
 
 def _keep_rows(file: Path, rows: Sequence[int]) -> None:
     """Shorten an array on disk to some of its rows, given rising, in place."""
-    images = np.load(file, mmap_mode="r+")
-    if len(rows) == len(images):
-        return
-    for new, old in enumerate(rows):
-        if new != old:
-            images[new] = images[old]
-    images.flush()
-    shape, size = (len(rows), *images.shape[1:]), images[:1].nbytes
-    start = images.offset
+    images = np.load(file, mmap_mode="r")
+    count, size, start = len(images), images[:1].nbytes, images.offset
+    header = _header((len(rows), *images.shape[1:]))
     del images
-    with file.open("r+b") as stream:
-        # NumPy leaves room in the header for the first axis to change.
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        if stream.tell() != start:
-            raise RuntimeError(f"{file}: the header of the array has changed its length")
+    if len(rows) == count:
+        return
+    # NumPy leaves room in the header for the first axis to change.
+    if len(header) != start:
+        raise RuntimeError(f"{file}: the header of the array has changed its length")
+    with writing(file.with_name(IMAGES)), file.open("r+b") as stream:
+        for new, old in enumerate(rows):
+            if new != old:
+                stream.seek(start + old * size)
+                row = stream.read(size)
+                stream.seek(start + new * size)
+                stream.write(row)
+        stream.seek(0)
+        stream.write(header)
         stream.truncate(start + len(rows) * size)
 
 
-def _write(
-    source: Source,
-    examples: pd.DataFrame,
-    form: Form,
-    settings: dict[str, Any],
-    folder: Path,
-    temporary: Path,
+def _describe(
+    source: Source, examples: pd.DataFrame, form: Form, settings: dict[str, Any], file: Path
 ) -> dict[str, Any]:
-    """Write the examples, put the images into place, and return the description's first part."""
+    """Return the description's first part.
+
+    Args:
+        file: of the images.
+    """
     class_names = source.class_names
-    examples = examples.assign(index=np.arange(len(examples)))
-    columns = ["index", "split", "label", "name"]
-    examples[columns].to_csv(folder / EXAMPLES, index=False, lineterminator="\n")
-    images = np.load(temporary, mmap_mode="r")
-    description = {
-        "format": 1,
+    return {
+        "format": FORMAT,
         "source": source.name,
         "settings": settings,
         "class_names": class_names,
@@ -299,11 +351,29 @@ def _write(
             for split in SPLITS
         },
         "citation": source.citation,
-        "hash": content_hash(images, examples, class_names),
+        "hash": content_hash(np.load(file, mmap_mode="r"), examples, class_names),
     }
-    del images
-    temporary.replace(folder / IMAGES)
+
+
+def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) -> dict[str, Any]:
+    """Put the images into place and write the rest, last the description, which is returned."""
+    with writing(folder):  # one of before must not stand beside other images
+        (folder / DESCRIPTION).unlink(missing_ok=True)
+        sync_folder(folder)
+    put_in_place(folder / TEMPORARY, folder / IMAGES)
+    table = examples.assign(index=np.arange(len(examples)))[["index", "split", "label", "name"]]
+    atomically(
+        folder / EXAMPLES,
+        lambda part: table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8"),
+    )
+    description = sealed(description | {"examples_sha256": file_sha256(folder / EXAMPLES)})
+    text = json.dumps(description, indent=2) + "\n"
+    atomically(folder / DESCRIPTION, lambda part: _write_text(part, text))
     return description
+
+
+def _write_text(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
 
 
 def _tell_splits(roles: _Roles, settings: dict[str, Any]) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 A folder holds ``images.npy`` (uint8 [examples, height, width, channels], read through a memory
 map), ``examples.csv`` (index, split, label, and the example's name at its source) and
-``description.json`` (source, class names, counts, image shape, content hash).
+``description.json`` (source, class names, counts, image shape, content hash), which is sealed and
+written last: without it, nothing counts.
 """
 
 import hashlib
 import json
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ablation.errors import InputError
+from ablation.storage import file_sha256, is_sealed
 
+FORMAT = 2
 IMAGES, EXAMPLES, DESCRIPTION = "images.npy", "examples.csv", "description.json"
 SPLITS = ("train", "validation", "test")
 
@@ -54,13 +58,43 @@ class Prepared:
 
 def content_hash(images: np.ndarray, examples: pd.DataFrame, class_names: list[str]) -> str:
     """Return the SHA-256 over shape, pixels, labels, splits and class names, in hex."""
+    labels, split = examples["label"].to_numpy(np.int64), examples["split"].to_numpy(str)
+    return _content_hash(images, labels, split, class_names)
+
+
+def _content_hash(
+    images: np.ndarray, labels: np.ndarray, split: np.ndarray, class_names: list[str]
+) -> str:
     digest = hashlib.sha256()
     digest.update(json.dumps([list(images.shape), class_names]).encode())
     for start in range(0, len(images), 1024):
         digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
-    digest.update(examples["label"].to_numpy(np.int64).tobytes())
-    digest.update("\n".join(examples["split"]).encode())
+    digest.update(labels.tobytes())
+    digest.update("\n".join(split).encode())
     return digest.hexdigest()
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return the description of a prepared data set, if it is as it was written.
+
+    Args:
+        folder: where the data set lies.
+
+    Raises:
+        InputError: it cannot be read, has changed, or is of another version.
+    """
+    file = folder / DESCRIPTION
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(file, error) from None
+    if not isinstance(description, dict) or (
+        description.get("format") == FORMAT and not is_sealed(description)
+    ):
+        raise _changed(file)
+    if description.get("format") != FORMAT:
+        raise InputError(f"{file}: was made by another version; {_mend(folder)}")
+    return description
 
 
 def load(folder: Path, *, verify: bool = True) -> Prepared:
@@ -68,25 +102,61 @@ def load(folder: Path, *, verify: bool = True) -> Prepared:
 
     Args:
         folder: where it lies.
-        verify: read everything once and compare its hash with the description's.
+        verify: read the images as well, once, and compare their hash with the description's.
 
     Raises:
         InputError: a file is missing or cut short, or the content is not what was prepared.
     """
-    mend = f"delete {folder} and run snakemake again"
+    description = read_description(folder)
+    labels, split = _read_examples(folder / EXAMPLES, description["examples_sha256"])
+    images = _open_images(folder / IMAGES)
+    if list(images.shape) != description["shape"] or len(labels) != len(images):
+        raise InputError(f"{folder}: the prepared data is not whole; {_mend(folder)}")
+    if verify and (
+        _content_hash(images, labels, split, description["class_names"]) != description["hash"]
+    ):
+        raise _changed(folder / IMAGES)
+    return Prepared(images, labels, split, description)
+
+
+def _read_examples(file: Path, digest: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return label and split of each example."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
-        examples = pd.read_csv(folder / EXAMPLES, dtype={"name": str}, keep_default_na=False)
-        images = np.load(folder / IMAGES, mmap_mode="r")
+        if file_sha256(file) != digest:
+            raise _changed(file)
+        examples = pd.read_csv(
+            file,
+            usecols=["split", "label"],
+            dtype={"split": str, "label": np.int64},
+            keep_default_na=False,
+            encoding="utf-8",
+        )
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the prepared data cannot be read ({error}); {mend}") from None
-    if images.shape != tuple(description["shape"]) or len(examples) != len(images):
-        raise InputError(f"{folder}: the prepared data is not whole; {mend}")
-    if verify and content_hash(images, examples, description["class_names"]) != description["hash"]:
-        raise InputError(f"{folder}: the prepared data has changed since it was made; {mend}")
-    return Prepared(
-        images,
-        examples["label"].to_numpy(np.int64),
-        examples["split"].to_numpy(str),
-        description,
-    )
+        raise _unreadable(file, error) from None
+    return examples["label"].to_numpy(np.int64), examples["split"].to_numpy(str)
+
+
+def _open_images(file: Path) -> np.ndarray:
+    try:
+        # Knows no pickles, which np.load takes a file without the right first bytes for.
+        images = np.lib.format.open_memmap(file, mode="r")
+        size = file.stat().st_size
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        raise _unreadable(file, error) from None
+    shaped = images.dtype == np.uint8 and images.ndim == 4 and images.flags.c_contiguous
+    if not shaped or images.offset + images.nbytes != size:
+        raise _changed(file)
+    return images
+
+
+def _unreadable(file: Path, error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return InputError(f"{file}: cannot be read ({reason}); {_mend(file.parent)}")
+
+
+def _changed(file: Path) -> InputError:
+    return InputError(f"{file}: has changed since it was made; {_mend(file.parent)}")
+
+
+def _mend(folder: Path) -> str:
+    return f"delete {folder} and run snakemake again"

@@ -6,9 +6,11 @@ always rebuilt from their settings and such files are refused.
 
 import contextlib
 import io
-import os
 import re
+import shutil
+import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from keras.src.applications.resnet import BASE_WEIGHTS_PATH, WEIGHTS_HASHES
 from keras.src.legacy.saving.legacy_h5_format import load_attributes_from_hdf5_group
 from keras.src.utils.file_utils import validate_file
 
+from ablation.data import network
 from ablation.errors import InputError
+from ablation.storage import alone, put_in_place
 
 _HEAD = "head"
 _STEM_AND_HEAD = {"conv1_conv": "stem_conv", "conv1_bn": "stem_norm", "predictions": _HEAD}
@@ -61,22 +65,24 @@ def load_weights(model: keras.Model, path: str | Path) -> bool:
         with h5py.File(path, "r") as file:
             try:
                 stored = _stored(file, path)
-            except (KeyError, ValueError, AttributeError, TypeError) as error:
+            except (KeyError, ValueError, AttributeError, TypeError, RuntimeError) as error:
                 raise InputError(f"{path}: not laid out as Keras weights ({error})") from None
             return _assign(model, stored, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 raises both where a file is damaged
         raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
 
 
-def imagenet_weights_file(folder: str | Path, depth: int = 50) -> Path:
+def imagenet_weights_file(folder: str | Path, depth: int = 50, *, name: str | None = None) -> Path:
     """Return Keras' file of ImageNet weights without the head, fetching it if it is not there.
 
-    The download happens once, beside the destination, is checked against Keras' hash, and only
-    then moved into place, so that an interrupted one leaves nothing behind.
+    The download happens once, by one process at a time, beside the destination, is checked
+    against Keras' hash, and only then moved into place, so that an interrupted one never counts;
+    what it left is removed by the next one. It is tried again where the network fails.
 
     Args:
         folder: where the file is kept; made if need be.
         depth: 50, 101 or 152.
+        name: of the file; Keras' own if not given. One under Keras' own is renamed.
 
     Returns:
         The path of the file in ``folder``.
@@ -86,35 +92,84 @@ def imagenet_weights_file(folder: str | Path, depth: int = 50) -> Path:
             damaged, or it cannot be fetched; the message names the file, its address and the
             alternative.
     """
-    key = f"resnet{depth}"
-    if key not in ("resnet50", "resnet101", "resnet152"):
-        raise InputError(f"there are ImageNet weights for 50, 101 and 152 layers, not for {depth}")
-    name = f"{key}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    digest = WEIGHTS_HASHES[key][1]
     folder = Path(folder)
-    target = folder / name
-    if target.exists():
-        if not validate_file(str(target), digest):
-            raise InputError(f"{target}: damaged (its MD5 is not {digest}); delete it")
-        return target
+    given = folder / _imagenet_name(depth)
+    target = given if name is None else folder / name
+    if not target.exists():
+        with alone(folder / ".lock", f"waiting for another job that fetches into {folder}"):
+            if not target.exists():
+                if not given.exists():
+                    _fetch_imagenet(given, _imagenet_digest(depth))
+                check_imagenet_weights(given, depth)
+                put_in_place(given, target)
+    check_imagenet_weights(target, depth)
+    return target
+
+
+def check_imagenet_weights(file: Path, depth: int = 50) -> None:
+    """Refuse a file that is not, bit by bit, Keras' ImageNet weights without the head.
+
+    Args:
+        file: as `imagenet_weights_file` has returned it, under whatever name.
+        depth: 50, 101 or 152.
+
+    Raises:
+        InputError: it has another hash than Keras tells.
+    """
+    digest = _imagenet_digest(depth)
+    if not validate_file(str(file), digest):
+        raise InputError(
+            f"{file}: damaged (its MD5 is not {digest}); delete it and run snakemake again"
+        )
+
+
+def _imagenet_name(depth: int) -> str:
+    if depth not in (50, 101, 152):
+        raise InputError(f"there are ImageNet weights for 50, 101 and 152 layers, not for {depth}")
+    return f"resnet{depth}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def _imagenet_digest(depth: int) -> str:
+    return str(WEIGHTS_HASHES[f"resnet{depth}"][1])
+
+
+def _fetch_imagenet(target: Path, digest: str) -> None:
+    folder, name = target.parent, target.name
     url = f"{BASE_WEIGHTS_PATH}{name}"
+    for left in folder.glob(".fetch-*"):  # by a process that was killed: no other one fetches now
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Keras draws a progress bar on standard output, and writes to the destination directly.
-        with (
-            tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch,
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            fetched = keras.utils.get_file(
-                name, url, cache_dir=scratch, cache_subdir="", file_hash=digest
-            )
-            os.replace(fetched, target)  # noqa: PTH105 - atomic, and both are in one file system
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+
+            def once() -> Path:
+                # Keras draws a progress bar, and writes to the destination directly.
+                with _short_patience(), contextlib.redirect_stdout(io.StringIO()):
+                    file = keras.utils.get_file(
+                        name, url, cache_dir=scratch, cache_subdir="", file_hash=digest
+                    )
+                return Path(file)
+
+            # Keras raises a ValueError where the hash is another one.
+            put_in_place(network.patiently(once, name, damaged=(ValueError,)), target)
+    except InputError:
+        raise
     except Exception as error:  # get_file raises bare Exceptions when an address is unreachable
         raise InputError(
-            f"cannot fetch {name} from {url} to {folder} ({error}); fetch it elsewhere and put it "
-            "into that folder, or give its path as 'weights: path/to/file.h5'"
+            f"cannot fetch {name} from {url} to {folder} ({network.reason(error)}); run snakemake "
+            "again when it can be had, fetch it elsewhere and put it into that folder, or give its "
+            "path as 'weights: path/to/file.h5'"
         ) from error
-    return target
+
+
+@contextlib.contextmanager
+def _short_patience() -> Iterator[None]:
+    """Keep Keras from waiting for ever for a server."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(network.SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:

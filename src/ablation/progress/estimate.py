@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.analysis.states import OUTPUTS, RunState
+from ablation.analysis.records import OUTPUTS, OtherFormatError, read_record
+from ablation.analysis.states import RunState
+from ablation.errors import InputError
 from ablation.progress.machine import Machine, machine_of
 from ablation.study.grid import Run
 
-FORMAT = 1  # of run.json
 # What changes the values that a network computes with, but not how much it computes.
 NOT_OF_SPEED = {"initializer", "norm_momentum", "norm_epsilon", "weights"}
 
@@ -59,7 +60,7 @@ class Past:
     Attributes:
         timed: those that this machine trained.
         elsewhere: the other machines that have trained some, as text.
-        unreadable: folders whose files cannot be read.
+        unreadable: folders whose files are damaged.
     """
 
     timed: list[Timed]
@@ -103,14 +104,14 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
         if not all((folder / name).is_file() for name in OUTPUTS):
             continue  # not finished, or being deleted
         try:
-            record = json.loads(file.read_text())
+            record = read_record(folder)
             with (folder / "timing.csv").open(newline="") as lines:
                 seconds = [float(row["seconds"]) for row in csv.DictReader(lines)]
-            if record["format"] != FORMAT or not seconds:
+            if not seconds:
                 continue
-            other = machine_of(record)
-            if not machine.matches(other):
-                elsewhere.add(other.name)
+            others = [machine_of(attempt) for attempt in record["attempts"]]
+            if not all(map(machine.matches, others)):
+                elsewhere |= {other.name for other in others if not machine.matches(other)}
                 continue
             median = statistics.median(seconds[1:] or seconds)
             timed.append(
@@ -122,7 +123,9 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
                     max(0.0, record["seconds"] - median * len(seconds)),
                 )
             )
-        except (ValueError, KeyError, TypeError):
+        except OtherFormatError:
+            continue  # of no use to this version
+        except (InputError, OSError, ValueError, KeyError, TypeError):
             unreadable.append(str(folder))  # told below the table
     return Past(timed, sorted(elsewhere), unreadable)
 
@@ -131,13 +134,21 @@ def images_of(run: Run, past: Past) -> Images | None:
     """Return what a run will train on, from its prepared data or a run that has used the same.
 
     None where neither is there.
+
+    Raises:
+        InputError: the description of the prepared data is damaged.
     """
     file = Path(run.data.folder) / "description.json"
     if file.is_file():
-        description = json.loads(file.read_text())
-        splits = ["train", "validation"] if run.settings["validation"] == "test" else ["train"]
-        count = sum(sum(description["counts"][split]) for split in splits)
-        return Images(count, _shape(description["shape"]))
+        try:
+            description = json.loads(file.read_text())
+            splits = ["train", "validation"] if run.settings["validation"] == "test" else ["train"]
+            count = sum(sum(description["counts"][split]) for split in splits)
+            return Images(count, _shape(description["shape"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file}: cannot be read ({error!r}); delete {file.parent} and run snakemake again"
+            ) from None
     for other in past.timed:
         if all(other.settings[key] == run.settings[key] for key in ("dataset", "validation")):
             return other.images
@@ -199,7 +210,8 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
 def seconds_left(state: RunState, expected: Estimate, now: float) -> float | None:
     """Return the seconds that a run still needs; None where that is not known.
 
-    A running one goes on at the pace of its own epochs, except the first.
+    A running one goes on at the pace of its own epochs, except the first. One that has a
+    checkpoint does not train its epochs again, nor one that was resumed those before.
 
     Args:
         state: how far it is.
@@ -209,14 +221,22 @@ def seconds_left(state: RunState, expected: Estimate, now: float) -> float | Non
     if state.status == "done":
         return 0.0
     if state.status != "running":
-        return expected.seconds
+        return _from_there(state.kept, expected)
     since = max(0.0, now - state.updated) if state.updated else 0.0
     if state.epoch_seconds is not None:
         pace = state.epoch_seconds
-        if state.epoch == 1 and expected.epoch_seconds is not None:
+        if state.epoch == state.resumed + 1 and expected.epoch_seconds is not None:
             pace = expected.epoch_seconds
         return max(0.0, pace * (state.epochs - state.epoch) - since)
-    return None if expected.seconds is None else max(0.0, expected.seconds - since)
+    left = _from_there(state.resumed, expected)
+    return None if left is None else max(0.0, left - since)
+
+
+def _from_there(epoch: int, expected: Estimate) -> float | None:
+    """Seconds of a run that goes on after an epoch."""
+    if expected.seconds is None or expected.epoch_seconds is None:
+        return None
+    return max(0.0, expected.seconds - epoch * expected.epoch_seconds)
 
 
 def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> float:

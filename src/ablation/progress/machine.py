@@ -47,7 +47,11 @@ def this_machine() -> Machine:
 
 
 def machine_of(record: dict[str, Any]) -> Machine:
-    """Return the machine that a run was trained on, from its ``run.json``."""
+    """Return the machine that a run was trained on.
+
+    Args:
+        record: the content of its ``run.json``, or one of the attempts that it tells of.
+    """
     environment = record["environment"]
     return Machine(environment["processor"], tuple(sorted(set(environment["gpus"]))))
 

@@ -154,8 +154,10 @@ def _plan_table(standings: Sequence[Standing]) -> str:
         state = STATES[status]
         if status == "missing" and reason:
             state += f": {reason}"
-        done = status == "done"
-        basis = NOTHING if done else "own epochs" if one.state.epoch_seconds else one.expected.told
+        if one.state.kept:
+            state += f", {_going_on(one.state)}"
+        done, own = status == "done", status == "running" and one.state.epoch_seconds
+        basis = NOTHING if done else "own epochs" if own else one.expected.told
         # Running ones have their own time left; estimates are alike within a cell.
         left = NOTHING if done or one.left is None else duration(one.left)
         key = (*one.run.cell, state, str(one.state.epochs), left, basis)
@@ -191,6 +193,13 @@ def _running_table(running: Sequence[Standing], now: float) -> str:
     return table(header, rows, right=[3, 4, 5, 6, 7])
 
 
+def _going_on(state: RunState) -> str:
+    """From where the next attempt goes on."""
+    if state.kept == state.epochs:
+        return "training has ended, only its evaluation is left"
+    return f"goes on after epoch {state.kept} of {state.epochs}"
+
+
 def _failures(failed: Sequence[Standing]) -> list[str]:
     """What failed, each with its reason and log in full, because both are there to be copied."""
     if not failed:
@@ -200,6 +209,8 @@ def _failures(failed: Sequence[Standing]) -> list[str]:
         run = one.run
         lines.append(f"  {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed}")
         lines.append(f"    {one.state.reason}")
+        if one.state.kept:
+            lines.append(f"    {_going_on(one.state)}")
         if one.state.log:
             lines.append(f"    {one.state.log}")
     return ["\n".join(lines)]

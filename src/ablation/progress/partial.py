@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
+from ablation.storage import atomically
 from ablation.study.fingerprint import code_fingerprint, request_digest
 
 
@@ -33,8 +34,16 @@ def is_made(file: Path, request: list[dict[str, Any]]) -> bool:
 
 
 def remember(file: Path, request: list[dict[str, Any]]) -> None:
-    """Note beside a file what it was made for."""
-    _mark(file).write_text(_made_for(request))
+    """Note beside a file what it was made for.
+
+    Raises:
+        InputError: the note cannot be written.
+    """
+
+    def write(part: Path) -> None:
+        part.write_text(_made_for(request))
+
+    atomically(_mark(file), write)
 
 
 def _mark(file: Path) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ablation.analysis.effects import SEEDS_FOR_METHODS, detectable_factor, family_level
-from ablation.analysis.runs import UNREADABLE
 from ablation.progress.tables import table, wrap
+from ablation.storage import UNREADABLE
 from ablation.study.comparisons import Comparison, Source
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment

@@ -311,6 +311,13 @@ def run_facts(
         facts.append(("Reason", run["reason"]))
     if run["log"]:
         facts.append(("Log", run["log"]))
+    if run["attempts"] > 1:
+        facts.append(
+            (
+                "Attempts",
+                f"{number(run['attempts'], 0)}, each from the checkpoint of the one before",
+            )
+        )
     mark = " †" if optimistic else ""
     measures = [
         ("Test accuracy", "test_accuracy", lambda x: f"{percent(x)} %{mark}"),
@@ -388,6 +395,8 @@ def provenance_table(provenance: Mapping[str, Any], numbering: Numbering) -> Tab
     packages = [f"{name} {setting(versions)}" for name, versions in provenance["packages"].items()]
     rows = [
         ["Runs", str(provenance["runs"])],
+        *[["Runs that went on after an interruption", str(provenance["resumed"])]]
+        * bool(provenance["resumed"]),
         ["Training time, summed over runs", duration(provenance["train_seconds"])],
         ["First run started", setting(provenance["first_started"])],
         ["Last run started", setting(provenance["last_started"])],

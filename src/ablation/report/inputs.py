@@ -1,17 +1,20 @@
 """Reading what the analysis, the model table and the gallery have left for the report."""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ablation.analysis.measures import MEASURES
 from ablation.errors import InputError
+from ablation.storage import UNREADABLE, file_sha256, is_sealed
 
-FORMAT = 2
+FORMAT = 3
 
 _CELL = ["experiment", "dataset", "model", "augmentation"]
 
@@ -19,7 +22,7 @@ _CELL = ["experiment", "dataset", "model", "augmentation"]
 TABLES: dict[str, tuple[list[str], list[str]]] = {
     "runs": (
         [*_CELL, "id", "status", "validation", "reason", "log"],
-        ["seed", *MEASURES],
+        ["seed", *MEASURES, "attempts"],
     ),
     "curves": (
         [*_CELL, "id"],
@@ -144,35 +147,124 @@ class Inputs:
         return found[chosen].reset_index(drop=True)
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Stage(_Part):
+    stage: str
+    output_shape: list[int]
+    blocks: int
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+
+class _Network(_Part):
+    """An entry of ``models.json``, as far as the report needs it."""
+
+    model: str
+    dataset: str
+    architecture: dict[str, Any]
+    input_shape: list[int]
+    parameters: int
+    trainable_parameters: int
+    multiply_adds: int | None
+    uncounted: list[str] = Field(default_factory=list)
+    stages: list[_Stage]
+    summary: str
+
+
+class _Samples(_Part):
+    """An entry of the gallery's index: images as they are."""
+
+    kind: Literal["samples"]
+    key: str
+    dataset: str
+    captions: list[str]
+
+
+class _Augmented(_Part):
+    """An entry of the gallery's index: images under an augmentation."""
+
+    kind: Literal["augmented"]
+    key: str
+    dataset: str
+    captions: list[str]
+    augmentation: str
+    pipeline: str
+
+
+_NETWORKS = TypeAdapter(list[_Network])
+_GALLERY = TypeAdapter(list[_Samples | _Augmented])
+
+
 def read_inputs(results: Path) -> Inputs:
     """Read the inputs of a report from the study's folder of results.
 
     Raises:
-        InputError: a file is missing, cannot be read, lacks a column, or is of another format.
+        InputError: a file is missing, cannot be read, lacks a column, is of another format, or
+            has changed since the analysis wrote it.
     """
-    file = results
+    file = results / "analysis.json"
     try:
-        file = results / "analysis.json"
         analysis = json.loads(file.read_text(encoding="utf-8"))
-        if analysis["format"] != FORMAT:
-            raise ValueError(f"format {analysis['format']}, not {FORMAT}")
+        if not isinstance(analysis, dict):
+            raise ValueError("it is no analysis")
+        again = f"run {_again(analysis)}"
+        if analysis.get("format") != FORMAT:
+            raise InputError(
+                f"{file} is of format {str(analysis.get('format'))[:20]}, this version reads "
+                f"{FORMAT}; {again}"
+            )
+        if not is_sealed(analysis):
+            raise InputError(f"{file} has changed since the analysis wrote it; {again}")
+        for name, sha256 in analysis["tables"].items():
+            file = results / name
+            if file_sha256(file) != sha256:
+                raise InputError(f"{file} has changed since the analysis wrote it; {again}")
         tables = {}
         for name, (texts, numbers) in TABLES.items():
             file = results / f"{name}.csv"
             tables[name] = _read_table(file, texts, numbers)
         file = results / "models.json"
-        models = json.loads(file.read_text(encoding="utf-8"))
+        models = _read_models(file)
         file = results / "gallery.npz"
-        with np.load(file, allow_pickle=False) as arrays:
-            gallery = [
-                {**entry, "images": arrays[entry["key"]]}
-                for entry in json.loads(str(arrays["index"]))
-            ]
-    except (OSError, ValueError, KeyError) as error:
+        gallery = _read_gallery(file)
+    except UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"{file}: cannot be read ({error}); delete it and run snakemake again"
+            f"{file}: cannot be read ({reason}); delete it and run snakemake again"
         ) from None
     return Inputs(analysis, tables, models, gallery)
+
+
+def _again(analysis: dict[str, Any]) -> str:
+    return "snakemake partial" if analysis.get("partial") else "snakemake --forcerun analyse"
+
+
+def _read_models(file: Path) -> list[dict[str, Any]]:
+    models: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    _NETWORKS.validate_python(models)
+    for model in models:
+        if model["multiply_adds"] is None and "uncounted" not in model:
+            raise ValueError(f"{model['model']} does not tell what is not counted")
+    return models
+
+
+def _read_gallery(file: Path) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()  # before NumPy takes damaged bytes for sizes
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
+    with np.load(file, allow_pickle=False) as arrays:
+        index = json.loads(str(arrays["index"]))
+        _GALLERY.validate_python(index)
+        gallery = [{**entry, "images": arrays[entry["key"]]} for entry in index]
+    for entry in gallery:
+        images = entry["images"]
+        if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(entry["captions"]):
+            raise ValueError(f"{entry['key']} does not hold images with their captions")
+    return gallery
 
 
 def _read_table(file: Path, texts: list[str], numbers: list[str]) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """Rendering: one context, one page and one Markdown file with its figures and tables."""
 
+import os
 import re
-import tempfile
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ablation.report.export import markdown_table
 from ablation.report.inputs import read_inputs
 from ablation.report.model import Report
 from ablation.report.text import fenced, html_text, markdown_text
+from ablation.storage import alone, sync_folder, writing
 
 
 def render(study: str, results: Path, reports: Path) -> None:
@@ -19,7 +22,8 @@ def render(study: str, results: Path, reports: Path) -> None:
 
     Writes ``{study}.html``, one file that loads nothing, and ``{study}.md`` with the folder
     ``{study}``: its figures, the rows behind them as CSV, and the ablation tables as LaTeX and
-    Markdown. The same inputs give the same bytes. Each is made aside and then put in its place.
+    Markdown. The same inputs give the same bytes. Each is made aside, brought to the disk and then
+    put in its place, so that the report before stays whole if that fails.
 
     Args:
         study: name of the report's files.
@@ -28,24 +32,62 @@ def render(study: str, results: Path, reports: Path) -> None:
         reports: folder that the report goes into.
 
     Raises:
-        InputError: an input is missing, cannot be read, or is of another format.
+        InputError: an input is missing, cannot be read, is of another format or has changed; or a
+            file cannot be written.
     """
     report = build_context(read_inputs(results))
     page, markdown = render_html(report), render_markdown(report, study)
-    reports.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=reports) as name:
-        aside = Path(name)
-        files = aside / "files"
-        files.mkdir()
-        for file, content in report.files.items():
-            (files / file).write_bytes(content)
-        (aside / "page").write_text(page, encoding="utf-8", newline="\n")
-        (aside / "markdown").write_text(markdown, encoding="utf-8", newline="\n")
-        if (reports / study).exists():
-            (reports / study).replace(aside / "replaced")
-        files.replace(reports / study)
-        (aside / "markdown").replace(reports / f"{study}.md")
-        (aside / "page").replace(reports / f"{study}.html")
+    lock = reports / f".lock-{study}"
+    with alone(lock, f"waiting for another process that writes {reports / study}.html"):
+        try:
+            _replace(reports, study, report.files, page, markdown)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _replace(
+    reports: Path, study: str, files: Mapping[str, bytes], page: str, markdown: str
+) -> None:
+    """Put a report in the place of the one before; nobody else is at it."""
+    folder, aside = reports / study, reports / f".part-{study}"
+    replaced = aside / "replaced"
+    with writing(folder):
+        if replaced.exists() and not folder.exists():
+            replaced.replace(folder)  # a process was killed between two renames
+        if aside.exists():
+            shutil.rmtree(aside)  # or earlier
+        (aside / "files").mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            _write(aside / "files" / name, content, folder / name)
+        sync_folder(aside / "files")
+        for suffix, text in (("md", markdown), ("html", page)):
+            place = reports / f"{study}.{suffix}"
+            _write(aside / f"report.{suffix}", text.encode(), place)
+        with writing(folder):
+            if folder.exists():
+                folder.replace(replaced)
+            try:
+                (aside / "files").replace(folder)
+            except OSError:
+                if replaced.exists():
+                    replaced.replace(folder)
+                raise
+        for suffix in ("md", "html"):
+            place = reports / f"{study}.{suffix}"
+            with writing(place):
+                (aside / f"report.{suffix}").replace(place)
+        sync_folder(reports)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(aside: Path, content: bytes, place: Path) -> None:
+    """Write a file aside and bring it to the disk; a fault is told of its place."""
+    with writing(place), aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def render_html(report: Report) -> str:

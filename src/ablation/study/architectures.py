@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from ablation.errors import InputError, nearest
 from ablation.study.families.base import Family, Settings
 from ablation.study.families.resnet import RESNET
+from ablation.study.loading import shown_value
 
 FAMILIES: dict[str, Family] = {
     "resnet": RESNET,
@@ -47,7 +48,9 @@ def resolve_architecture(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """
     own = family_of(name)
     if own is None:
-        raise InputError(f"unknown architecture {name!r}{nearest(name, KNOWN_ARCHITECTURES)}")
+        raise InputError(
+            f"unknown architecture {shown_value(name)}{nearest(name, KNOWN_ARCHITECTURES)}"
+        )
     family = FAMILIES[own]
     for option in options:
         if reason := refused_option(name, option):
@@ -104,7 +107,7 @@ def refused_option(name: str, option: str, others: Iterable[str] = ()) -> str | 
     if owners:
         told, hint = " and ".join(owners), ", ".join(taken)
         return f"'{option}' is an option of {told} networks; {name} is of the family {own}: {hint}"
-    return f"unknown option {option!r}{nearest(option, [*taken, *others])}"
+    return f"unknown option {shown_value(option)}{nearest(option, [*taken, *others])}"
 
 
 def check_options(family: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -150,4 +153,4 @@ def _first(error: ValidationError, model: type[BaseModel]) -> str:
         return f"'{where}' is missing"
     if first["type"] == "extra_forbidden":
         return f"unknown setting '{where}'{nearest(where, model.model_fields)}"
-    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}, not {shown_value(first['input'])}"

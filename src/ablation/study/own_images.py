@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from ablation.errors import InputError, nearest
+from ablation.storage import is_sealed, sealed, writing
 
 EXTENSIONS = frozenset(
     {
@@ -30,7 +32,12 @@ def is_image(file: Path) -> bool:
 def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
     """Return all files in a folder, or anywhere below it, but the hidden ones, sorted.
 
-    Links are followed, also those of folders; one that leads back to a folder above is not.
+    Links are followed, also those of folders; one that leads back to a folder above is not. One
+    that leads nowhere counts as a file; pipes, sockets and devices do not, as reading those may
+    never end.
+
+    Raises:
+        InputError: a folder cannot be looked into.
     """
     found: list[Path] = []
 
@@ -38,13 +45,22 @@ def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
         real = os.path.realpath(place)
         if real in above:
             return
-        for entry in sorted(place.iterdir()):
+        try:
+            entries = sorted(place.iterdir())
+        except OSError as error:
+            raise InputError(f"{place}: cannot be looked into: {error.strerror}") from None
+        for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            try:
+                mode = entry.stat().st_mode
+            except OSError:  # told when the images are read
+                found.append(entry)
+                continue
+            if S_ISDIR(mode):
                 if deep:
                     walk(entry, above | {real})
-            else:
+            elif S_ISREG(mode):
                 found.append(entry)
 
     walk(folder, frozenset(map(os.path.realpath, folder.absolute().parents)))
@@ -102,22 +118,24 @@ def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
         its bytes and of the content of the files that it names. Empty for other sources.
 
     Raises:
-        InputError: the CSV file cannot be read.
+        InputError: the folder or the CSV file cannot be read, or the cache not be written.
     """
     source, path = settings["source"], settings["path"]
     if source == "image_folder":
         root, content = Path(path), b""
         files = [file for file in files_below(root) if is_image(file)]
     elif source == "csv":
+        files = [Path(path).parent / row["path"] for _, row in read_csv(path)]
         root, content = Path(path).parent, Path(path).read_bytes()
-        files = [root / row["path"] for _, row in read_csv(path)]
     else:
         return ""
-    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = _remembered(cache)
     digest, changed = hashlib.sha256(content), False
     for file in sorted(files):
         try:
             status = file.stat()
+            if not S_ISREG(status.st_mode):  # a pipe, say, whose reading may never end
+                continue
             key, state = str(file.absolute()), [status.st_size, status.st_mtime_ns]
             if key not in known or known[key][:2] != state:
                 with file.open("rb") as stream:
@@ -128,8 +146,23 @@ def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
         name = os.path.relpath(file, root)
         digest.update(repr((name, known[key][2])).encode("utf-8", "backslashreplace"))
     if changed:
-        cache.parent.mkdir(parents=True, exist_ok=True)
         part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(known))
-        part.replace(cache)
+        with writing(cache):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_text(json.dumps(sealed({"files": known})))
+                part.replace(cache)
+            finally:
+                part.unlink(missing_ok=True)
     return digest.hexdigest()[:16]
+
+
+def _remembered(cache: Path) -> dict[str, Any]:
+    """What a cache remembers of files; nothing if it is not there, or damaged."""
+    try:
+        record = json.loads(cache.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(record, dict) and is_sealed(record)
+    files: dict[str, Any] = record["files"] if whole else {}
+    return files

@@ -1,11 +1,14 @@
 """Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from stat import S_ISDIR, S_ISREG
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,7 +17,7 @@ from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
-from ablation.study.loading import Document, Place, dotted, read_yaml
+from ablation.study.loading import Document, Place, dotted, read_yaml, shown_value
 from ablation.study.pipelines import check_channels, check_size, parse_pipeline
 from ablation.study.schema import (
     NAME_LENGTH,
@@ -30,6 +33,7 @@ from ablation.study.sources import source_name as name_of_source
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
+MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
 
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -108,21 +112,47 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
     Raises:
         InputError: a key or value is wrong; the message names the file or the command line.
     """
-    document = read_yaml(file) if file.exists() else Document(file, {}, {})
+    there = os.path.lexists(file)  # a link to nowhere is meant to be something
+    document = read_yaml(file) if there else Document(file, {}, {})
     data = document.data if document.data is not None else {}
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
     validate(Config, document, data)
     merged = {**data, **(given or {})}
-    if isinstance(merged.get("study"), int | float):  # `--config study=2024` arrives as a number
-        number = str(merged["study"])
-        if not (STUDIES / f"{number}.yaml").exists():
+    study = merged.get("study")
+    if isinstance(study, int | float) and not isinstance(study, bool):  # `--config study=2024`
+        number = shown_value(study)
+        if not os.path.lexists(STUDIES / f"{number}.yaml"):
             raise InputError(
                 f"study {number}: there is no {STUDIES / number}.yaml; if the name only looks like "
                 "a number, such as 007, write --config 'study=\"007\"'"
             )
         merged["study"] = number
-    return validate(Config, Document(Path("--config"), merged, {}), merged)
+    recheck = merged.get("recheck")
+    if isinstance(recheck, int | float):
+        raise InputError(
+            f"recheck {shown_value(recheck)}: an id that only looks like a number is written "
+            "--config 'recheck=\"00000000\"'"
+        )
+    config = validate(Config, Document(Path("--config"), merged, {}), merged)
+    if config.data_dir is not None:
+        place = Document(Path("--config"), merged, {}) if "data_dir" in (given or {}) else document
+        _check_data_dir(config.data_dir, place)
+    return config
+
+
+def _check_data_dir(folder: str, document: Document) -> None:
+    """Refuse a data folder that can be none; one that is not there yet will be made."""
+    problem = ""
+    try:
+        if not S_ISDIR(Path(folder).expanduser().stat().st_mode):
+            problem = "is not a folder"
+    except FileNotFoundError:
+        return
+    except (OSError, RuntimeError) as error:  # too long, no such user's home
+        problem = getattr(error, "strerror", None) or str(error)
+    if problem:
+        raise document.error(("data_dir",), f"{folder[:200]!r}: {problem}")
 
 
 def study_names(folder: Path = STUDIES) -> list[str]:
@@ -137,7 +167,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
         InputError: something in the study is wrong; the message names file, line and place.
     """
     file = folder / f"{config.study}.yaml"
-    if not file.exists():
+    if not os.path.lexists(file):
         hint = nearest(config.study, study_names(folder))
         raise InputError(f"study '{config.study}': there is no {file}{hint}")
     document = read_yaml(file)
@@ -154,9 +184,11 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
                 place, f"there is an experiment '{name}' in {documents[name].path} as well"
             )
         documents[name] = origin
-    experiments = [
-        _plan_experiment(name, block, origin, config) for name, block, origin in declared
-    ]
+    experiments: list[PlannedExperiment] = []
+    room = MAX_RUNS
+    for name, block, origin in declared:
+        experiments.append(_plan_experiment(name, block, origin, config, room))
+        room -= len(experiments[-1].runs)
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
         _check_sources(experiment, documents[experiment.name], config)
@@ -196,17 +228,14 @@ def validate(model: type[Block], document: Document, data: Any) -> Block:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError(_message(error.errors(), document, data)) from None
+        raise InputError(_message(error.errors(include_url=False), document, data)) from None
 
 
 def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
     """Tell the first error in the file; of a union's branches the one that got furthest."""
     placed = [(_place(error, data), error) for error in errors]
-    deepest = [
-        (place, error)
-        for place, error in placed
-        if not any(len(place) < len(other) and other[: len(place)] == place for other, _ in placed)
-    ]
+    above = {place[:length] for place, _ in placed for length in range(len(place))}
+    deepest = [(place, error) for place, error in placed if place not in above]
     place, error = min(deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0)))
     return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
 
@@ -232,7 +261,7 @@ def _place(error: ErrorDetails, data: Any) -> Place:
 
 def _say(error: ErrorDetails) -> str:
     kind, value = error["type"], error.get("input")
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    shown = shown_value(value)
     if kind == "missing":
         return f"the key '{error['loc'][-1]}' is missing"
     if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME_PATTERN:
@@ -242,7 +271,7 @@ def _say(error: ErrorDetails) -> str:
         )
     if kind == "string_too_long" and error["ctx"]["max_length"] == NAME_LENGTH:
         return f"{shown} is too long: a name has at most {NAME_LENGTH} characters"
-    if kind in ("unknown_key", "order", "empty"):
+    if kind in ("unknown_key", "order", "empty", "text"):
         return error["msg"]
     if kind == "too_short" and not value:
         return "must not be empty"
@@ -261,12 +290,18 @@ def _say(error: ErrorDetails) -> str:
 
 
 def _plan_experiment(
-    name: str, block: Experiment, document: Document, config: Config
+    name: str, block: Experiment, document: Document, config: Config, room: int
 ) -> PlannedExperiment:
     place: Place = ("experiments", name)
     _refuse_twice([d.name for d in block.datasets], (*place, "datasets"), document)
     _refuse_twice([m.name for m in block.models], (*place, "models"), document)
     _refuse_twice(block.seeds, (*place, "seeds"), document)
+    lists = (block.datasets, block.models, block.augmentations, block.seeds)
+    if (size := prod(map(len, lists))) > room:
+        before = "" if room == MAX_RUNS else f", the experiments above {MAX_RUNS - room:,}"
+        raise document.error(
+            place, f"its grid has {size:,} runs{before}; a study has at most {MAX_RUNS:,}"
+        )
 
     architectures = _architectures(block, place, document)
     pipelines = _pipelines(block, place, document)
@@ -336,8 +371,9 @@ def _architectures(
                 model.architecture or model.name, model.options
             )
             weights = architectures[model.name]["weights"]
-            if weights not in (None, "imagenet") and not _is_file(weights):
-                raise InputError(f"weights: there is no file {weights[:200]!r}")
+            if weights not in (None, "imagenet"):
+                _expect_plain("weights", weights)
+                _expect("weights", weights, "file")
             for dataset in block.datasets:
                 scaling = architectures[model.name].get("scaling")
                 if scaling == "caffe" and _channels(dataset) == 1:
@@ -390,11 +426,27 @@ def _channels(dataset: Dataset) -> int | None:
     return dataset.channels or (shape[2] if shape else None)
 
 
-def _is_file(path: str) -> bool:
+def _expect_plain(key: str, path: str) -> None:
+    """Refuse a path that means something else to Snakemake, whose input it becomes."""
+    if set("{}") & set(path) or path.startswith("-") or path != path.strip():
+        raise InputError(
+            f"{key}: {path[:200]!r}: Snakemake cannot take a path with {{ or }}, a - in front or "
+            "space around it; give the file another name"
+        )
+
+
+def _expect(key: str, path: str, kind: Literal["file", "folder"]) -> None:
+    """Refuse a path where there is no such thing."""
+    problem = ""
     try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # too long for a path, or with a character that none has
-        return False
+        mode = Path(path).stat().st_mode
+        there = S_ISREG(mode) if kind == "file" else S_ISDIR(mode)
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
+    except (OSError, ValueError) as error:  # too long, not permitted, a character that none has
+        there, problem = False, f": {getattr(error, 'strerror', None) or error}"
+    if not there:
+        raise InputError(f"{key}: there is no {kind} {path[:200]!r}{problem}")
 
 
 def source_name(dataset: Dataset) -> str:
@@ -403,9 +455,11 @@ def source_name(dataset: Dataset) -> str:
 
 
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
+    seen = set()
     for i, value in enumerate(values):
-        if value in values[:i]:
+        if value in seen:
             raise document.error((*place, i), f"'{value}' stands twice")
+        seen.add(value)
 
 
 def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document: Document) -> None:
@@ -486,12 +540,9 @@ def _check_sources(experiment: PlannedExperiment, document: Document, config: Co
 
 
 def _check_source(dataset: Dataset, config: Config) -> None:
-    source, path = source_name(dataset), Path(dataset.path or "")
+    source = source_name(dataset)
     if source in OWN_IMAGES:
-        if source == "image_folder" and not path.is_dir():
-            raise InputError(f"path: there is no folder {str(path)[:200]!r}")
-        if source == "csv" and not path.is_file():
-            raise InputError(f"path: there is no file {str(path)[:200]!r}")
+        _expect("path", dataset.path or "", "folder" if source == "image_folder" else "file")
     elif source in KNOWN and KNOWN[source].builder:
         check_own_version(dataset.source or dataset.name)
     elif source not in (known := known_sources(config.data_dir)):
