@@ -127,9 +127,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 def _findings(arguments: argparse.Namespace) -> None:
     from ablation.data.checks import tell
+    from ablation.data.prepared import read_description
 
     for file in arguments.descriptions:
-        lines = tell(json.loads(file.read_text()))
+        lines = tell(read_description(file.parent))
         print(f"{file.parent.parent.name} ({file.parent.name})")
         print("\n".join(f"  {line}" for line in lines))
 

@@ -142,7 +142,7 @@ def flip_bit(file):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda f: flip_bit(f / "images.npy"), "has changed since it was made"),
+        (lambda f: flip_bit(f / "images.npy"), "images.npy: has changed since it was made"),
         (lambda f: (f / "images.npy").write_bytes((f / "images.npy").read_bytes()[:-5]), "cannot"),
         (lambda f: (f / "images.npy").unlink(), "cannot be read"),
         (lambda f: (f / "description.json").write_text("{"), "cannot be read"),
@@ -156,7 +156,7 @@ def flip_bit(file):
             lambda f: (f / "examples.csv").write_text(
                 (f / "examples.csv").read_text().rsplit("\n", 2)[0] + "\n"
             ),
-            "is not whole",
+            "examples.csv: has changed since it was made",
         ),
     ],
 )

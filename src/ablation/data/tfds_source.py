@@ -171,7 +171,8 @@ class TfdsSource:
         """Refuse a folder with images of a split that TFDS does not know of, by a damaged name."""
         info, folder = self._builder.info, Path(self._builder.data_path)
         known_files = {name for split in info.splits.values() for name in split.filenames}
-        for file in sorted(folder.glob(f"*.{info.file_format.file_suffix}*")):
+        suffix = info.file_format.file_suffix if info.file_format else "tfrecord"
+        for file in sorted(folder.glob(f"*.{suffix}*")):
             if file.name not in known_files:
                 raise InputError(
                     f"'{self._source}': {file} is of no split that {folder}/dataset_info.json "
