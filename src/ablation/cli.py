@@ -20,6 +20,8 @@ from ablation.study.fingerprint import (
 )
 from ablation.study.plan import Plan, load_config, load_plan
 
+MACHINE = "ABLATION_MACHINE"
+
 
 def main(words: list[str] | None = None) -> None:
     """Run one command; exit with status 1 and one message if the input is wrong."""
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
-    train.add_argument("--machine", type=json.loads, default={}, help="what to use of it, as JSON")
+    _add_machine(train)
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
     recheck.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
     recheck.add_argument("--code", required=True, help="fingerprint of the code")
-    recheck.add_argument("--machine", type=json.loads, default={}, help="what to use, as JSON")
+    _add_machine(recheck)
     recheck.set_defaults(command=_recheck)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
@@ -104,6 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     reference.add_argument("file", type=Path)
     reference.set_defaults(command=_reference)
     return parser
+
+
+def _add_machine(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--machine",
+        type=json.loads,
+        default=os.environ.get(MACHINE, "{}"),
+        help=f"what to use of it, as JSON; default: the variable {MACHINE}",
+    )
 
 
 def _leave_gpus_alone() -> None:

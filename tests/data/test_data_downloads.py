@@ -269,7 +269,7 @@ def failed(error, cause=None):
         (urllib.error.HTTPError("http://x", 404, "none", {}, io.BytesIO()), False),
         (tfds.download.DownloadError("Failed to get url x. HTTP code: 429."), True),
         (tfds.download.DownloadError("Failed to get url x. HTTP code: 403."), False),
-        (urllib.error.URLError(FileNotFoundError("file:///gone")), False),
+        (urllib.error.URLError(FileNotFoundError("gone")), False),
         (OSError(errno.ENOSPC, "No space left on device"), False),
         (PermissionError(13, "Permission denied"), False),
         (ValueError("unknown name"), False),

@@ -37,9 +37,11 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 
-# Where TensorFlow Datasets keeps its data does not change results, so no param carries it.
+# What changes no result goes to the jobs as a variable: for an edited param they would run again.
 if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
+MACHINE = CONFIG.model_dump(include={"runs_per_device", "simulated_devices"})
+os.environ.update(ABLATION_MACHINE=canonical_json(MACHINE))
 
 # The code that each kind of job depends on.
 DATA_CODE = code_fingerprint("data", "study/own_images.py")
@@ -57,8 +59,6 @@ REPORT_CODE = code_fingerprint("report")
 
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
-# What changes no result is no param: nothing runs again for it.
-MACHINE_JSON = canonical_json(CONFIG.model_dump(include={"runs_per_device", "simulated_devices"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"

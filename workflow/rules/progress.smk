@@ -76,7 +76,7 @@ rule recheck:
         f"Repeat a finished run of {STUDY}"
     shell:
         ": > {log:q}; python -m ablation recheck --config {params.config:q} --code {params.code}"
-        " --machine {MACHINE_JSON:q} 2>> {log:q} | tee -a {log:q}"
+        " 2>> {log:q} | tee -a {log:q}"
 
 
 rule partial:

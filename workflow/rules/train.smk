@@ -29,8 +29,7 @@ rule train:
     shell:
         ": > {log:q}; python -m ablation train --settings {params.settings:q}"
         " --data {input.data:q} --weights {input.weights:q} --code {params.code}"
-        " --checkpoints {params.checkpoints:q} --machine {MACHINE_JSON:q}"
-        " -- {output:q} >> {log:q} 2>&1"
+        " --checkpoints {params.checkpoints:q} -- {output:q} >> {log:q} 2>&1"
         " || {{ status=$?; case $status in 13[4-9])"
         ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
         ' snakemake goes on with the last epoch" >> {log:q};; esac; exit $status; }}'

@@ -57,6 +57,8 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
             print(f"{name}: differs from {run.folder}/{name}")
     if same:
         shutil.rmtree(aside)
+        if not any(aside.parent.iterdir()):
+            aside.parent.rmdir()
         print(f"{run.folder}: repeated, the same")
         return True
     then = record["environment"]

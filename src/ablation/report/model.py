@@ -302,6 +302,10 @@ def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
             yield block.data
 
 
+LONGEST = 200
+"""Characters of an anchor: with its endings it is the name of a file, of 255 bytes at most."""
+
+
 @dataclass
 class Numbering:
     """Gives anchors that are unique, and numbers to figures and tables in their order."""
@@ -312,7 +316,7 @@ class Numbering:
 
     def anchor(self, *words: str) -> str:
         """Return an anchor made from words that no other has."""
-        wanted = "-".join(map(slug, words))
+        wanted = "-".join(map(slug, words))[:LONGEST]
         anchor, again = wanted, 1
         while anchor in self.taken:
             again += 1

@@ -17,8 +17,10 @@ OPTIMISTIC = (
 # a character reference.
 _ESCAPED = re.compile(r"([\\`*_\[\]|~])")
 _BLOCK_START = re.compile(r"^(\d+)([.)])(?=\s|$)|^([#+=-])(?=[\s#=-]|$)")
-# Pairs that LaTeX draws as one character.
-_LIGATURE = re.compile(r"(?<=([-',]))(?=\1)")
+# What GitHub makes a link of.
+_ADDRESS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
+# Pairs that LaTeX draws as one character; what it draws as a dash is written with hyphens.
+_LIGATURE = re.compile(r"(?<=[-–])(?=[-–])|(?<=([',]))(?=\1)")
 _LATEX = {
     "\0": "{}",
     "\\": r"\textbackslash{}",
@@ -144,6 +146,7 @@ def markdown_text(value: object) -> Markup:
         return value
     text = re.sub(r"\s+", " ", str(value), flags=re.ASCII).strip()
     text = _ESCAPED.sub(r"\\\1", text)
+    text = _ADDRESS.sub(r"\\\g<0>", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = text.replace("$", "&#36;")
     text = _BLOCK_START.sub(_disarm, text)

@@ -149,7 +149,7 @@ def find_comparisons(
         DeclaredError: a declared comparison cannot be made.
     """
     found: dict[Any, Comparison] = {}
-    cells, name = cells_of(experiment), names_of(experiment)
+    cells, name = dict.fromkeys(cells_of(experiment)), names_of(experiment)
 
     def add(new: Comparison) -> None:
         key = (new.arm.terms, new.reference.terms, new.epoch)
@@ -259,12 +259,11 @@ def _pairs(
     other = others[names.experiment] if names.experiment else experiment
     for key, value in names.model_dump(exclude_none=True, exclude={"experiment"}).items():
         _refuse_unknown(key, [value], cells_of(other))
-    arms = _matching(declared.arm, experiment)
+    arms, there = _matching(declared.arm, experiment), set(cells_of(other))
     made = [
         _pair(declared, (experiment, arm), (other, _put_in(names, arm)))
         for arm in arms
-        if _put_in(names, arm) in cells_of(other)
-        and (other is not experiment or _put_in(names, arm) != arm)
+        if _put_in(names, arm) in there and (other is not experiment or _put_in(names, arm) != arm)
     ]
     if not made and other is experiment and all(_put_in(names, arm) == arm for arm in arms):
         raise InputError("the arm and its reference are the same")
@@ -331,8 +330,11 @@ def _claims(declared: schema.Comparison) -> tuple[tuple[str, str], ...]:
 
 
 def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
-    seeds = [{run.seed for run in grid.runs if run.cell == cell} for grid, cell in cells]
-    if not set.intersection(*seeds):
+    of_cell: dict[Source, set[int]] = {}
+    for grid in {grid.name: grid for grid, _ in cells}.values():
+        for run in grid.runs:
+            of_cell.setdefault((grid.name, run.cell), set()).add(run.seed)
+    if not set.intersection(*(of_cell[grid.name, cell] for grid, cell in cells)):
         told = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
         raise InputError(f"no seed is run by all of what is compared ({told}), so nothing pairs")
 
@@ -443,14 +445,18 @@ def _ordered(
 def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
     """Main effects and two-way interactions, averaged over everything else."""
     made = []
+    by_level: dict[tuple[int, str], list[tuple[str, ...]]] = {}
+    for key in grid.cells:
+        for place in enumerate(key):
+            by_level.setdefault(place, []).append(key)
 
     def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, Source]]:
         """The mean of the cells whose factors have the given levels."""
         chosen = [
             cell
-            for key, group in grid.cells.items()
+            for key in by_level[next(iter(at.items()))]
             if all(key[i] == level for i, level in at.items())
-            for cell in group
+            for cell in grid.cells[key]
         ]
         return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
 

@@ -15,8 +15,6 @@ Needs no TensorFlow.
 import json
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,14 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from ablation.storage import atomically, file_sha256, is_sealed
+from ablation.storage import UNREADABLE, atomically, file_sha256, is_sealed
 
 FORMAT = 1
 CHECKPOINT, PUT_ASIDE, FINISHED, LOCK = "checkpoint.npz", "put-aside.npz", "finished", ".lock"
 RECORD = "run.json"
 
 _ABOUT = "about"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def load(folder: Path, identity: Identity) -> Checkpoint | None:
             arrays = {name: stored[name] for name in stored.files if name != _ABOUT}
         found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
         checkpoint = Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         put_aside(folder, f"cannot be read ({error})")
         return None
     other = identity.other(found)
@@ -155,7 +152,7 @@ def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> P
             and set(wanted) <= {RECORD, *record["files"]}
             and all(file_sha256(place / name) == sha for name, sha in record["files"].items())
         )
-    except _UNREADABLE:
+    except UNREADABLE:
         return None  # training had not ended: its record comes last
     return place if whole and not identity.other(found) else None
 
