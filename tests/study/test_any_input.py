@@ -532,8 +532,8 @@ def test_every_odd_value_at_places_of_every_type(world, raw):
     write_config()
     digits, own = "experiments__digits__", "experiments__own__"
     for place in [
-        "title", "margin", "experiments", f"{digits}datasets__0__limit", f"{digits}seeds",
-        f"{digits}augmentations", f"{own}training__early_stopping__patience", f"{own}claims",
+        "title", "experiments", f"{digits}datasets__0__limit", f"{digits}seeds",
+        f"{own}training__early_stopping__patience",
     ]:  # fmt: skip
         write(TINY, small(**{place: Raw(raw)}))
         try_it("odd values")

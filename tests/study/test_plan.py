@@ -199,6 +199,12 @@ def test_a_study_name_is_no_path(project, name):
         load_config({"study": name})
 
 
+def test_a_study_whose_report_would_overwrite_the_example_is_refused(project):
+    project(STUDY, name="example")
+    with pytest.raises(InputError, match="reports/example holds the example report"):
+        load_plan(load_config({"study": "example"}))
+
+
 def test_a_study_named_by_a_number(project):
     project(STUDY, "2024")
     assert load_plan(load_config({"study": 2024})).name == "2024"

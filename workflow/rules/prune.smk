@@ -9,7 +9,8 @@ rule prune:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=canonical_json(CONFIG.model_dump()),
+        # A function, because Snakemake takes braces in a text for wildcards.
+        config=lambda wildcards: canonical_json(CONFIG.model_dump()),
     message:
         "Look for results that no study asks for"
     shell:

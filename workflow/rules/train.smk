@@ -32,7 +32,7 @@ rule train:
         " --checkpoints {params.checkpoints:q} -- {output:q} >> {log:q} 2>&1"
         " || {{ status=$?; case $status in 13[4-9])"
         ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
-        ' snakemake goes on with the last epoch" >> {log:q};; esac; exit $status; }}'
+        ' the same command goes on after the last epoch" >> {log:q};; esac; exit $status; }}'
 
 
 use rule train as train_keeping_weights with:

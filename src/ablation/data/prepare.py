@@ -308,7 +308,7 @@ def _shared(examples: pd.DataFrame, share: float) -> pd.DataFrame:
 
 def _keep_rows(file: Path, rows: Sequence[int]) -> None:
     """Shorten an array on disk to some of its rows, given rising, in place."""
-    images = np.load(file, mmap_mode="r")
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
     count, size, start = len(images), images[:1].nbytes, images.offset
     header = _header((len(rows), *images.shape[1:]))
     del images
@@ -351,7 +351,9 @@ def _describe(
             for split in SPLITS
         },
         "citation": source.citation,
-        "hash": content_hash(np.load(file, mmap_mode="r"), examples, class_names),
+        "hash": content_hash(
+            np.load(file, mmap_mode="r", allow_pickle=False), examples, class_names
+        ),
     }
 
 

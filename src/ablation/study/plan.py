@@ -33,6 +33,7 @@ from ablation.study.sources import source_name as name_of_source
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
+EXAMPLE = "example"
 MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -166,6 +167,11 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     Raises:
         InputError: something in the study is wrong; the message names file, line and place.
     """
+    if config.study == EXAMPLE:
+        raise InputError(
+            f"study '{EXAMPLE}': reports/{EXAMPLE} holds the example report; give the study "
+            "another name"
+        )
     file = folder / f"{config.study}.yaml"
     if not os.path.lexists(file):
         hint = nearest(config.study, study_names(folder))
