@@ -1,5 +1,6 @@
 """Files that are whole or not there, and locks that end with their process."""
 
+import fcntl
 import os
 import random
 import signal
@@ -14,8 +15,11 @@ from ablation.errors import InputError
 from ablation.storage import (
     alone,
     atomically,
+    clear_folder,
     file_sha256,
     is_sealed,
+    make_folder,
+    remove_empty,
     require_writable,
     sealed,
     try_lock,
@@ -166,3 +170,35 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match=r"^/proc: cannot be written: "):
         require_writable(type(tmp_path)("/proc"))
+
+
+def test_where_there_are_no_locks_it_goes_on_with_a_warning(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone(tmp_path / ".lock", "waiting"):
+        pass
+    told = f"{tmp_path / '.lock'}: no locks here (Function not implemented); run one snakemake"
+    assert told in capsys.readouterr().out
+
+
+def test_folders_are_removed_as_far_as_they_are_empty(tmp_path):
+    deep = tmp_path / "a/b/c"
+    make_folder(deep)
+    (deep / ".lock").touch()
+    (deep / "x").mkdir()
+    (deep / "x/file").touch()
+    (deep / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    clear_folder(deep, keep=".lock")
+    assert names(deep) == [".lock"]
+    remove_empty(deep, tmp_path / "a")  # as on a shared file system that keeps an open file
+    assert deep.is_dir()
+    clear_folder(deep)
+    (tmp_path / "a/other").touch()
+    remove_empty(deep, tmp_path / "a")
+    assert names(tmp_path / "a") == ["other"]
+    (tmp_path / "a/other").unlink()
+    remove_empty(deep, tmp_path / "a")
+    assert names(tmp_path) == ["elsewhere"]

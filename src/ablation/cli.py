@@ -17,6 +17,7 @@ from ablation.study.fingerprint import (
     models_request,
     plan_digest,
     request_digest,
+    require_code,
 )
 from ablation.study.plan import Plan, load_config, load_plan
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="prepare a data set for training")
     prepare.add_argument("--settings", required=True, type=json.loads, help="as JSON")
     prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
+    prepare.add_argument("--code", help="refuse to work if the code is another by now")
     prepare.set_defaults(command=_prepare)
 
     findings = commands.add_parser("findings", help="tell what was found in prepared data sets")
@@ -57,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
     train.add_argument("--code", default="", help="fingerprint of the code, for the record")
+    train.add_argument(
+        "--same-code", action="store_true", help="refuse to train if the code is another by now"
+    )
     train.add_argument(
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
@@ -132,6 +137,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from ablation.data.checks import tell
     from ablation.data.prepare import prepare
 
+    if arguments.code is not None:
+        require_code(arguments.code, "data")
     description = prepare(arguments.settings, arguments.folder, None)
     print("\n".join(tell(description)), flush=True)
 
@@ -173,6 +180,7 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.outputs,
             weights_file=arguments.weights,
             code=arguments.code,
+            same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
             machine=Machine(**arguments.machine),
         )

@@ -1,10 +1,12 @@
 """Files that are whole or not there, locks that end with their process, and hashes."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import lzma
 import os
+import shutil
 import struct
 import time
 import tokenize
@@ -27,7 +29,7 @@ UNREADABLE = (
 
 
 def atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file so that it is whole or as before, whatever happens meanwhile.
+    """Write a file so that it is this one or the one before, and whole, whatever happens meanwhile.
 
     It is written aside, brought to the disk and renamed, and so is its name in the folder. What
     an attempt before left aside is overwritten.
@@ -42,7 +44,7 @@ def atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     part = path.with_name(f"part-{path.name}")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             write(part)
             put_in_place(part, path)
@@ -62,6 +64,45 @@ def put_in_place(part: Path, path: Path) -> None:
             os.fsync(file.fileno())
         part.replace(path)
         sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, so that a power cut does not take them away again."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
+
+
+def clear_folder(folder: Path, keep: str | None = None) -> None:
+    """Remove what a folder holds, but for one name.
+
+    It can hold a lock that this process has open. Some shared file systems (NFS) keep such a file
+    under another name until it is closed, so that the folder itself can go only then
+    (`remove_empty`).
+    """
+    for entry in folder.iterdir():
+        if entry.name == keep:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def remove_empty(folder: Path, top: Path) -> None:
+    """Remove a folder, and those above it up to ``top``, as far as they are empty."""
+    for place in (folder, *folder.parents):
+        try:
+            place.rmdir()
+        except FileNotFoundError:
+            pass  # another process was faster
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return
+        if place == top:
+            return
 
 
 def sync_folder(folder: Path) -> None:
@@ -113,7 +154,7 @@ def alone(file: Path, waiting: str, check: Callable[[], None] = lambda: None) ->
     told = False
     while True:
         with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             lock = file.open("a")
         with lock:
             while not try_lock(lock):
@@ -129,11 +170,21 @@ def alone(file: Path, waiting: str, check: Callable[[], None] = lambda: None) ->
 
 
 def try_lock(file: IO[Any]) -> bool:
-    """Lock an open file for this process if no other holds it, and tell whether that went well."""
+    """Lock an open file for this process if no other holds it, and tell whether that went well.
+
+    Where the file system has no locks, it goes well, with a warning.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        print(
+            f"{file.name}: no locks here ({error.strerror}); run one snakemake at a time",
+            flush=True,
+        )
     return True
 
 

@@ -232,6 +232,6 @@ def test_what_cannot_be_removed_is_told(results, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("ablation.study.prune.shutil.rmtree", refuse)
+    monkeypatch.setattr("ablation.study.prune.clear_folder", refuse)
     with pytest.raises(InputError, match=f"{run.folder}: cannot be removed: Permission denied"):
         prune(Config(study="tiny", prune="remove"))

@@ -58,13 +58,11 @@ def test_a_damaged_one_is_put_aside_and_never_believed(tmp_path, capsys):
     kept.save(tmp_path, IDENTITY, STATE)
     file = tmp_path / "checkpoint.npz"
     whole = file.read_bytes()
-    rng = random.Random(0)
     damaged = [whole[:length] for length in range(0, len(whole), 97)]
-    for _ in range(200):
-        place = rng.randrange(len(whole))
-        damaged.append(
-            whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :]
-        )
+    rng = random.Random(0)
+    for place in range(len(whole)):
+        flipped = whole[place] ^ 1 << rng.randrange(8)
+        damaged.append(whole[:place] + bytes([flipped]) + whole[place + 1 :])
     aside = 0
     for content in damaged:
         file.write_bytes(content)
@@ -73,11 +71,33 @@ def test_a_damaged_one_is_put_aside_and_never_believed(tmp_path, capsys):
             aside += 1
             assert not file.exists()
         else:  # a bit that means nothing, such as one of a date in the archive
+            assert found.arrays.keys() == STATE.arrays.keys()
             for name, array in STATE.arrays.items():
                 np.testing.assert_array_equal(found.arrays[name], array, strict=True)
             assert found.values == STATE.values
+        (tmp_path / "put-aside.npz").unlink(missing_ok=True)
     assert aside > len(damaged) / 2
     assert "put aside as put-aside.npz, training starts anew" in capsys.readouterr().out
+
+
+def test_one_that_was_put_aside_is_taken_again_where_it_belongs(tmp_path, capsys):
+    other = Identity(IDENTITY.settings, "edited", "d4ta", None)
+    kept.save(tmp_path, IDENTITY, STATE)
+    assert kept.load(tmp_path, other) is None  # an edit of the code
+    kept.save(tmp_path, other, Checkpoint(1, False, {}, {}))  # which trained for an epoch
+    assert kept.load(tmp_path, IDENTITY).epoch == 2  # and was undone
+    assert "taken again, it had been put aside" in capsys.readouterr().out
+    assert kept.load(tmp_path, IDENTITY).epoch == 2
+
+
+def test_one_with_more_epochs_is_not_lost_for_one_with_fewer(tmp_path, capsys):
+    kept.save(tmp_path, IDENTITY, STATE)
+    other, third = (Identity(IDENTITY.settings, code, "d4ta", None) for code in "bc")
+    assert kept.load(tmp_path, other) is None
+    kept.save(tmp_path, other, Checkpoint(1, False, {}, {}))
+    assert kept.load(tmp_path, third) is None
+    assert "removed, because put-aside.npz has more epochs" in capsys.readouterr().out
+    assert kept.load(tmp_path, IDENTITY).epoch == 2
 
 
 def test_what_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):

@@ -141,6 +141,15 @@ def test_a_checkpoint_of_other_code_is_put_aside(digits, straight, tmp_path):
     assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished"]
 
 
+def test_other_code_than_was_planned_is_refused(digits, tmp_path):
+    words = command(FULL, digits, tmp_path / "run")
+    words.insert(words.index("--code"), "--same-code")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    told = "error: the code was edited while the study ran: run snakemake again"
+    assert error_of(done) == told
+
+
 class _Log:
     def __init__(self, loss, epochs=1):
         self.history, self.epochs = [{"loss": loss}], epochs

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -107,6 +108,25 @@ def test_results_that_may_not_be_written_are_told_before_anything(project):
     assert "Traceback" not in done.output
     assert not list(project.folder.glob(".snakemake/locks/*"))
     assert project.plan()["train"] == 2
+
+
+def test_code_that_is_edited_while_the_study_runs_makes_no_result(tmp_path):
+    project = make_project(tmp_path / "project")
+    edited = project.folder / "src/ablation/training/outputs.py"
+
+    def edit():
+        while not list(project.folder.glob("results/logs/prepare/*/*.log")):
+            time.sleep(0.05)
+        with edited.open("a") as file:
+            file.write("# another thought\n")
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    done = project.snakemake("--until", "train", check=False)
+    thread.join()
+    assert done.returncode != 0
+    assert "error: the code was edited while the study ran: run snakemake again" in done.output
+    assert not list(project.folder.rglob("run.json"))
 
 
 def test_times_in_the_past_and_in_the_future_run_nothing(project):

@@ -94,6 +94,9 @@ def looked_on(tmp_path_factory):
             wait_for(training, study)
             project.locked = sorted(file.name for file in locks.iterdir())
             project.during = told(project, "status")
+            other = project.study.with_name("other.yaml")
+            other.write_text(STUDY.replace("limit: 60", "limit: 70"))
+            project.data = told(project, "data", "--config", "study=other")
             project.still_locked = sorted(file.name for file in locks.iterdir())
             project.second = project.snakemake(check=False)
             (job,) = [child for child in jobs_of(study) if "train" in child.cmdline()]
@@ -127,6 +130,7 @@ def test_status_tells_the_epoch_of_a_run_that_is_training(looked_on):
 
 def test_looking_on_leaves_the_lock_of_the_study(looked_on):
     assert looked_on.locked == ["0.input.lock", "0.output.lock"]
+    assert "digits (native-stretch-" in looked_on.data  # another study, with files to lock
     assert looked_on.still_locked == looked_on.locked
     assert looked_on.second.returncode != 0
     assert "LockException" in looked_on.second.output

@@ -18,7 +18,8 @@ from ablation.errors import InputError
 from ablation.progress.sweep import sweep
 from ablation.storage import require_writable
 from ablation.study.fingerprint import (
-    code_fingerprint,
+    TRAINING,
+    code_of,
     gallery_request,
     models_request,
     plan_digest,
@@ -44,18 +45,9 @@ MACHINE = CONFIG.model_dump(include={"runs_per_device", "simulated_devices"})
 os.environ.update(ABLATION_MACHINE=canonical_json(MACHINE))
 
 # The code that each kind of job depends on.
-DATA_CODE = code_fingerprint("data", "study/own_images.py")
-MODEL_CODE = code_fingerprint("models", "study/architectures.py", "study/families")
-AUGMENTATION_CODE = code_fingerprint("augmentation", "study/pipelines.py")
-RUN_CODE = "-".join([DATA_CODE, MODEL_CODE, AUGMENTATION_CODE, code_fingerprint("training")])
-ANALYSIS_CODE = code_fingerprint(
-    "analysis",
-    "study/architectures.py",
-    "study/families",
-    "study/comparisons.py",
-    "study/pipelines.py",
-)
-REPORT_CODE = code_fingerprint("report")
+DATA_CODE, MODEL_CODE, AUGMENTATION_CODE = map(code_of, ("data", "models", "augmentation"))
+RUN_CODE = code_of(*TRAINING)
+ANALYSIS_CODE, REPORT_CODE = map(code_of, ("analysis", "report"))
 
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
@@ -114,3 +106,15 @@ def runs_at_once():
     gpus = getattr(given, "value", given)
     by_cores = max(1, workflow.cores // CONFIG.threads)
     return by_cores if gpus is None else max(1, min(gpus, by_cores))
+
+
+def keep_locks_of_others(persistence):
+    """Let Snakemake unlock at its end what it has locked, and not all that anybody has."""
+    own = getattr(persistence, "_lockfile", None)  # where locks are no files, it does so itself
+
+    def unlock():
+        for file in own.values():
+            Path(file).unlink(missing_ok=True)
+
+    if own is not None:
+        persistence.unlock = unlock

@@ -21,7 +21,7 @@ rule prepare:
     # What it tells goes to the console as well, TensorFlow's warnings to the log alone.
     shell:
         ": > {log:q}; python -m ablation prepare --settings {params.settings:q}"
-        " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q}"
+        " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} --code {params.code}"
         " 2>> {log:q} | tee -a {log:q}"
 
 

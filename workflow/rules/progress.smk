@@ -8,16 +8,12 @@ localrules:
 
 
 onstart:
-    # When Snakemake ends it removes the whole folder of locks, also those of a study that still
-    # runs. An invocation without files has locked nothing, so it has nothing to unlock.
-    persistence = workflow.persistence
-    if not [*persistence.all_inputfiles(), *persistence.all_outputfiles()]:
-        persistence.unlock = persistence.noop
+    keep_locks_of_others(workflow.persistence)
     try:
         for folder in ("results", "reports"):
             require_writable(Path(folder))
     except InputError as error:
-        persistence.unlock()
+        workflow.persistence.unlock()
         sys.exit(f"error: {error}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, mend, read_record
 from ablation.errors import InputError, visible
 from ablation.storage import UNREADABLE
-from ablation.study.grid import Run, identity
+from ablation.study.grid import ABOUT, CHECKPOINT, FINISHED, Run, identity
 
 MARKS = Path(".snakemake/incomplete")
 LOCKS = Path(".snakemake/locks")
@@ -313,13 +313,13 @@ def _kept(run: Run, code: str | None) -> int:
 
 def _of_finished(folder: Path) -> dict[str, Any]:
     """What the files of a run whose training has ended are of, before they are in their place."""
-    return {**read_record(folder / "finished"), "ended": True}
+    return {**read_record(folder / FINISHED), "ended": True}
 
 
 def _of_checkpoint(folder: Path) -> dict[str, Any]:
     """What a checkpoint is of; its arrays stay unread."""
-    with np.load(folder / "checkpoint.npz", allow_pickle=False) as stored:
-        about: dict[str, Any] = json.loads(stored["about"].tobytes())
+    with np.load(folder / CHECKPOINT, allow_pickle=False) as stored:
+        about: dict[str, Any] = json.loads(stored[ABOUT].tobytes())
     return about
 
 

@@ -1,7 +1,6 @@
 """Rechecking: a finished run once more, and its bytes compared."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from ablation.analysis.records import OUTPUTS, check_files, read_record
 from ablation.analysis.states import run_states
 from ablation.errors import InputError
 from ablation.progress.tables import duration
-from ablation.study.grid import Run
+from ablation.storage import alone, clear_folder, remove_empty
+from ablation.study.grid import LOCK, Run
 from ablation.study.plan import Plan
 
 COMPARED = ("history.csv", "predictions.npz")
@@ -45,27 +45,37 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
         f"which took {duration(record['seconds'])}",
         flush=True,
     )
-    shutil.rmtree(aside, ignore_errors=True)
-    _train(run, code, aside, machine)
+    waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
+    with alone(aside / LOCK, waiting):
+        clear_folder(aside, keep=LOCK)
+        _train(run, code, aside, machine)
+        same = _compare(run, record, aside)
+        if same:
+            clear_folder(aside)
+    if same:
+        remove_empty(aside, aside.parent)
+    return same
+
+
+def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
+    """Compare what was made aside with a run's files, and tell how they differ."""
     same = True
     for name in COMPARED:
-        before, now = (Path(run.folder) / name).read_bytes(), (aside / name).read_bytes()
-        if before == now:
-            print(f"{name}: the same {len(now):,} bytes")
+        content = (aside / name).read_bytes()
+        if content == (Path(run.folder) / name).read_bytes():
+            print(f"{name}: the same {len(content):,} bytes")
         else:
             same = False
             print(f"{name}: differs from {run.folder}/{name}")
     if same:
-        shutil.rmtree(aside)
-        if not any(aside.parent.iterdir()):
-            aside.parent.rmdir()
         print(f"{run.folder}: repeated, the same")
         return True
-    then = record["environment"]
     now = read_record(aside)["environment"]
-    changed = [key for key in MACHINE if then.get(key) != now.get(key)]
-    for key in changed:
-        print(f"{key}: {then.get(key)} then, {now.get(key)} now")
+    before = [attempt["environment"] for attempt in record["attempts"]]
+    changed = [name for name in MACHINE if any(then[name] != now[name] for then in before)]
+    for name in changed:
+        then = "; ".join(dict.fromkeys(str(one[name]) for one in before))
+        print(f"{name}: {then} then, {now[name]} now")
     if not changed:
         print("processor, versions and variables are those of then")
     print(f"{run.folder}: repeated, NOT the same; see {aside}")
@@ -100,7 +110,9 @@ def _train(run: Run, code: str, folder: Path, machine: Mapping[str, Any]) -> Non
         *(sys.executable, "-m", "ablation", "train", "--settings", run.settings_json),
         *("--data", f"{run.data.folder}/description.json", "--code", code),
         *(["--weights", run.weights_file] if run.weights_file else []),
-        *("--machine", json.dumps(dict(machine)), "--"),
+        *("--machine", json.dumps(dict(machine)), "--checkpoints", str(folder / "checkpoints")),
+        "--same-code",
+        "--",
         *(str(folder / name) for name in OUTPUTS),
     ]
     done = subprocess.run(command, check=False, stdout=sys.stderr)  # the log's, as all it says

@@ -1,13 +1,12 @@
 """Sweeping: what finished runs have left where their checkpoints were."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from ablation.analysis.records import OUTPUTS
 from ablation.analysis.states import look
-from ablation.storage import try_lock
-from ablation.study.grid import Run
+from ablation.storage import clear_folder, remove_empty, try_lock
+from ablation.study.grid import FINISHED, LOCK, Run
 
 
 def sweep(runs: Iterable[Run]) -> None:
@@ -20,7 +19,7 @@ def sweep(runs: Iterable[Run]) -> None:
         runs: whose folders to look at.
     """
     folders = {run.folder: Path(run.checkpoints) for run in runs}
-    left = {run: folder for run, folder in folders.items() if (folder / "finished").is_dir()}
+    left = {run: folder for run, folder in folders.items() if (folder / FINISHED).is_dir()}
     marked = look().marked if left else {}
     for run, folder in left.items():
         files = [f"{run}/{name}" for name in OUTPUTS]
@@ -29,10 +28,9 @@ def sweep(runs: Iterable[Run]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    with (folder / ".lock").open("a") as lock:
-        if not try_lock(lock):
+    lock = folder / LOCK
+    with lock.open("a") as opened:
+        if not try_lock(opened):
             return  # a process of another Snakemake is at it
-        shutil.rmtree(folder)
-    for parent in folder.parents[:4]:  # dataset, model, augmentation, and the whole
-        if parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()
+        clear_folder(folder)
+    remove_empty(folder, folder.parents[3])

@@ -8,10 +8,44 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from ablation.errors import InputError
 from ablation.study.grid import identity
 from ablation.study.plan import Plan
 
 PACKAGE = Path(__file__).parent.parent
+
+# The code that each kind of job depends on.
+PLACES = {
+    "data": ("data", "study/own_images.py"),
+    "models": ("models", "study/architectures.py", "study/families"),
+    "augmentation": ("augmentation", "study/pipelines.py"),
+    "training": ("training",),
+    "analysis": (
+        "analysis",
+        "study/architectures.py",
+        "study/families",
+        "study/comparisons.py",
+        "study/pipelines.py",
+    ),
+    "report": ("report",),
+}
+TRAINING = ("data", "models", "augmentation", "training")
+"""The kinds that decide the result of a run."""
+
+
+def code_of(*kinds: str) -> str:
+    """Return the fingerprints of the code of some kinds of jobs, joined by hyphens."""
+    return "-".join(code_fingerprint(*PLACES[kind]) for kind in kinds)
+
+
+def require_code(code: str, *kinds: str) -> None:
+    """Refuse to work with other code than a job was planned with.
+
+    Raises:
+        InputError: the code of these kinds has been edited since.
+    """
+    if code_of(*kinds) != code:
+        raise InputError("the code was edited while the study ran: run snakemake again")
 
 
 def code_fingerprint(*places: str) -> str:

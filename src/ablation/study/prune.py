@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,16 +11,22 @@ from typing import Any
 import numpy as np
 
 from ablation.errors import InputError
-from ablation.storage import UNREADABLE, try_lock, writing
-from ablation.study.grid import PreparedData, Run, identity
+from ablation.storage import UNREADABLE, clear_folder, remove_empty, try_lock, writing
+from ablation.study.grid import (
+    ABOUT,
+    CHECKPOINT,
+    FINISHED,
+    LOCK,
+    PUT_ASIDE,
+    PreparedData,
+    Run,
+    identity,
+)
 from ablation.study.plan import STUDIES, load_plan, study_names
 from ablation.study.schema import Config
 
 RESULTS = Path("results")
 CHECKPOINTS = "checkpoints"
-LOCK = ".lock"  # held by the process that trains the run of a folder of checkpoints
-# Of no use to anybody: a checkpoint of other settings, code or data.
-PUT_ASIDE = "put-aside.npz"
 
 _RUN = re.compile(r"seed-\d+-[0-9a-f]{8}")
 # Where runs, prepared data and checkpoints lie, how their folders are called, and the file that
@@ -29,7 +34,7 @@ _RUN = re.compile(r"seed-\d+-[0-9a-f]{8}")
 KINDS = (
     ("runs/*/*/*/*", _RUN, "run.json"),
     ("data/*/*", re.compile(r"[a-z0-9]+-[a-z]+-[0-9a-f]{8}"), "description.json"),
-    (f"{CHECKPOINTS}/*/*/*/*", _RUN, "finished/run.json"),
+    (f"{CHECKPOINTS}/*/*/*/*", _RUN, f"{FINISHED}/run.json"),
 )
 
 
@@ -100,10 +105,10 @@ def _settings(folder: Path, record: str) -> Any:
     Raises:
         UNREADABLE: they are nowhere, or damaged.
     """
-    checkpoint = folder / "checkpoint.npz"
+    checkpoint = folder / CHECKPOINT
     if checkpoint.is_file():
         with np.load(checkpoint, allow_pickle=False) as stored:
-            return json.loads(stored["about"].tobytes())["settings"]
+            return json.loads(stored[ABOUT].tobytes())["settings"]
     file = folder / record
     if not file.is_file():
         file = _of_kind(folder, "runs") / "run.json"
@@ -142,10 +147,12 @@ def prune(config: Config) -> None:
             if not ours:
                 state = "in use"
             elif config.prune == "remove":
-                _remove(path)
+                _clear(path)
                 state = "removed"
             else:
                 state = "unused"
+        if state == "removed":
+            _remove(path)
         print(f"{state:7}  {size / 1e6:9.1f} MB  {path}")
     print(f"{len(unused)} folder(s) that no study asks for, {total / 1e6:.1f} MB")
     if unused and config.prune != "remove":
@@ -176,15 +183,24 @@ def _locked(path: Path) -> Iterator[bool]:
         yield try_lock(lock)
 
 
-def _remove(path: Path) -> None:
-    try:
-        if not path.is_dir():
+def _clear(path: Path) -> None:
+    with _removing(path):
+        if path.is_dir():
+            clear_folder(path)
+        else:
             path.unlink()
-            return
-        shutil.rmtree(path)
-        for parent in list(path.parents)[: len(path.parts) - 2]:
-            if any(parent.iterdir()):
-                break
-            parent.rmdir()
+
+
+def _remove(path: Path) -> None:
+    """Remove what is empty now, after its lock was closed."""
+    with _removing(path):
+        path.with_name(f".{path.name}.lock").unlink(missing_ok=True)  # of preparing data
+        remove_empty(path if path.is_dir() else path.parent, Path(*path.parts[:2]))
+
+
+@contextmanager
+def _removing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be removed: {error.strerror or error}") from error

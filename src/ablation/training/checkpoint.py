@@ -6,7 +6,7 @@ epoch in two steps; hence this one. A run's folder of checkpoints holds
 - ``checkpoint.npz``: arrays without objects, and among them what they belong to, as JSON;
 - ``finished/``: the run's files, whole, from the end of training until Snakemake has taken note
   that they are in their place; by then the checkpoint itself is gone;
-- ``put-aside.npz``: a checkpoint that belongs to something else;
+- ``put-aside.npz``: a checkpoint that belongs to something else, until the run is done;
 - ``.lock``: held by the process that trains the run.
 
 Needs no TensorFlow.
@@ -24,12 +24,10 @@ from typing import Any
 import numpy as np
 
 from ablation.storage import UNREADABLE, atomically, file_sha256, is_sealed
+from ablation.study.grid import ABOUT, CHECKPOINT, FINISHED, PUT_ASIDE
 
 FORMAT = 1
-CHECKPOINT, PUT_ASIDE, FINISHED, LOCK = "checkpoint.npz", "put-aside.npz", "finished", ".lock"
 RECORD = "run.json"
-
-_ABOUT = "about"
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,11 @@ def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
         **vars(identity),
         "epoch": checkpoint.epoch,
         "ended": checkpoint.ended,
+        "arrays": sorted(checkpoint.arrays),
         "values": checkpoint.values,
     }
     arrays: dict[str, Any] = {
-        _ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
+        ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
         **checkpoint.arrays,
     }
     atomically(folder / CHECKPOINT, lambda part: np.savez(part, allow_pickle=False, **arrays))
@@ -100,37 +99,64 @@ def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
 def load(folder: Path, identity: Identity) -> Checkpoint | None:
     """Return the checkpoint of a run, if there is one that belongs to it.
 
-    Another one, or one that cannot be read, is put aside with a message.
+    Another one, or one that cannot be read, is put aside with a message. One that was put aside is
+    taken again where it belongs: the code, say, is as it was.
     """
-    file = folder / CHECKPOINT
-    if not file.exists():
-        return None
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            about = json.loads(stored[_ABOUT].tobytes())
-            if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, not {FORMAT}")
-            # Reading checks every array's CRC.
-            arrays = {name: stored[name] for name in stored.files if name != _ABOUT}
-        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
-        checkpoint = Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
-    except UNREADABLE as error:
-        put_aside(folder, f"cannot be read ({error})")
-        return None
-    other = identity.other(found)
-    if other:
-        put_aside(folder, f"belongs to other {other}")
-        return None
-    return checkpoint
+    found = reason = None
+    if (folder / CHECKPOINT).exists():
+        found, reason = _read(folder / CHECKPOINT, identity)
+    if found is not None:
+        return found
+    aside, _ = _read(folder / PUT_ASIDE, identity)
+    if aside is not None:
+        (folder / PUT_ASIDE).replace(folder / CHECKPOINT)
+        print(f"{folder / CHECKPOINT}: taken again, it had been put aside", flush=True)
+    elif reason is not None:
+        put_aside(folder, reason)
+    return aside
 
 
 def put_aside(folder: Path, reason: str) -> None:
-    """Move a checkpoint that is of no use out of the way, and say why."""
-    (folder / CHECKPOINT).replace(folder / PUT_ASIDE)
-    print(
-        f"{folder / CHECKPOINT}: {reason}; put aside as {PUT_ASIDE}, training starts anew",
-        flush=True,
-    )
+    """Move a checkpoint that is of no use out of the way, and say why.
+
+    One with more epochs that lies there already stays, and this one goes.
+    """
+    epoch, before = _epoch(folder / CHECKPOINT), _epoch(folder / PUT_ASIDE)
+    if before > epoch:
+        (folder / CHECKPOINT).unlink()
+        done = f"removed, because {PUT_ASIDE} has more epochs"
+    else:
+        (folder / CHECKPOINT).replace(folder / PUT_ASIDE)
+        done = f"put aside as {PUT_ASIDE}"
+    print(f"{folder / CHECKPOINT}: {reason}; {done}, training starts anew", flush=True)
+
+
+def _read(file: Path, identity: Identity) -> tuple[Checkpoint | None, str | None]:
+    """A checkpoint that belongs to a run, or the reason why this is none."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            about = json.loads(stored[ABOUT].tobytes())
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}, not {FORMAT}")
+            # Reading checks every array's CRC.
+            arrays = {name: stored[name] for name in stored.files if name != ABOUT}
+        if sorted(arrays) != about["arrays"]:
+            raise ValueError("arrays are missing")
+        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
+        checkpoint = Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
+    except UNREADABLE as error:
+        return None, f"cannot be read ({error})"
+    other = identity.other(found)
+    return (None, f"belongs to other {other}") if other else (checkpoint, None)
+
+
+def _epoch(file: Path) -> int:
+    """The epoch of a checkpoint, of whatever run; 0 without one that can be read."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return int(json.loads(stored[ABOUT].tobytes())["epoch"])
+    except UNREADABLE:
+        return 0
 
 
 def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> Path | None:

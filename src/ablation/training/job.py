@@ -9,7 +9,9 @@ from typing import Any
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
 from ablation.storage import alone, file_sha256
-from ablation.training.checkpoint import LOCK, Identity, finished_files, put_in_place
+from ablation.study.fingerprint import TRAINING, require_code
+from ablation.study.grid import LOCK
+from ablation.training.checkpoint import Identity, finished_files, put_in_place
 from ablation.training.devices import claim
 from ablation.training.signals import stop_signals
 
@@ -36,6 +38,7 @@ def train_job(
     *,
     weights_file: Path | None = None,
     code: str = "",
+    same_code: bool = False,
     checkpoints: Path | None = None,
     machine: Machine = Machine(),
 ) -> None:
@@ -48,12 +51,13 @@ def train_job(
             ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
         weights_file: pretrained weights, where the architecture asks for some.
         code: fingerprint of the code that decides results.
+        same_code: refuse to train with other code than this.
         checkpoints: folder of the run's checkpoints; None keeps none.
         machine: what to use of it.
 
     Raises:
-        InputError: the data is not what was prepared or does not fit the settings, a file cannot
-            be written, or memory is short.
+        InputError: the data is not what was prepared or does not fit the settings, the code is
+            another, a file cannot be written, or memory is short.
         Interrupted: SIGTERM or SIGINT has come; the last epoch's checkpoint is kept.
     """
     with ExitStack() as stack:
@@ -83,6 +87,8 @@ def train_job(
             # Not before: TensorFlow takes the devices that it finds when it is imported.
             from ablation.training.run import train  # noqa: PLC0415
 
+            if same_code:  # what is imported by now
+                require_code(code, *TRAINING)
             place = train(
                 identity,
                 data_folder,

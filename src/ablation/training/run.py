@@ -15,6 +15,7 @@ from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
+from ablation.study.grid import CHECKPOINT, FINISHED
 from ablation.study.grid import identity as identity_of
 from ablation.study.pipelines import check_channels, check_size
 from ablation.training import checkpoint as kept
@@ -142,10 +143,10 @@ class _Run:
         self._tell()
         self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
         self._seconds_before, self._ended = 0.0, False
+        self._environment = describe_environment()
         found = kept.load(checkpoints, identity)
         if found is not None:
             self._resume(found)
-        self._environment = describe_environment()
         self._attempts.append(
             {
                 "first_epoch": len(self._log.history) + 1,
@@ -169,16 +170,20 @@ class _Run:
     def _resume(self, found: Checkpoint) -> None:
         try:
             restore(found, self._model, self._log, self._stopping)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             kept.put_aside(self._checkpoints, f"does not fit the network ({error})")
             return
         self._attempts = found.values["attempts"]
         self._seconds_before = found.values["seconds"]
         self._ended = found.ended
+        then, now = self._attempts[-1]["environment"], self._environment
+        for name in ("processor", "packages", "gpus", "variables"):
+            if then[name] != now[name]:
+                print(f"other {name} than before: {then[name]} then, {now[name]} now", flush=True)
         what = "is evaluated" if found.ended else "goes on"
         print(
             f"{what} after epoch {found.epoch} of {self._log.epochs} "
-            f"({self._checkpoints / kept.CHECKPOINT})",
+            f"({self._checkpoints / CHECKPOINT})",
             flush=True,
         )
 
@@ -273,7 +278,7 @@ class _Run:
             "val_label": data.labels[self._validated],
             "val_probability": val_probability,
         }
-        place = self._checkpoints / kept.FINISHED
+        place = self._checkpoints / FINISHED
         write_files(place, wanted, self._log, predictions, self._model, record)
         kept.clear(self._checkpoints)
         print(
