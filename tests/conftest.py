@@ -1,6 +1,8 @@
 """What tests of several packages share."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +26,19 @@ def tfds_folder(tmp_path_factory):
         del os.environ["TFDS_DATA_DIR"]
     else:
         os.environ["TFDS_DATA_DIR"] = before
+
+
+def tiny_disk(folder, size):
+    """Words that start a command which sees a disk of so many bytes in the place of a folder.
+
+    Skips the test where this user may not mount one.
+    """
+    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
+    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(folder)]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not shutil.which("unshare") or subprocess.run([*words, "true"], check=False).returncode:
+        pytest.skip("no right to mount a small disk here")
+    return words
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from ablation.errors import InputError
 from ablation.storage import is_sealed
 from ablation.study.plan import load_config, load_plan
 
+from ..conftest import tiny_disk
+
 STUDY = """\
 title: Known answers
 experiments:
@@ -677,11 +679,7 @@ for free in (0, 8192, 40_000):
 
 def test_a_full_disk_leaves_the_older_tables_whole(plan):
     disk = Path("results/tiny").absolute()
-    disk.mkdir()
-    script = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
-    small = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(disk)]
-    if not shutil.which("unshare") or subprocess.run([*small, "true"], check=False).returncode:
-        pytest.skip("no right to mount a small disk here")
+    small = tiny_disk(disk, "1m")
     words = [*small, sys.executable, "-c", ON_A_SMALL_DISK]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,8 @@ from ablation.errors import InputError
 from ablation.study.grid import canonical_json, prepared_data
 from ablation.study.schema import Dataset
 
+from ..conftest import tiny_disk
+
 FILES = (IMAGES, EXAMPLES, DESCRIPTION)
 
 
@@ -346,22 +348,12 @@ ON_A_SMALL_DISK = """
 def test_a_disk_that_fills_up(photos, tmp_path):
     wanted = {**photos, "image_size": [40, 40], "stored_size": None}
     disk = tmp_path / "disk"
-    disk.mkdir()
     code = textwrap.dedent(
         ON_A_SMALL_DISK.format(disk=str(disk), wanted=canonical_json(wanted), ballast=150_000)
     )
     (tmp_path / "run.py").write_text(code)
-    mount = f"mount -t tmpfs -o size=256k none {disk} && exec {sys.executable} {tmp_path}/run.py"
-    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        allowed = subprocess.run(
-            [*inside, f"mount -t tmpfs none {disk}"], capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no unshare")
-    if allowed.returncode:
-        pytest.skip("this user may not mount a disk")
-    done = subprocess.run([*inside, mount], capture_output=True, text=True, check=False)
+    words = [*tiny_disk(disk, "256k"), sys.executable, str(tmp_path / "run.py")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     target = disk / "name/data" / IMAGES

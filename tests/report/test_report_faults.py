@@ -22,6 +22,8 @@ from ablation.report.model import Numbering
 from ablation.report.render import render
 from ablation.storage import is_sealed
 
+from ..conftest import tiny_disk
+
 
 @pytest.fixture
 def folder(results, tmp_path):
@@ -270,11 +272,7 @@ for free in map(int, sys.argv[2:]):
 
 def test_a_full_disk_leaves_the_older_report_whole(tmp_path):
     disk, size = tmp_path / "reports", 2_000_000
-    disk.mkdir()
-    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
-    small = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(disk)]
-    if not shutil.which("unshare") or subprocess.run([*small, "true"], check=False).returncode:
-        pytest.skip("no right to mount a small disk here")
+    small = tiny_disk(disk, size)
     short = range(0, 300_000, 20_000)  # a report needs 300 kB
     words = [sys.executable, "-c", ON_A_SMALL_DISK, str(disk), *map(str, [*short, 400_000])]
     done = subprocess.run([*small, *words], capture_output=True, text=True, check=False)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ import pytest
 from ablation.storage import alone
 from ablation.training.outputs import status_of
 
+from ..conftest import tiny_disk
 from .conftest import command, settings, train
 
 FULL = settings(epochs=3, schedule="cosine")
@@ -29,16 +29,6 @@ def straight(digits, tmp_path_factory):
 def check_same(folder, straight):
     for name in ("history.csv", "predictions.npz"):
         assert (folder / name).read_bytes() == (straight / name).read_bytes(), name
-
-
-def tiny_disk(folder, size):
-    """Words that start a command which sees a disk of so many bytes in the place of a folder."""
-    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
-    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(folder)]
-    folder.mkdir(parents=True, exist_ok=True)
-    if not shutil.which("unshare") or subprocess.run([*words, "true"], check=False).returncode:
-        pytest.skip("no right to mount a small disk here")
-    return words
 
 
 def error_of(done):
