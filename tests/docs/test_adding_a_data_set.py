@@ -16,14 +16,14 @@ PAGE = ROOT / "docs/adding-a-data-set.md"
 @pytest.mark.workflow
 def test_the_page_works_to_the_letter(example):
     example.follow(PAGE.name)
-    (photos,) = (example.folder / "results/data/photos").iterdir()
+    (photos,) = (example.folder / "results/data/photos").glob("[!.]*")
     data = load(photos)
     assert data.images.shape == (602, 32, 32, 1)
     told = re.search(r"```text\nphotos \(.*?```", PAGE.read_text(), re.S)[0]
     for line in told.splitlines()[2:-1]:
         assert line.strip() in ("…", *map(str.strip, example.output.splitlines())), line
 
-    (digits8,) = (example.folder / "results/data/digits8").iterdir()
+    (digits8,) = (example.folder / "results/data/digits8").glob("[!.]*")
     data = load(digits8)
     wanted = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
     assert data.images.shape == (1797, 8, 8, 1)
