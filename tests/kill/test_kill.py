@@ -220,7 +220,7 @@ def test_killed_again_and_again(prepared, undisturbed, tmp_path, table):
         study.start()
         study.wait("process")
         # Some never get past their import, some do an epoch or two.
-        end = time.monotonic() + rng.uniform(3, 14)
+        end = time.monotonic() + rng.uniform(5, 30)
         while time.monotonic() < end and study.process.poll() is None:
             time.sleep(0.01)
         study.kill(SIGNALS[attempt % 2], "study")
