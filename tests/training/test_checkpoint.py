@@ -220,11 +220,11 @@ def test_finished_files_are_put_in_place_without_training(tmp_path):
     wanted = finish(tmp_path)
     place = kept.finished_files(tmp_path, IDENTITY, wanted)
     outputs = [tmp_path / "run" / name for name in wanted]
-    kept.put_in_place(place, outputs)
+    kept.publish(place, outputs)
     before = {output.name: file_sha256(output) for output in outputs}
-    kept.put_in_place(place, outputs)  # once more, over its own links
+    kept.publish(place, outputs)  # once more, over its own links
     outputs[0].unlink()  # as Snakemake does
-    kept.put_in_place(place, outputs)
+    kept.publish(place, outputs)
     assert {output.name: file_sha256(output) for output in outputs} == before
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == sorted(wanted)
 

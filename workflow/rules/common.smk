@@ -54,7 +54,6 @@ CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
-CHECKPOINTS = "results/checkpoints/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
 RUN_LOG = "results/logs/train/{dataset}/{model}/{augmentation}/seed-{seed}-{id}.log"
 
 

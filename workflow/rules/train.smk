@@ -22,7 +22,7 @@ rule train:
         settings=lambda wildcards: run_of(wildcards).settings_json,
         code=RUN_CODE,
         # Not among the outputs, which Snakemake removes before a job and after one that failed.
-        checkpoints=CHECKPOINTS,
+        checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"

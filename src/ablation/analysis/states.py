@@ -1,6 +1,5 @@
 """How far each run of a study is, told from its files, its log and what is at work."""
 
-import json
 import re
 import statistics
 import time
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, mend, read_record
 from ablation.errors import InputError, visible
 from ablation.storage import UNREADABLE
-from ablation.study.grid import ABOUT, CHECKPOINT, FINISHED, Run, identity
+from ablation.study.checkpoints import CHECKPOINT, FINISHED, read_about
+from ablation.study.grid import Run, identity
 
 MARKS = Path(".snakemake/incomplete")
 LOCKS = Path(".snakemake/locks")
@@ -317,9 +315,7 @@ def _of_finished(folder: Path) -> dict[str, Any]:
 
 
 def _of_checkpoint(folder: Path) -> dict[str, Any]:
-    """What a checkpoint is of; its arrays stay unread."""
-    with np.load(folder / CHECKPOINT, allow_pickle=False) as stored:
-        about: dict[str, Any] = json.loads(stored[ABOUT].tobytes())
+    about: dict[str, Any] = read_about(folder / CHECKPOINT)
     return about
 
 

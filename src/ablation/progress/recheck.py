@@ -12,7 +12,8 @@ from ablation.analysis.states import run_states
 from ablation.errors import InputError
 from ablation.progress.tables import duration
 from ablation.storage import alone, clear_folder, remove_empty
-from ablation.study.grid import LOCK, Run
+from ablation.study.checkpoints import LOCK
+from ablation.study.grid import Run
 from ablation.study.plan import Plan
 
 COMPARED = ("history.csv", "predictions.npz")

@@ -6,7 +6,8 @@ from pathlib import Path
 from ablation.analysis.records import OUTPUTS
 from ablation.analysis.states import look
 from ablation.storage import clear_folder, remove_empty, try_lock
-from ablation.study.grid import FINISHED, LOCK, Run
+from ablation.study.checkpoints import FINISHED, LOCK
+from ablation.study.grid import Run
 
 
 def sweep(runs: Iterable[Run]) -> None:

@@ -9,10 +9,6 @@ from typing import Any
 
 from ablation.study.schema import Dataset, Experiment, Training, both_sides
 
-# What a run's folder of checkpoints holds (`ablation.training.checkpoint`).
-CHECKPOINT, PUT_ASIDE, FINISHED, LOCK = "checkpoint.npz", "put-aside.npz", "finished", ".lock"
-ABOUT = "about"  # in a checkpoint: what it belongs to, as JSON
-
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
 
 

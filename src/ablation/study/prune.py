@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE, clear_folder, remove_empty, try_lock, writing
-from ablation.study.grid import (
-    ABOUT,
-    CHECKPOINT,
-    FINISHED,
-    LOCK,
-    PUT_ASIDE,
-    PreparedData,
-    Run,
-    identity,
-)
+from ablation.study.checkpoints import CHECKPOINT, FINISHED, LOCK, PUT_ASIDE, read_about
+from ablation.study.grid import PreparedData, Run, identity
 from ablation.study.plan import STUDIES, load_plan, study_names
 from ablation.study.schema import Config
 
@@ -107,8 +97,7 @@ def _settings(folder: Path, record: str) -> Any:
     """
     checkpoint = folder / CHECKPOINT
     if checkpoint.is_file():
-        with np.load(checkpoint, allow_pickle=False) as stored:
-            return json.loads(stored[ABOUT].tobytes())["settings"]
+        return read_about(checkpoint)["settings"]
     file = folder / record
     if not file.is_file():
         file = _of_kind(folder, "runs") / "run.json"

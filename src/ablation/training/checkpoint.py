@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ablation.storage import UNREADABLE, atomically, file_sha256, is_sealed
-from ablation.study.grid import ABOUT, CHECKPOINT, FINISHED, PUT_ASIDE
+from ablation.study.checkpoints import ABOUT, CHECKPOINT, FINISHED, PUT_ASIDE, read_about
 
 FORMAT = 1
 RECORD = "run.json"
@@ -134,11 +134,10 @@ def put_aside(folder: Path, reason: str) -> None:
 def _read(file: Path, identity: Identity) -> tuple[Checkpoint | None, str | None]:
     """A checkpoint that belongs to a run, or the reason why this is none."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            about = json.loads(stored[ABOUT].tobytes())
-            if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, not {FORMAT}")
-            # Reading checks every array's CRC.
+        about = read_about(file)
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']}, not {FORMAT}")
+        with np.load(file, allow_pickle=False) as stored:  # reading checks every array's CRC
             arrays = {name: stored[name] for name in stored.files if name != ABOUT}
         if sorted(arrays) != about["arrays"]:
             raise ValueError("arrays are missing")
@@ -153,8 +152,7 @@ def _read(file: Path, identity: Identity) -> tuple[Checkpoint | None, str | None
 def _epoch(file: Path) -> int:
     """The epoch of a checkpoint, of whatever run; 0 without one that can be read."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            return int(json.loads(stored[ABOUT].tobytes())["epoch"])
+        return int(read_about(file)["epoch"])
     except UNREADABLE:
         return 0
 
@@ -183,7 +181,7 @@ def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> P
     return place if whole and not identity.other(found) else None
 
 
-def put_in_place(place: Path, outputs: Iterable[Path]) -> None:
+def publish(place: Path, outputs: Iterable[Path]) -> None:
     """Put a run's files where they belong, each whole, the record last; large ones as links.
 
     Raises:

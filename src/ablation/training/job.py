@@ -9,9 +9,9 @@ from typing import Any
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
 from ablation.storage import alone, file_sha256
+from ablation.study.checkpoints import LOCK
 from ablation.study.fingerprint import TRAINING, require_code
-from ablation.study.grid import LOCK
-from ablation.training.checkpoint import Identity, finished_files, put_in_place
+from ablation.training.checkpoint import Identity, finished_files, publish
 from ablation.training.devices import claim
 from ablation.training.signals import stop_signals
 
@@ -101,4 +101,4 @@ def train_job(
             )
         else:
             print("training had ended; its files are put in place", flush=True)
-        put_in_place(place, outputs)
+        publish(place, outputs)

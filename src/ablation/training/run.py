@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
-from ablation.study.grid import CHECKPOINT, FINISHED
+from ablation.study.checkpoints import CHECKPOINT, FINISHED
 from ablation.study.grid import identity as identity_of
 from ablation.study.pipelines import check_channels, check_size
 from ablation.training import checkpoint as kept
@@ -289,16 +290,8 @@ class _Run:
 
     def _keep(self, checkpoint: Checkpoint) -> None:
         values = {"attempts": self._attempts, "seconds": self._seconds()}
-        kept.save(
-            self._checkpoints,
-            self._identity,
-            Checkpoint(
-                checkpoint.epoch,
-                checkpoint.ended,
-                checkpoint.values | values,
-                checkpoint.arrays,
-            ),
-        )
+        whole = replace(checkpoint, values=checkpoint.values | values)
+        kept.save(self._checkpoints, self._identity, whole)
         self._tell_state()
 
     def _seconds(self) -> float:
