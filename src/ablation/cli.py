@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--settings", required=True, type=json.loads, help="as JSON")
     prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
     prepare.add_argument("--code", help="refuse to work if the code is another by now")
+    prepare.add_argument("--files-digest", default="", help="of the user's own images")
     prepare.set_defaults(command=_prepare)
 
     findings = commands.add_parser("findings", help="tell what was found in prepared data sets")
@@ -139,7 +140,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
     if arguments.code is not None:
         require_code(arguments.code, "data")
-    description = prepare(arguments.settings, arguments.folder, None)
+    description = prepare(
+        arguments.settings, arguments.folder, None, files_digest=arguments.files_digest
+    )
     print("\n".join(tell(description)), flush=True)
 
 

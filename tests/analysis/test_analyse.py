@@ -112,7 +112,7 @@ def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.9
     data.mkdir(parents=True, exist_ok=True)
     counts = {"train": [360] * 10, "validation": [40] * 10, "test": [100] * 10}
     (data / "description.json").write_text(
-        json.dumps({"counts": counts, "splits": {}, "citation": ""})
+        json.dumps({"hash": "h", "counts": counts, "splits": {}, "citation": ""})
     )
 
 
@@ -700,6 +700,19 @@ def test_a_damaged_description_of_the_data_is_named(plan):
         InputError, match=r"description\.json: cannot be read .*delete results/data"
     ):
         analysed(plan)
+
+
+def test_runs_of_other_data_than_there_is_are_refused(plan):
+    """Data that was prepared anew with other content: never mixed with runs of the old one."""
+    run = plan.experiments[0].runs[0]
+    file = Path(run.data.folder) / "description.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "hash": "another"}))
+    with pytest.raises(InputError) as refused:
+        analysed(plan)
+    assert str(refused.value).startswith(
+        f"{run.folder} was trained on other data than {run.data.folder} holds; "
+        f"delete {run.folder} and run snakemake again"
+    )
 
 
 def test_the_analysis_needs_no_tensorflow(plan):

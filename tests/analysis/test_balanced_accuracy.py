@@ -37,6 +37,7 @@ RIGHT = {
     "resnet56": (700, 200, 100, 0),
 }
 DESCRIPTION = {
+    "hash": "h",
     "counts": {"train": [70, 20, 10, 1], "validation": [7, 2, 1, 0], "test": list(UNEQUAL)},
     "splits": {},
     "citation": "",

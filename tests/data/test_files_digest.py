@@ -76,19 +76,21 @@ def test_links_are_followed_and_loops_end(digest, photos, tmp_path):
     assert digest("image_folder", str(photos)) != first
 
 
-def test_of_a_table_its_bytes_and_its_images_count(digest, photos):
+def test_of_a_table_its_rows_and_their_images_count(digest, photos):
     table = photos / "table.csv"
     table.write_text("label, path\ncat, cat/1.png\ndog, dog/1.png\n")
     first = digest("csv", str(table))
-    os.utime(table, (5, 5))
+    table.write_bytes(b"\xef\xbb\xbflabel,path,more\r\ndog,dog/1.png,x\r\ncat,cat/1.png,y\r\n")
     (photos / "cat/2.png").write_text("not in the table")
     assert digest("csv", str(table)) == first
     (photos / "cat/1.png").write_text("changed")
     second = digest("csv", str(table))
     table.write_text("label, path\ndog, cat/1.png\ncat, dog/1.png\n")
     third = digest("csv", str(table))
+    table.write_text("label, path, split\ndog, cat/1.png, test\ncat, dog/1.png, train\n")
+    fourth = digest("csv", str(table))
     (photos / "dog/1.png").unlink()
-    assert len({first, second, third, digest("csv", str(table))}) == 4
+    assert len({first, second, third, fourth, digest("csv", str(table))}) == 5
 
 
 def test_a_table_that_cannot_be_read_is_refused_by_line(digest, photos):

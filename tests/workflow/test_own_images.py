@@ -1,6 +1,8 @@
 """Images of one's own through Snakemake: when they are prepared again, and what follows."""
 
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -49,33 +51,71 @@ def test_data_is_prepared_and_told_and_nothing_trained(own):
     assert "image_folder photos: 2 classes" in again.output
 
 
-def test_images_that_change_are_prepared_and_trained_again_others_not(own):
-    own.snakemake("--until", "train")
-    (record,) = own.folder.glob("results/runs/*/*/*/*/run.json")
-    run = str(record.relative_to(own.folder))
-    (description,) = own.folder.glob("results/data/*/*/description.json")
-    data = str(description.relative_to(own.folder))
-    assert own.plan(run) == {}
+@pytest.fixture(scope="module")
+def own_trained(own, tmp_path_factory):
+    """The study with its one run finished; do not change it."""
+    project = own.copy(tmp_path_factory.mktemp("own") / "trained")
+    project.snakemake("--until", "train")
+    return project
 
-    file = own.folder / "photos/c0/00.png"
+
+@pytest.fixture
+def trained(own_trained, tmp_path):
+    """A copy of it that a test may change."""
+    project = own_trained.copy(tmp_path / "project")
+    (record,) = project.folder.glob("results/runs/*/*/*/*/run.json")
+    project.run = str(record.relative_to(project.folder))
+    (project.data,) = project.folder.glob("results/data/photos/[!.]*")
+    return project
+
+
+def test_images_that_change_are_prepared_and_trained_again_others_not(trained):
+    assert trained.plan(trained.run) == {}
+    file = trained.folder / "photos/c0/00.png"
     status = file.stat()
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
-    (own.folder / "photos/README.txt").write_text("no image")
-    assert own.plan(run) == {}  # the same images at another time
+    (trained.folder / "photos/README.txt").write_text("no image")
+    assert trained.plan(trained.run) == {}  # the same images at another time
 
-    new = own.folder / "photos/c1/new.png"
+    new = trained.folder / "photos/c1/new.png"
     Image.new("L", (8, 8), 7).save(new)
-    assert own.plan(run) == {"prepare": 1, "train": 1}
-    own.snakemake(data)
-    assert own.plan(run) == {"train": 1}
+    assert trained.plan(trained.run) == {"prepare": 1, "train": 1}
+    trained.snakemake("data")
+    assert trained.plan(trained.run) == {"train": 1}
 
 
-def test_a_job_that_fails_does_fail(own, tmp_path):
-    broken = own.copy(tmp_path / "project")
-    (broken.folder / "photos/c0/00.png").write_bytes(b"no image")
-    done = broken.snakemake("data", check=False)
+def test_images_that_were_saved_anew_with_the_same_pixels_retrain_nothing(trained):
+    file = trained.folder / "photos/c0/00.png"
+    Image.open(file).save(file, compress_level=0)
+    assert "prepared 40 of 40 images" in trained.snakemake("data").output
+    assert trained.plan(trained.run) == {}
+
+
+def test_a_refused_preparation_leaves_the_last_data_and_retrains_nothing(trained):
+    before = {file: file.read_bytes() for file in trained.data.iterdir()}
+    (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
+    done = trained.snakemake("--until", "train", check=False)
     assert done.returncode != 0
-    assert "1 image cannot be used: c0/00.png: not an image of a kind that can be read" in (
+    assert "1 image cannot be used: c0/broken.png: not an image of a kind that can be read" in (
         done.output
     )
-    assert not list((broken.folder / "results/data/photos").glob("*/description.json"))
+    assert {file: file.read_bytes() for file in trained.data.iterdir()} == before
+    (trained.folder / "photos/c0/broken.png").unlink()
+    assert trained.plan(trained.run) in ({}, {"prepare": 1})
+    assert "Train" not in trained.snakemake("--until", "train").output
+
+
+def test_data_that_was_deleted_is_prepared_for_a_new_seed_and_the_old_one_is_left(trained):
+    shutil.rmtree(trained.data)
+    assert trained.plan(trained.run) == {}
+    trained.edit("seeds: [0]", "seeds: [0, 1]")
+    done = trained.snakemake("--until", "train")
+    assert re.findall(r"Train small on photos, none, seed (\d)", done.output) == ["1"]
+    assert "Prepare photos" in done.output
+    assert not {"prepare", "train"} & set(trained.plan())
+
+
+def test_deleted_data_whose_images_have_changed_is_trained_again(trained):
+    shutil.rmtree(trained.data)
+    Image.new("L", (8, 8), 7).save(trained.folder / "photos/c1/new.png")
+    assert trained.plan(trained.run) == {"prepare": 1, "train": 1}

@@ -15,6 +15,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from ablation.errors import InputError
+from ablation.progress.current import trained_on_current_data
 from ablation.progress.sweep import sweep
 from ablation.storage import require_writable
 from ablation.study.fingerprint import (
@@ -80,6 +81,21 @@ def data_of(wildcards):
     if folder not in DATA:
         raise WorkflowError(f"study '{STUDY}' has no data {folder}")
     return DATA[folder]
+
+
+def description_for(wildcards):
+    """The description of the data that a run is trained on.
+
+    Snakemake repeats a job when another job of the same call makes its input, even with the same
+    content, unless the input is `ancient` and exists. So the description is `ancient` for a run
+    that was trained on this content, and no input where the data has been deleted since.
+    """
+    run = run_of(wildcards)
+    digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
+    description = f"{run.data.folder}/description.json"
+    if not trained_on_current_data(run, digest, RUN_CODE, weights=weights):
+        return description
+    return ancient(description) if Path(description).exists() else []
 
 
 def weights_of(wildcards):

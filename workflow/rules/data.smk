@@ -4,10 +4,11 @@ localrules:
 
 
 rule prepare:
+    # `update`, so that a preparation that fails leaves the last one in place. For the same reason
+    # images.npy and examples.csv are not declared: Snakemake would copy gigabytes for it. They
+    # count only with their description, which holds their hashes.
     output:
-        images="results/data/{dataset}/{form}/images.npy",
-        examples="results/data/{dataset}/{form}/examples.csv",
-        description="results/data/{dataset}/{form}/description.json",
+        update("results/data/{dataset}/{form}/description.json"),
     log:
         "results/logs/prepare/{dataset}/{form}.log",
     conda:
@@ -22,7 +23,7 @@ rule prepare:
     shell:
         ": > {log:q}; python -m ablation prepare --settings {params.settings:q}"
         " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} --code {params.code}"
-        " 2>> {log:q} | tee -a {log:q}"
+        " --files-digest {params.files:q} 2>> {log:q} | tee -a {log:q}"
 
 
 rule fetch_weights:

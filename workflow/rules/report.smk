@@ -59,6 +59,7 @@ rule gallery:
 rule analyse:
     input:
         of_all_runs(rules.train.output),
+        [f"{folder}/description.json" for folder in DATA],
     output:
         [f"results/{STUDY}/{name}.csv" for name in TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),

@@ -2,7 +2,7 @@
 # makes a run is decided by its id.
 rule train:
     input:
-        data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
+        data=description_for,
         weights=weights_of,
     output:
         history=f"{RUN_FOLDER}/history.csv",

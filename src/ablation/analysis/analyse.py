@@ -19,12 +19,14 @@ from ablation.analysis.findings import Sentence, Writer, findings_table, partial
 from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
+from ablation.analysis.records import mend
 from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
 from ablation.storage import atomically, file_sha256, sealed
 from ablation.study.comparisons import Cell, Comparison, Source
+from ablation.study.grid import Run
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
@@ -115,14 +117,20 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
 
 def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
     """The runs that are there by folder, and the state of those that are not."""
+    descriptions = [Path(folder, "description.json") for folder in plan.data]
+    hashes = {
+        str(file.parent): _description(file.parent)["hash"]
+        for file in descriptions
+        if file.exists()
+    }
     if not partial:
-        return _read_all(plan), {}
+        return _read_all(plan, hashes), {}
     states = run_states(plan.runs.values())
     there = {}
     for folder, state in states.items():
         if state.status == "done":
             try:
-                there[folder] = read_run(plan.runs[folder])
+                there[folder] = _read_run(plan.runs[folder], hashes)
             except InputError as error:  # told in the report's tables
                 states[folder] = replace(state, status="failed", reason=str(error))
     if not there:
@@ -132,11 +140,11 @@ def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, Ru
     return there, {folder: state for folder, state in states.items() if folder not in there}
 
 
-def _read_all(plan: Plan) -> dict[str, RunResult]:
+def _read_all(plan: Plan, hashes: Mapping[str, str]) -> dict[str, RunResult]:
     there, faults = {}, {}
     for folder, run in plan.runs.items():
         try:
-            there[folder] = read_run(run)
+            there[folder] = _read_run(run, hashes)
         except InputError as error:
             faults[folder] = str(error)
     if faults:
@@ -145,6 +153,24 @@ def _read_all(plan: Plan) -> dict[str, RunResult]:
         more = f" (of no use either: {', '.join(named)})" if others else ""
         raise InputError(f"{faults[first]}{more}")
     return there
+
+
+def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:
+    """Read a run, which has to be trained on the data that there is.
+
+    Args:
+        run: the run.
+        hashes: of the content of prepared data, by its folder.
+
+    Raises:
+        InputError: it was trained on other data, or a file is not as it was written.
+    """
+    result, folder = read_run(run), run.data.folder
+    if hashes.get(folder) not in (None, result.record["data"]["hash"]):
+        raise InputError(
+            f"{run.folder} was trained on other data than {folder} holds; {mend(Path(run.folder))}"
+        )
+    return result
 
 
 def _cells(experiment: PlannedExperiment, by_folder: Mapping[str, RunResult]) -> Cells:
@@ -444,7 +470,7 @@ def _description(folder: Path) -> dict[str, Any]:
     file = folder / "description.json"
     try:
         description: dict[str, Any] = json.loads(file.read_text())
-        for key in ("splits", "citation", "counts"):
+        for key in ("hash", "splits", "citation", "counts"):
             description[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

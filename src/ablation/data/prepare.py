@@ -63,16 +63,20 @@ def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
     return TfdsSource(settings["source"], tfds_folder)
 
 
-def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> dict[str, Any]:
+def prepare(
+    settings: dict[str, Any], folder: Path, tfds_folder: str | None, *, files_digest: str = ""
+) -> dict[str, Any]:
     """Prepare a data set: read, resize, split, check, and write it for training.
 
-    One process at a time prepares a folder; another one waits, and prepares it anew. Whenever
-    this is ended, what lies there has no description and does not count, or is whole.
+    One process at a time prepares a folder; another one waits, and prepares it anew. Data that was
+    prepared before stays until the new data has been read and checked. Whenever this is ended,
+    what lies there has no description and does not count, or is whole.
 
     Args:
         settings: as `ablation.study.grid.PreparedData` has them.
         folder: where the prepared data goes; its description is written last.
         tfds_folder: where TFDS keeps its data; downloaded there at first use.
+        files_digest: of the user's own images (`ablation.study.own_images`), for the description.
 
     Returns:
         The description.
@@ -84,10 +88,12 @@ def prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> 
     # Beside the folder, of which Snakemake removes what a job left.
     lock = folder.parent / f".{folder.name}.lock"
     with alone(lock, f"waiting for another job that prepares {folder}"):
-        return _prepare(settings, folder, tfds_folder)
+        return _prepare(settings, folder, tfds_folder, files_digest)
 
 
-def _prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) -> dict[str, Any]:
+def _prepare(
+    settings: dict[str, Any], folder: Path, tfds_folder: str | None, files_digest: str
+) -> dict[str, Any]:
     source = open_source(settings, tfds_folder)
     size = settings["stored_size"] or settings["image_size"] or source.shape
     if size is None:
@@ -129,6 +135,7 @@ def _prepare(settings: dict[str, Any], folder: Path, tfds_folder: str | None) ->
         else:
             _keep_rows(temporary, rows)
         description = _describe(source, examples, form, settings, temporary) | {
+            "files_digest": files_digest,
             "splits": _tell_splits(roles, settings),
             "conversions": _counted(seen.conversions[row] for row in rows),
             "checks": [*checks.find(examples, source.class_names), *notes],

@@ -115,23 +115,26 @@ def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
 
     Returns:
         Of a folder the hash of path and content of every image file in it; of a CSV file that of
-        its bytes and of the content of the files that it names. Empty for other sources.
+        path, label, split and content of the images that it names, in any order. Empty for other
+        sources.
 
     Raises:
         InputError: the folder or the CSV file cannot be read, or the cache not be written.
     """
     source, path = settings["source"], settings["path"]
+    images: list[tuple[tuple[Any, ...], Path]]
     if source == "image_folder":
-        root, content = Path(path), b""
-        files = [file for file in files_below(root) if is_image(file)]
+        root = Path(path)
+        found = [file for file in files_below(root) if is_image(file)]
+        images = [((os.path.relpath(file, root),), file) for file in found]
     elif source == "csv":
-        files = [Path(path).parent / row["path"] for _, row in read_csv(path)]
-        root, content = Path(path).parent, Path(path).read_bytes()
+        rows = [row for _, row in read_csv(path)]
+        images = [(tuple(row.items()), Path(path).parent / row["path"]) for row in rows]
     else:
         return ""
     known = _remembered(cache)
-    digest, changed = hashlib.sha256(content), False
-    for file in sorted(files):
+    digest, changed = hashlib.sha256(), False
+    for example, file in sorted(images):
         try:
             status = file.stat()
             if not S_ISREG(status.st_mode):  # a pipe, say, whose reading may never end
@@ -143,8 +146,7 @@ def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
                 changed = True
         except OSError:  # what is missing is told when the data is prepared
             continue
-        name = os.path.relpath(file, root)
-        digest.update(repr((name, known[key][2])).encode("utf-8", "backslashreplace"))
+        digest.update(repr((example, known[key][2])).encode("utf-8", "backslashreplace"))
     if changed:
         part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
         with writing(cache):

@@ -250,6 +250,7 @@ class _Run:
             "data": {
                 "source": data.description["source"],
                 "hash": data.description["hash"],
+                "files_digest": data.description["files_digest"],
                 "shape": data.description["shape"],
                 "train": len(self._fitted),
                 "validation": len(self._validated),
