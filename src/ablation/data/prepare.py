@@ -37,7 +37,6 @@ from ablation.data.told import Progress
 from ablation.errors import InputError
 from ablation.storage import (
     alone,
-    atomically,
     file_sha256,
     put_in_place,
     sealed,
@@ -47,7 +46,8 @@ from ablation.storage import (
 from ablation.study.schema import OWN_IMAGES
 
 MAX_BROKEN = 10
-TEMPORARY = f"part-{IMAGES}"
+# What a data set is written as, until it is whole.
+PARTS = {name: f"part-{name}" for name in (IMAGES, EXAMPLES, DESCRIPTION)}
 
 
 def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
@@ -113,7 +113,7 @@ def _prepare(
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / TEMPORARY
+    temporary = folder / PARTS[IMAGES]
     notes = source.findings()
     try:
         seen = _read(source, examples, form, None if twice else temporary)
@@ -142,7 +142,8 @@ def _prepare(
         }
         return _write(folder, examples, description)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for part in PARTS.values():
+            (folder / part).unlink(missing_ok=True)
         raise
 
 
@@ -365,24 +366,21 @@ def _describe(
 
 
 def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) -> dict[str, Any]:
-    """Put the images into place and write the rest, last the description, which is returned."""
-    with writing(folder):  # one of before must not stand beside other images
+    """Write the rest beside the images, then replace what was there; return the description."""
+    table = examples.assign(index=np.arange(len(examples)))[["index", "split", "label", "name"]]
+    part = folder / PARTS[EXAMPLES]
+    with writing(folder / EXAMPLES):
+        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+    description = sealed(description | {"examples_sha256": file_sha256(part)})
+    with writing(folder / DESCRIPTION):
+        text = json.dumps(description, indent=2) + "\n"
+        (folder / PARTS[DESCRIPTION]).write_text(text, encoding="utf-8")
+    with writing(folder):  # an old description must not lie beside new images
         (folder / DESCRIPTION).unlink(missing_ok=True)
         sync_folder(folder)
-    put_in_place(folder / TEMPORARY, folder / IMAGES)
-    table = examples.assign(index=np.arange(len(examples)))[["index", "split", "label", "name"]]
-    atomically(
-        folder / EXAMPLES,
-        lambda part: table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8"),
-    )
-    description = sealed(description | {"examples_sha256": file_sha256(folder / EXAMPLES)})
-    text = json.dumps(description, indent=2) + "\n"
-    atomically(folder / DESCRIPTION, lambda part: _write_text(part, text))
+    for name, part_name in PARTS.items():
+        put_in_place(folder / part_name, folder / name)
     return description
-
-
-def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
 
 
 def _tell_splits(roles: _Roles, settings: dict[str, Any]) -> dict[str, str]:
