@@ -29,7 +29,7 @@ dependencies:
 
 def pins(lock: Path) -> list[str]:
     """Return a lock's requirements, such as ``numpy==2.4.6 ; python_version < '3.12'``."""
-    lines = lock.read_text().splitlines()
+    lines = lock.read_text(encoding="utf-8").splitlines()
     return [line.removesuffix("\\").strip() for line in lines if re.match(r"[a-z0-9]", line)]
 
 

@@ -5,13 +5,16 @@ What takes TensorFlow or matplotlib is imported by the command that needs it.
 # ruff: noqa: PLC0415
 
 import argparse
+import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
+from ablation.quiet import import_tensorflow
 from ablation.study.fingerprint import (
     gallery_request,
     models_request,
@@ -26,12 +29,17 @@ MACHINE = "ABLATION_MACHINE"
 
 def main(words: list[str] | None = None) -> None:
     """Run one command; exit with status 1 and one message if the input is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the locale's encoding may know only ASCII
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(words)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
     try:
         arguments.command(arguments)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("error: stopped by SIGINT", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
+    train.add_argument("--log", type=Path, help="file that the output goes to; its content is kept")
     _add_machine(train)
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
@@ -123,18 +132,19 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _leave_gpus_alone() -> None:
-    """Keep TensorFlow off the cards, which belong to the jobs that train."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-
-def _import_keras_alone() -> None:
+def _import_without_sklearn() -> None:
     """Keep Keras from importing scikit-learn, a second or two that these commands do not need."""
     sys.modules["sklearn"] = None  # type: ignore[assignment]
 
 
+def _import_tensorflow() -> None:
+    """Import TensorFlow without the cards, which belong to the jobs that train."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import_tensorflow()
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
-    _leave_gpus_alone()
+    _import_tensorflow()
     from ablation.data.checks import tell
     from ablation.data.prepare import prepare
 
@@ -157,7 +167,7 @@ def _findings(arguments: argparse.Namespace) -> None:
 
 
 def _fetch_weights(arguments: argparse.Namespace) -> None:
-    _leave_gpus_alone()
+    _import_tensorflow()
     from ablation.data.disk import require_room
     from ablation.data.told import fetched, folder_size, watching
     from ablation.models.pretrained import imagenet_weights_file
@@ -172,7 +182,7 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    _import_keras_alone()
+    _import_without_sklearn()
     from ablation.training.job import Machine, train_job
     from ablation.training.signals import Interrupted
 
@@ -185,6 +195,7 @@ def _train(arguments: argparse.Namespace) -> None:
             code=arguments.code,
             same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
+            log=arguments.log,
             machine=Machine(**arguments.machine),
         )
     except Interrupted as stop:
@@ -226,8 +237,8 @@ def _describe_models(arguments: argparse.Namespace) -> None:
     request = _wanted(models_request(plan), file, arguments)
     if request is None:
         return
-    _leave_gpus_alone()
-    _import_keras_alone()
+    _import_without_sklearn()
+    _import_tensorflow()
     from ablation.models.table import describe_models
 
     describe_models(request, file)
@@ -240,8 +251,8 @@ def _gallery(arguments: argparse.Namespace) -> None:
     request = _wanted(gallery_request(plan), file, arguments)
     if request is None:
         return
-    _leave_gpus_alone()
-    _import_keras_alone()
+    _import_without_sklearn()
+    _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
 
     draw_gallery(request, file)

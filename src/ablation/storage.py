@@ -1,5 +1,6 @@
 """Files that are whole or not there, locks that end with their process, and hashes."""
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -125,6 +126,24 @@ def require_writable(folder: Path) -> None:
             pass
 
 
+def date_back(folder: Path) -> None:
+    """Give files that are dated in the future the time of now.
+
+    A clock that was set back leaves such files. Snakemake fails a job whose output is older than
+    its input.
+
+    Raises:
+        InputError: the system refuses to; the message names the file.
+    """
+    now = time.time()
+    for place, _, names in os.walk(folder):
+        for file in (Path(place, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                if file.lstat().st_mtime > now:
+                    with writing(file):
+                        os.utime(file, follow_symlinks=False)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Tell of the file or folder that is being written if the system refuses to write it.
@@ -155,7 +174,7 @@ def alone(file: Path, waiting: str, check: Callable[[], None] = lambda: None) ->
     while True:
         with writing(file):
             make_folder(file.parent)
-            lock = file.open("a")
+            lock = file.open("a", encoding="utf-8")
         with lock:
             while not try_lock(lock):
                 if not told:

@@ -33,8 +33,8 @@ def calls(monkeypatch):
     stand_in("ablation.augmentation.gallery", "draw_gallery")
     stand_in("ablation.analysis.analyse", "analyse")
     stand_in("ablation.report.render", "render")
-    monkeypatch.setattr(cli, "_import_keras_alone", lambda: None)
-    monkeypatch.setattr(cli, "_leave_gpus_alone", lambda: None)
+    monkeypatch.setattr(cli, "_import_without_sklearn", lambda: None)
+    monkeypatch.setattr(cli, "_import_tensorflow", lambda: None)
     return made
 
 

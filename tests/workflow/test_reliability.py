@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 
 from ablation.storage import file_sha256, sealed
 
+from ..conftest import tiny_disk
 from .conftest import STUDY, make_project
 
 pytestmark = pytest.mark.workflow
@@ -129,6 +131,53 @@ def test_code_that_is_edited_while_the_study_runs_makes_no_result(tmp_path):
     assert not list(project.folder.rglob("run.json"))
 
 
+def test_a_failed_job_ends_with_its_message_and_its_log_outlives_the_next_attempt(project):
+    shutil.rmtree(runs_of(project)["cutmix"])
+    (images,) = project.folder.glob("results/data/*/*/images.npy")
+    content = images.read_bytes()
+    images.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    data = str(images.parent.relative_to(project.folder))
+    message = (
+        f"error: {data}/images.npy: has changed since it was made; "
+        f"delete {data} and run snakemake again"
+    )
+    done = project.snakemake("--until", "train", check=False)
+    (log,) = project.folder.glob("results/logs/train/digits/small/cutmix/*.log")
+    assert done.returncode != 0
+    assert log.read_text() == f"{message}\n"
+    assert done.output.rstrip().endswith("At least one job did not complete successfully.")
+    assert done.output.splitlines().count(message) == 1
+    assert done.output.index(message) > done.output.rindex("--settings")  # after the command
+
+    images.write_bytes(content)
+    project.snakemake("--until", "train")
+    assert log.with_name(f"{log.name}.before").read_text() == f"{message}\n"
+    assert message not in log.read_text()
+
+
+def test_a_disk_too_full_for_a_log_does_not_hide_the_message(project):
+    logs = project.folder / "results/logs/tiny"
+    shutil.rmtree(logs)
+    (run := runs_of(project)["cutmix"]).joinpath("history.csv").write_text("edited")
+    project.edit("Does CutMix help?", "Does it?")
+    fill = 'head -c 4096 /dev/zero > "$0/fill"; exec "$@"'
+    words = [*tiny_disk(logs, 4096), "sh", "-c", fill, str(logs)]
+    done = project.snakemake(check=False, before=words)
+    assert done.returncode != 0
+    name = (run / "history.csv").relative_to(project.folder)
+    assert f"error: {name} has changed since it was written" in done.output
+
+
+def test_results_that_were_copied_with_the_records_of_snakemake_run_nothing(finished, tmp_path):
+    """With other times, in any order."""
+    moved = make_project(tmp_path / "moved")
+    for name in ("results", "reports", ".snakemake"):
+        shutil.copytree(finished.folder / name, moved.folder / name, copy_function=shutil.copyfile)
+    assert moved.plan() == {}
+    shutil.rmtree(moved.folder / "results/data")
+    assert moved.plan() == {}
+
+
 def test_times_in_the_past_and_in_the_future_run_nothing(project):
     """As a clock that jumps leaves them; contents are what counts."""
     now = time.time()
@@ -138,3 +187,14 @@ def test_times_in_the_past_and_in_the_future_run_nothing(project):
         os.utime(file, (now + 1e6, now + 1e6))
     assert project.plan() == {}
     assert "2 done" in project.snakemake("status").output
+
+
+def test_a_clock_that_went_back_fails_no_job(project):
+    """Snakemake refuses output that is older than its input."""
+    later = time.time() + 3600
+    for file in (project.folder / "results").rglob("*"):
+        os.utime(file, (later, later))
+    shutil.rmtree(runs_of(project)["cutmix"])
+    done = project.snakemake()
+    assert done.output.count("Train small on digits") == 1
+    assert project.plan() == {}

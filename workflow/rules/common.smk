@@ -17,7 +17,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
 from ablation.errors import InputError
 from ablation.progress.current import trained_on_current_data
 from ablation.progress.sweep import sweep
-from ablation.storage import require_writable
+from ablation.storage import date_back, require_writable
 from ablation.study.fingerprint import (
     TRAINING,
     code_of,

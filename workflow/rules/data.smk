@@ -19,11 +19,11 @@ rule prepare:
         files=lambda wildcards: OWN_IMAGES[data_of(wildcards).folder],
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
-    # What it tells goes to the console as well, TensorFlow's warnings to the log alone.
+    # The messages of short jobs go to the console as well: a disk may be too full for a log.
     shell:
-        ": > {log:q}; python -m ablation prepare --settings {params.settings:q}"
+        "python -m ablation prepare --settings {params.settings:q}"
         " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} --code {params.code}"
-        " --files-digest {params.files:q} 2>> {log:q} | tee -a {log:q}"
+        " --files-digest={params.files} 2>&1 | tee {log:q}"
 
 
 rule fetch_weights:
@@ -36,7 +36,7 @@ rule fetch_weights:
     message:
         "Fetch the ImageNet weights of ResNet-50"
     shell:
-        ": > {log:q}; python -m ablation fetch-weights {output:q} 2>> {log:q} | tee -a {log:q}"
+        "python -m ablation fetch-weights {output:q} 2>&1 | tee {log:q}"
 
 
 # Run by name: `snakemake data` fetches and prepares what a study needs, and trains nothing.

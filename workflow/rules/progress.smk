@@ -12,6 +12,7 @@ onstart:
     try:
         for folder in ("results", "reports"):
             require_writable(Path(folder))
+            date_back(Path(folder))
     except InputError as error:
         workflow.persistence.unlock()
         sys.exit(f"error: {error}")
@@ -88,4 +89,4 @@ rule partial:
     shell:
         "for command in describe-models gallery analyse report; do"
         " python -m ablation $command --partial --config {params.config:q} || exit 1;"
-        " done > {log:q} 2>&1; echo {params.report:q}"
+        " done 2>&1 | tee {log:q}; echo {params.report:q}"

@@ -33,7 +33,7 @@ rule describe_models:
         f"Describe the networks of {STUDY}"
     shell:
         "python -m ablation describe-models --config {params.config:q}"
-        " --digest {params.digest} > {log:q} 2>&1"
+        " --digest {params.digest} 2>&1 | tee {log:q}"
 
 
 rule gallery:
@@ -53,7 +53,7 @@ rule gallery:
         f"Show the augmentations of {STUDY} on its images"
     shell:
         "python -m ablation gallery --config {params.config:q}"
-        " --digest {params.digest} > {log:q} 2>&1"
+        " --digest {params.digest} 2>&1 | tee {log:q}"
 
 
 rule analyse:
@@ -81,7 +81,7 @@ rule analyse:
         f"Analyse the runs of {STUDY}"
     shell:
         "python -m ablation analyse --config {params.config:q}"
-        " --digest {params.digest} > {log:q} 2>&1"
+        " --digest {params.digest} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -106,4 +106,4 @@ rule report:
         f"Write the report of {STUDY}"
     shell:
         "python -m ablation report --config {params.config:q}"
-        " --digest {params.digest} > {log:q} 2>&1"
+        " --digest {params.digest} 2>&1 | tee {log:q}"

@@ -27,11 +27,9 @@ rule train:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
-        # The log of the attempt before tells why it ended.
-        "[ ! -s {log:q} ] || mv {log:q} {log:q}.before;"
-        " python -m ablation train --settings {params.settings:q}"
+        "python -m ablation train --settings {params.settings:q}"
         " --data {input.data:q} --weights {input.weights:q} --code {params.code} --same-code"
-        " --checkpoints {params.checkpoints:q} -- {output:q} >> {log:q} 2>&1"
+        " --checkpoints {params.checkpoints:q} --log {log:q} -- {output:q} > {log:q} 2>&1"
         " || {{ status=$?; case $status in 13[4-9])"
         ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
         ' the same command goes on after the last epoch" >> {log:q};; esac; exit $status; }}'

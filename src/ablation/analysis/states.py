@@ -194,7 +194,7 @@ def look() -> AtWork:
 
 def read_log(file: Path) -> LogTail:
     """Return what a training log tells so far."""
-    lines = file.read_text(errors="replace").splitlines()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     epochs, seconds, last, resumed = [], [], 0, 0
     ended = False
     for number, line in enumerate(lines, start=1):

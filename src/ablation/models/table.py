@@ -22,4 +22,4 @@ def describe_models(request: list[dict[str, Any]], file: Path) -> None:
         cost = describe(wanted["architecture"], data.input_shape, len(data.class_names))
         rows.append({**wanted, **cost})
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(rows, indent=2) + "\n")
+    file.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

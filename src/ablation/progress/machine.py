@@ -59,7 +59,7 @@ def machine_of(record: dict[str, Any]) -> Machine:
 def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
     """Return the processor's name as `ablation.training.environment` records it."""
     if file.exists():
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

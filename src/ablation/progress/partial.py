@@ -41,7 +41,7 @@ def remember(file: Path, request: list[dict[str, Any]]) -> None:
     """
 
     def write(part: Path) -> None:
-        part.write_text(_made_for(request))
+        part.write_text(_made_for(request), encoding="utf-8")
 
     atomically(_mark(file), write)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 CHECKPOINT, PUT_ASIDE, FINISHED, LOCK = "checkpoint.npz", "put-aside.npz", "finished", ".lock"
+LOG = "attempt.log"  # a second name of the log of the last attempt
 ABOUT = "about"  # the array of what it belongs to, as JSON
 
 

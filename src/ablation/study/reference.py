@@ -90,7 +90,7 @@ def with_reference(text: str) -> str:
 
 def write_reference(file: Path) -> None:
     """Renew the reference part of a document."""
-    file.write_text(with_reference(file.read_text()))
+    file.write_text(with_reference(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _keys(schema: dict[str, Any], fields: Iterable[str]) -> list[tuple[str, ...]]:

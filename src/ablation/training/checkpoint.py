@@ -7,6 +7,7 @@ epoch in two steps; hence this one. A run's folder of checkpoints holds
 - ``finished/``: the run's files, whole, from the end of training until Snakemake has taken note
   that they are in their place; by then the checkpoint itself is gone;
 - ``put-aside.npz``: a checkpoint that belongs to something else, until the run is done;
+- ``attempt.log``: the log of the last attempt;
 - ``.lock``: held by the process that trains the run.
 
 Needs no TensorFlow.
@@ -23,8 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from ablation.storage import UNREADABLE, atomically, file_sha256, is_sealed
-from ablation.study.checkpoints import ABOUT, CHECKPOINT, FINISHED, PUT_ASIDE, read_about
+from ablation.storage import (
+    UNREADABLE,
+    atomically,
+    file_sha256,
+    is_sealed,
+    make_folder,
+    writing,
+)
+from ablation.study.checkpoints import ABOUT, CHECKPOINT, FINISHED, LOG, PUT_ASIDE, read_about
 
 FORMAT = 1
 RECORD = "run.json"
@@ -205,6 +213,31 @@ def clear(folder: Path) -> None:
     """Remove the checkpoints of a run that has finished; its files stay for a while."""
     for name in (CHECKPOINT, PUT_ASIDE):
         (folder / name).unlink(missing_ok=True)
+
+
+def keep_log(log: Path, folder: Path) -> None:
+    """Keep the log of the attempt before as ``….log.before``, and that of this one for the next.
+
+    Snakemake removes the log of a job before the job starts. A second name in the folder of
+    checkpoints keeps its content.
+
+    Args:
+        log: the log of this attempt, which has been opened.
+        folder: the run's folder of checkpoints; made if need be.
+
+    Raises:
+        InputError: the system refuses to; the message names the file.
+    """
+    kept = folder / LOG
+    with writing(kept):
+        make_folder(folder)
+        if kept.exists() and not kept.samefile(log):
+            kept.replace(log.with_name(f"{log.name}.before"))
+        if not kept.exists():
+            try:
+                os.link(log, kept)
+            except OSError as error:  # not every file system can
+                print(f"{log}: will not be kept if it is repeated: {error.strerror}", flush=True)
 
 
 def numbered(prefix: str, arrays: Iterable[Any]) -> dict[str, np.ndarray]:

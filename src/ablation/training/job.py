@@ -8,10 +8,11 @@ from typing import Any
 
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
+from ablation.quiet import import_tensorflow
 from ablation.storage import alone, file_sha256
 from ablation.study.checkpoints import LOCK
 from ablation.study.fingerprint import TRAINING, require_code
-from ablation.training.checkpoint import Identity, finished_files, publish
+from ablation.training.checkpoint import Identity, finished_files, keep_log, publish
 from ablation.training.devices import claim
 from ablation.training.signals import stop_signals
 
@@ -40,6 +41,7 @@ def train_job(
     code: str = "",
     same_code: bool = False,
     checkpoints: Path | None = None,
+    log: Path | None = None,
     machine: Machine = Machine(),
 ) -> None:
     """Train one run and put its files in place, or go on where an attempt before was ended.
@@ -53,6 +55,7 @@ def train_job(
         code: fingerprint of the code that decides results.
         same_code: refuse to train with other code than this.
         checkpoints: folder of the run's checkpoints; None keeps none.
+        log: the file that the output goes to, to be kept for the next attempt.
         machine: what to use of it.
 
     Raises:
@@ -64,6 +67,8 @@ def train_job(
         signals = stack.enter_context(stop_signals())
         if checkpoints is None:
             checkpoints = Path(stack.enter_context(TemporaryDirectory(prefix="ablation-")))
+        if log is not None:
+            keep_log(log, checkpoints)
         if weights_file is not None and not weights_file.is_file():
             raise InputError(f"{weights_file}: no such weights file")
         identity = Identity(
@@ -85,6 +90,7 @@ def train_job(
                 )
             )
             # Not before: TensorFlow takes the devices that it finds when it is imported.
+            import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
 
             if same_code:  # what is imported by now

@@ -80,8 +80,8 @@ def accuracy(probability: np.ndarray, label: np.ndarray) -> float | None:
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     """Write rows with the shortest digits that read back as the same number."""
     lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
