@@ -286,7 +286,7 @@ class Simulation:
             }
         for data in self.plan.data.values():
             Path(data.folder).mkdir(parents=True)
-            described = {"splits": {}, "citation": "", "counts": {}}
+            described = {"hash": "0" * 64, "splits": {}, "citation": "", "counts": {}}
             (Path(data.folder) / "description.json").write_text(json.dumps(described))
 
     def _write(self, folder: Path, right: np.ndarray, by_epoch: np.ndarray) -> None:
