@@ -21,7 +21,7 @@ from ablation.errors import InputError
 from ablation.storage import is_sealed
 from ablation.study.plan import load_config, load_plan
 
-from ..conftest import tiny_disk
+from ..conftest import tiny_disk, write_answers
 
 STUDY = """\
 title: Known answers
@@ -46,74 +46,11 @@ experiments:
 IMAGES = 1000
 
 
-def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.99, confidence=0.91):
+def write_run(run, right, *, confidence=0.91, **record):
     """Write a run that classifies exactly ``right`` of the test images rightly."""
-    folder = Path(run.folder)
-    folder.mkdir(parents=True, exist_ok=True)
     label = np.arange(IMAGES) % 10
     answer = np.where(np.arange(IMAGES) < right, label, (label + 1) % 10)
-    probability = np.full((IMAGES, 10), (1 - confidence) / 9, np.float32)
-    probability[np.arange(IMAGES), answer] = confidence
-    if status == "diverged":
-        probability[:] = np.nan
-    validated = slice(IMAGES - 400, IMAGES)
-    np.savez(
-        folder / "predictions.npz",
-        label=label,
-        probability=probability,
-        val_label=label[validated],
-        val_probability=probability[validated],
-    )
-    epochs = np.arange(1, len(loss) + 1)
-    accuracy = [0.90, 0.95, 0.94][: len(loss)]
-    pd.DataFrame(
-        {
-            "epoch": epochs,
-            "loss": loss,
-            "accuracy": accuracy,
-            "val_loss": loss,
-            "val_accuracy": accuracy,
-            "learning_rate": 0.1,
-        }
-    ).to_csv(folder / "history.csv", index=False)
-    pd.DataFrame({"epoch": epochs, "seconds": 2.0, "images_per_second": 500.0}).to_csv(
-        folder / "timing.csv", index=False
-    )
-    record = {
-        "id": run.id,
-        "status": status,
-        "code": "c",
-        "epochs": len(loss),
-        "train_accuracy_clean": None if status == "diverged" else clean,
-        "class_names": [str(i) for i in range(10)],
-        "data": {
-            "source": "mnist5k/1.0.0",
-            "hash": "h",
-            "shape": [5000, 28, 28, 1],
-            "train": 3600,
-            "validation": 400,
-            "test": IMAGES,
-        },
-        "threads": {"intra_op": 2, "inter_op": 2},
-        "environment": {
-            "python": "3.11.7",
-            "packages": {"tensorflow": "2.21.0", "keras": "3.15.1"},
-            "git_commit": "abc",
-            "system": "Linux",
-            "processor": "A processor",
-            "gpus": [],
-            "variables": {},
-        },
-        "started": "2026-01-01T00:00:00Z",
-        "seconds": 10.0,
-    }
-    write_record(folder, record)
-    data = Path(run.data.folder)
-    data.mkdir(parents=True, exist_ok=True)
-    counts = {"train": [360] * 10, "validation": [40] * 10, "test": [100] * 10}
-    (data / "description.json").write_text(
-        json.dumps({"counts": counts, "splits": {}, "citation": ""})
-    )
+    write_answers(run, label, answer, confidence=confidence, validation=400, **record)
 
 
 RIGHT = {"resnet20": 960, "plain20": 962, "resnet56": 950, "plain56": 700}

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ablation.report.cells import (
     arm_cells,
     multiply_adds_cell,
@@ -325,7 +327,7 @@ def last_epochs_table(part: Part, anchor: str) -> Table:
     """Tabulate where the curves end: means over seeds of each run's last epoch."""
     curves = part.rows("curves")
     last = curves.sort_values("epoch", kind="stable").groupby("id", sort=False).tail(1)
-    last = last[[math.isfinite(loss) for loss in last["loss"]]]  # a diverged run ends nowhere
+    last = last[np.isfinite(last["loss"])]  # a diverged run ends nowhere
     rows = []
     for model, augmentation in part.arms:
         ends = last[(last["model"] == model) & (last["augmentation"] == augmentation)]
