@@ -16,6 +16,7 @@ from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
+from ablation.analysis.measures import chance
 from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
@@ -59,9 +60,14 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
     tables = _tables(plan, cells, missing)
     margin = plan.study.margin / 100
-    records = {folder: result.record for folder, result in by_folder.items()}
     tables["criteria"] = criteria_table(
-        plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], records
+        plan,
+        tables["runs"],
+        tables["curves"],
+        tables["cells"],
+        tables["comparisons"],
+        {folder: result.record for folder, result in by_folder.items()},
+        {folder: chance(result.val_label) for folder, result in by_folder.items()},
     )
     tables["published"] = published_table(plan, tables["cells"])
     tables["rules"] = rules_table(margin, family_level(plan.comparing), plan.comparing)

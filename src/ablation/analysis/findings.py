@@ -417,6 +417,8 @@ class Writer:
             ),
             self._test_as_validation(),
             self._best_weights(),
+            self._near_chance(),
+            self._never_predicted(),
             self._of_cells(
                 "overfitting",
                 "Overfitting: clean training images are classified more than {threshold} points "
@@ -447,13 +449,6 @@ class Writer:
                 "(expected calibration error) in {cells}.",
                 "miscalibration",
                 size,
-            ),
-            self._of_cells(
-                "near chance",
-                "Little learned: less than {threshold} % of the way from chance to no error came "
-                "{cells} (test accuracy in %), so that comparisons among them say little.",
-                "near chance",
-                percent,
             ),
             self._classes("harmed"),
             self._classes("helped"),
@@ -546,6 +541,57 @@ class Writer:
             cells.append("others")
         text = words.format(threshold=threshold, cells=join(cells))
         return Finding("problem", diagnosis, text, tuple(say.sources))
+
+    def _near_chance(self) -> Finding | None:
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == "near chance"]
+        if not len(rows):
+            return None
+        say = self._sentence()
+        threshold = say.rule("near chance")
+        cells = []
+        for row in rows.head(LISTED_CELLS).to_dict("records"):
+            at = {**{key: row[key] for key in CELL}, "diagnosis": "near chance"}
+            accuracy = say("diagnostics", "value", percent, **at)
+            largest = say("diagnostics", "threshold", percent, **at)
+            cells.append(f"{self._cell(row)} ({accuracy} %, largest class {largest} %)")
+        if len(rows) > LISTED_CELLS:
+            cells.append("others")
+        text = (
+            f"Little learned: test accuracy is at most {threshold} % of the way from the share of "
+            f"the largest class of the test split to no error in {join(cells)}, so comparisons "
+            "among these arms say little."
+        )
+        return Finding("problem", "near chance", text, tuple(say.sources))
+
+    def _never_predicted(self) -> Finding | None:
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == "never predicted"]
+        if not len(rows):
+            return None
+        say = self._sentence()
+        cells = []
+        for row in rows.head(LISTED_CELLS).to_dict("records"):
+            at = {key: row[key] for key in CELL}
+            if row["count"] <= LISTED:
+                told = join([f"class ‘{name}’" for name in self._unpredicted(at)])
+            else:
+                at["diagnosis"] = "never predicted"
+                number, of = (say("diagnostics", name, count, **at) for name in ("count", "of"))
+                told = f"{number} of {of} classes"
+            cells.append(f"{told} by {self._cell(row)}")
+        if len(rows) > LISTED_CELLS:
+            cells.append("further classes by other arms")
+        text = f"Never predicted, although the test split has images of them: {'; '.join(cells)}."
+        return Finding("problem", "never predicted", text, tuple(say.sources))
+
+    def _unpredicted(self, cell: Row) -> list[str]:
+        """The classes of the test split that no run of a cell predicts."""
+        rows = self.tables["confusion"]
+        for key, value in cell.items():
+            rows = rows[rows[key] == value]
+        predicted = set(rows["predicted"])
+        return [name for name in dict.fromkeys(rows["true"]) if name not in predicted]
 
     def _balanced(self) -> Finding | None:
         """What accuracy hides where the classes of the test split are unequal."""

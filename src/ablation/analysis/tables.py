@@ -12,9 +12,8 @@ from ablation.analysis import effects
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
-from ablation.analysis.measures import MEASURES, unequal
+from ablation.analysis.measures import MEASURES, chance, near_chance, unequal
 from ablation.analysis.rules import (
-    ABOVE_CHANCE,
     BALANCED_BELOW,
     LONGER_BUDGET,
     LOSS_JUMP,
@@ -295,13 +294,13 @@ def diagnostics_table(
         cell = (row["dataset"], row["model"], row["augmentation"])
         if not math.isfinite(row["test_accuracy"]):
             continue
-        chance = 1 / len(results[cell][0].record["class_names"])
+        by_chance = chance(results[cell][0].label)
         for told, column, limit, there in (
             ("overfitting", "gap", OVERFITTING_GAP, row["gap"] > OVERFITTING_GAP),
             ("miscalibration", "ece", MISCALIBRATED, row["ece"] > MISCALIBRATED),
             (
-                "near chance", "test_accuracy", chance,
-                row["test_accuracy"] < chance + ABOVE_CHANCE * (1 - chance),
+                "near chance", "test_accuracy", by_chance,
+                near_chance(row["test_accuracy"], by_chance),
             ),
         ):  # fmt: skip
             if there:
@@ -311,9 +310,32 @@ def diagnostics_table(
             add("seed range", cell, value=spread)
     for diagnosis, value in _over_cells(results, rows).items():
         add(diagnosis, value=value)
-    for values in [*_of_balance(results, cells), *_verdict_counts(comparisons)]:
+    for values in (
+        *_never_predicted(results),
+        *_of_balance(results, cells),
+        *_verdict_counts(comparisons),
+    ):
         add(**values)
     return diagnostics_rows(rows)
+
+
+def _never_predicted(results: Results) -> list[dict[str, Any]]:
+    """How many classes of the test split no run of a cell predicts, where there are any."""
+    rows = []
+    for cell, of_cell in results.items():
+        sound = [result for result in of_cell if not result.diverged]
+        classes = {label for result in sound for label in result.label.tolist()}
+        never = classes.difference(*(result.answer.tolist() for result in sound))
+        if never:
+            rows.append(
+                {
+                    "diagnosis": "never predicted",
+                    "cell": cell,
+                    "count": len(never),
+                    "of": len(classes),
+                }
+            )
+    return rows
 
 
 def _of_balance(results: Results, cells: pd.DataFrame) -> list[dict[str, Any]]:

@@ -103,7 +103,10 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
         rows.append(row)
     anchor = numbering.anchor("ablation", part.experiment, part.dataset)
     notes = _notes_on_differences(part, list(compared.values())) if has_baseline else []
-    notes += [*[BALANCED] * part.unequal, *part.notes]
+    if part.unequal:
+        largest = max(part.class_images) / sum(part.class_images)
+        notes += [BALANCED, f"The largest class has {percent(largest)} % of the test images."]
+    notes += part.notes
     table = Table(
         id=anchor,
         number=numbering.table(),
