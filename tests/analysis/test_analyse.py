@@ -547,13 +547,20 @@ def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
     )
 
 
-def test_networks_that_have_learned_nothing_are_told(plan):
+def test_networks_that_have_learned_nothing_are_not_the_same(plan):
     for run in plan.experiments[1].runs:
         write_run(run, 110 + run.seed)
+    for run in plan.experiments[0].runs:
+        write_run(run, 960 + run.seed)
     analysis = analysed(plan)
     problems = "\n".join(texts(analysis["experiments"][1], "problem"))
     assert "Little learned: test accuracy is at most 20 % of the way from the share of" in problems
     assert "none (11.10 %, largest class 10.00 %)" in problems
+    compared = table("comparisons").drop_duplicates(["experiment", "arm", "reference"])
+    by_experiment = compared.groupby("experiment")["verdict"].unique().str.join(" ")
+    assert by_experiment.to_dict() == {"arms": "inconclusive", "depth": "same"}
+    assert not compared["seeds_needed"].notna().any()
+    assert not texts(analysis["experiments"][1], "open", "seeds")
     check_prose(analysis, names_in(plan))
 
 

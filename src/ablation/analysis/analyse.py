@@ -16,7 +16,7 @@ from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
-from ablation.analysis.measures import chance
+from ablation.analysis.measures import chance, near_chance
 from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
@@ -246,7 +246,7 @@ def _scores(
         if comparison.epoch is None:
             correct = {result.run.seed: result.correct for result in results}
             accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
-            images = [len(right) for right in correct.values()]
+            labels = [result.label for result in results]
         else:
             correct = {}
             # A run that stopped early has no accuracy at a later epoch.
@@ -254,14 +254,16 @@ def _scores(
             accuracy = {
                 r.run.seed: float(r.history["val_accuracy"].iloc[comparison.epoch - 1]) for r in at
             }
-            images = [len(r.val_label) for r in at]
+            labels = [r.val_label for r in at]
         data = results[0].run.data if results else None
         scores[source] = Scores(
             accuracy,
-            max(images, default=0),
+            max(map(len, labels), default=0),
             correct,
             data=data.folder if data else "",
             source=data.settings["source"] if data else "",
+            near_chance=bool(labels)
+            and near_chance(float(np.mean(list(accuracy.values()))), chance(labels[0])),
         )
     return scores
 

@@ -559,8 +559,8 @@ class Writer:
             cells.append("others")
         text = (
             f"Little learned: test accuracy is at most {threshold} % of the way from the share of "
-            f"the largest class of the test split to no error in {join(cells)}, so comparisons "
-            "among these arms say little."
+            f"the largest class of the test split to no error in {join(cells)}. Comparisons among "
+            "these arms do not count as the same, and what rests on them stays open."
         )
         return Finding("problem", "near chance", text, tuple(say.sources))
 
@@ -685,7 +685,7 @@ class Writer:
         return [f for f in (self._more_seeds(), self._longer()) if f is not None]
 
     def _more_seeds(self) -> Finding | None:
-        rows = self.once[self.once["verdict"] == "inconclusive"]
+        rows = self.once[(self.once["verdict"] == "inconclusive") & ~self.once["near_chance"]]
         say = self._sentence()
         few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_METHODS
         if few:

@@ -42,6 +42,7 @@ COMPARISON_COLUMNS = (
     "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
     "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
+    "near_chance",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -165,11 +166,11 @@ def comparisons_table(
     for comparison, effect in zip(experiment.comparisons, found, strict=True):
         row = _told(comparison)
         if effect is None:
-            row |= {"seeds": 0, "verdict": NO_VERDICT}
+            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False}
         else:
             p_holm = corrected[comparison.question]
             said = effects.verdict(effect, p_holm, level, margin)
-            needed = effects.seeds_needed(effect, level / experiment.questions, margin)
+            settled = said != "inconclusive" or effect.near_chance
             row |= {
                 "seeds": effect.seeds,
                 "difference": effect.difference,
@@ -188,7 +189,10 @@ def comparisons_table(
                 "image_high": effect.image_high,
                 "arm_accuracy": effect.arm,
                 "reference_accuracy": effect.reference,
-                "seeds_needed": needed if said == "inconclusive" else None,
+                "seeds_needed": None
+                if settled
+                else effects.seeds_needed(effect, level / experiment.questions, margin),
+                "near_chance": effect.near_chance,
             }
         rows += [{"experiment": experiment.name, "kind": kind, **row} for kind in comparison.kinds]
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
