@@ -18,6 +18,7 @@ import pytest
 from ablation.analysis.analyse import analyse
 from ablation.analysis.records import write_record
 from ablation.errors import InputError
+from ablation.report.background import scope
 from ablation.storage import is_sealed
 from ablation.study.plan import load_config, load_plan
 
@@ -388,6 +389,29 @@ def test_the_level_is_shared_between_the_experiments(known):
     assert [e["level"] for e in analysis["experiments"]] == [0.025, 0.025]
     rules = table("rules").set_index("rule")["value"]
     assert (rules["level"], rules["margin"], rules["experiments"]) == (2.5, 0.5, 2)
+
+
+def test_the_extent_of_an_experiment_is_that_of_its_runs(project):
+    project(
+        STUDY.replace(
+            "training: {epochs: 3}",
+            """training: {epochs: 3}
+    overrides:
+      - {where: {model: plain20}, training: {epochs: 1}}
+      - {where: {model: plain56}, training: {epochs: 20}}
+    exclude:
+      - {model: resnet56, seed: 2}""",
+            1,
+        )
+    )
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 950)
+    first, second = analysed(plan)["experiments"]
+    assert scope(first) == (
+        "4 models × 1 augmentation on mnist5k; 3 seeds (0, 1, 2); 1, 3, 20 epochs; 11 runs."
+    )
+    assert scope(second).endswith("3 epochs; 9 runs.")
 
 
 def test_the_margin_is_the_studys(project):

@@ -29,7 +29,7 @@ from ablation.study.comparisons import Cell, Comparison, Source
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
-FORMAT = 3
+FORMAT = 4
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
     "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
@@ -303,6 +303,8 @@ def _describe(
             for label, steps in experiment.pipelines.items()
         ],
         "baseline": block.baseline.model_dump(exclude_none=True) if block.baseline else None,
+        "runs": len(experiment.runs),
+        "epochs": sorted({run.settings["training"]["epochs"] for run in experiment.runs}),
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
