@@ -440,6 +440,7 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
                 "balance": {
                     split: _balance(counts, names)
                     for split, counts in description["counts"].items()
+                    if any(counts)
                 },
                 # What was prepared before data was checked has neither of these.
                 "checked": "checks" in description,

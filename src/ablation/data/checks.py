@@ -109,13 +109,18 @@ def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
     ]
 
 
-def refuse_empty_splits(examples: pd.DataFrame, source: str) -> None:
+def refuse_empty_splits(examples: pd.DataFrame, splits: Sequence[str], source: str) -> None:
     """Refuse a split without images.
+
+    Args:
+        examples: with the column split.
+        splits: the splits that are needed.
+        source: for the message.
 
     Raises:
         InputError: there is one.
     """
-    for split in _ORDER:
+    for split in splits:
         if not (examples["split"] == split).any():
             raise InputError(
                 f"'{source}': no image is left in the {split} split (copies may have been dropped)"

@@ -313,7 +313,7 @@ def _plan_experiment(
     pipelines = _pipelines(block, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
-    data = {d.name: prepared_data(d).settings for d in block.datasets}
+    data = {d.name: prepared_data(d, block.validation).settings for d in block.datasets}
     _refuse_same(data, (*place, "datasets"), "datasets", document)
 
     known: dict[str, list[Any]] = {
