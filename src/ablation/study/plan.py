@@ -209,11 +209,17 @@ def _included(
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
         file = folder / f"{name}.yaml"
-        if name == own or not file.exists():
+        if name == own:
+            raise document.error(place, f"study '{name}' includes itself; leave it out")
+        if not file.exists():
             hint = nearest(name, [other for other in study_names(folder) if other != own])
-            raise document.error(place, f"there is no other study '{name}'{hint}")
+            raise document.error(place, f"there is no study '{name}'{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
+        if own in other.include:
+            raise document.error(
+                place, f"{name} includes {own} in turn; only one can include the other"
+            )
         if other.include:
             raise document.error(
                 place,
