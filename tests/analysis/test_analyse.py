@@ -472,6 +472,29 @@ def test_many_interactions_are_counted_apart(project):
     check_prose(analysis, names_in(plan))
 
 
+def test_a_range_of_one_value_is_one_value(project):
+    arms = "{none: '', a: crop(1), b: crop(2), c: cutmix, d: mixup, e: crop(2) | cutmix}"
+    project(
+        STUDY.replace('{none: "", crop: crop(2), mix: cutmix}', arms).replace("[0, 1, 2]", "[7]")
+    )
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 960 if run.augmentation == "none" else 955)
+    analysis = analysed(plan)
+    (text,) = texts(analysis["experiments"][1], "evidence", "inconclusive")
+    assert re.search(r"with 80 % power is \d\.\d\d points among the pairs of arms\.$", text)
+    check_prose(analysis, names_in(plan))
+
+
+def test_no_detectable_difference_is_more_than_everything(plan):
+    for run in plan.experiments[1].runs:
+        if run.augmentation == "crop":
+            write_run(run, (100, 900, 500)[run.seed])
+    analysed(plan)
+    compared = table("comparisons")
+    assert compared[compared.arm == "crop"]["detectable"].to_list() == [1.0]
+
+
 def test_networks_of_the_best_epoch_are_told(project):
     project(STUDY.replace("{epochs: 3}", "{epochs: 3, early_stopping: {restore_best: true}}", 1))
     plan = load_plan(load_config())

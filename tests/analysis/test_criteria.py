@@ -504,6 +504,7 @@ def test_5_equal_arms(tables):
     study.compare("flip", "mixup", "same", kind="arm")
     verdict, evidence = study.answer()[5]
     assert verdict == NOT_MET
+    assert evidence.endswith("no arm is shown to be worse than what it was compared with.")
     assert "are the same within the margin" in evidence
     study.rows.pop()
     study.compare("flip", "mixup", "better", kind="arm")

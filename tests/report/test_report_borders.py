@@ -65,6 +65,7 @@ SAID = {
     "1,000 classes": "990 of 1000 classes by none; ",
     "two classes": "the same within the margin",
     "all wrong": "Little learned: ",
+    "one arm": "the test accuracy of an arm differs by 0.00 points.",
 }
 STUDIES = {
     "one arm": STUDY.replace('{none: "", crop: crop(2), flip: flip}', '{none: ""}'),

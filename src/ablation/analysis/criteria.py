@@ -765,7 +765,7 @@ def _problems(study: _Study, blocks: list[_Block]) -> str:
         if row["verdict"] == "worse"
     ]
     harm = f"worse than what they were compared with: {_joined(worse)}" if worse else (
-        "no arm is worse than what it was compared with"
+        "no arm is shown to be worse than what it was compared with"
     )  # fmt: skip
     return f"Problems: of {len(rows)} runs {told}; {harm}."
 

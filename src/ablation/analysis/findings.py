@@ -383,26 +383,28 @@ class Writer:
             pairs = rows[rows["kind"] != "factor"]
             if len(pairs) > 1:
                 least, most = (self._extreme(pairs, "detectable", low) for low in (True, False))
+                power = say.rule("power")
+                low, high = (size(row["detectable"]) for row in (least, most))
+                is_so = "is" if low == high else "lies between"
+                detected = self._cited(say, "detectable", size, self._where(least))
+                if low != high:
+                    detected += f" and {self._cited(say, 'detectable', size, self._where(most))}"
                 text += (
-                    f" The smallest difference that this sample detects with {say.rule('power')} % "
-                    f"power lies between "
-                    f"{self._cited(say, 'detectable', size, self._where(least))} and "
-                    f"{self._cited(say, 'detectable', size, self._where(most))} points among the "
-                    "pairs of arms."
+                    f" The smallest difference that this sample detects with {power} % power "
+                    f"{is_so} {detected} points among the pairs of arms."
                 )
         return [Finding("evidence", "inconclusive", text, tuple(say.sources))]
 
     def _seed_range(self) -> Finding:
         say = self._sentence()
         median = say("diagnostics", "value", size, diagnosis="seed range, median")
+        text = f"Between its seeds, the test accuracy of an arm differs by {median} points"
         most = say("diagnostics", "value", size, diagnosis="seed range, most")
-        return Finding(
-            "evidence",
-            "seed range",
-            f"Between its seeds, the test accuracy of an arm differs by {median} points (median "
-            f"over the arms), and by {most} at most.",
-            tuple(say.sources),
-        )
+        if most == median:
+            say.sources.pop()
+        else:
+            text += f" (median over the arms), and by {most} at most"
+        return Finding("evidence", "seed range", f"{text}.", tuple(say.sources))
 
     # The problems
 

@@ -169,6 +169,8 @@ def comparisons_table(
             row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False}
         else:
             p_holm = corrected[comparison.question]
+            # An interaction is a difference of differences, each of 1 at most.
+            largest = 2 ** max(0, len(comparison.factors) - 1)
             said = effects.verdict(effect, p_holm, level, margin)
             settled = said != "inconclusive" or effect.near_chance
             row |= {
@@ -178,8 +180,11 @@ def comparisons_table(
                 "high": effect.high,
                 "p": effect.p,
                 "p_holm": p_holm,
-                "detectable": effects.detectable(
-                    effect, level / experiment.questions, "factor" not in comparison.kinds
+                "detectable": min(
+                    effects.detectable(
+                        effect, level / experiment.questions, "factor" not in comparison.kinds
+                    ),
+                    largest,
                 ),
                 "verdict": said,
                 "basis": effect.basis,

@@ -269,7 +269,7 @@ def _small_classes(examples: pd.DataFrame, class_names: Sequence[str]) -> list[F
                 "imbalance",
                 "warning",
                 f"The largest class has {counts[largest] / counts[smallest]:.0f} times as many "
-                f"training images as the smallest: {names[0]}, {names[1]}.",
+                "training images as the smallest.",
                 names,
             )
         )
