@@ -82,8 +82,8 @@ def test_a_class_too_small_to_hold_out_can_be_validated_on_the_test_split(tmp_pa
     fill(tmp_path / "photos/train", ("cat",), count=10)
     fill(tmp_path / "photos/test", first=50)
     dataset = Dataset(name="mine", source="image_folder", path=str(tmp_path / "photos"))
-    told = message(prepare, prepared_data(dataset).settings, tmp_path / "out", None)
-    assert "class dog has 1 example(s): too few to set any aside" in told
+    refusal = message(prepare, prepared_data(dataset).settings, tmp_path / "out", None)
+    assert "class dog has 1 example(s): too few to set any aside" in refusal
     settings = prepared_data(dataset, "test").settings
     description = prepare(settings, tmp_path / "out", None)
     assert description["counts"] == {"train": [10, 1], "validation": [0, 0], "test": [10, 10]}

@@ -34,7 +34,7 @@ def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
     assert "Disk of results: 0.00 GB are needed" in text
 
 
-def test_a_cell_of_two_experiments_is_told_with_its_experiment(place):
+def test_a_cell_of_two_experiments_is_listed_under_each(place):
     place.study(
         STUDY
         + STUDY.partition("experiments:\n")[2]

@@ -576,12 +576,12 @@ class Writer:
         for row in rows.head(LISTED_CELLS).to_dict("records"):
             at = {key: row[key] for key in CELL}
             if row["count"] <= LISTED:
-                told = join([f"class ‘{name}’" for name in self._unpredicted(at)])
+                classes = join([f"class ‘{name}’" for name in self._unpredicted(at)])
             else:
                 at["diagnosis"] = "never predicted"
                 number, of = (say("diagnostics", name, count, **at) for name in ("count", "of"))
-                told = f"{number} of {of} classes"
-            cells.append(f"{told} by {self._cell(row)}")
+                classes = f"{number} of {of} classes"
+            cells.append(f"{classes} by {self._cell(row)}")
         if len(rows) > LISTED_CELLS:
             cells.append("further classes by other arms")
         text = f"Never predicted, although the test split has images of them: {'; '.join(cells)}."
