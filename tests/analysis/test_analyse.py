@@ -18,10 +18,11 @@ import pytest
 from ablation.analysis.analyse import analyse
 from ablation.analysis.records import write_record
 from ablation.errors import InputError
+from ablation.report.background import scope
 from ablation.storage import is_sealed
 from ablation.study.plan import load_config, load_plan
 
-from ..conftest import tiny_disk
+from ..conftest import tiny_disk, write_answers
 
 STUDY = """\
 title: Known answers
@@ -46,74 +47,11 @@ experiments:
 IMAGES = 1000
 
 
-def write_run(run, right, *, status="completed", loss=(2.0, 1.0, 0.5), clean=0.99, confidence=0.91):
+def write_run(run, right, *, confidence=0.91, **record):
     """Write a run that classifies exactly ``right`` of the test images rightly."""
-    folder = Path(run.folder)
-    folder.mkdir(parents=True, exist_ok=True)
     label = np.arange(IMAGES) % 10
     answer = np.where(np.arange(IMAGES) < right, label, (label + 1) % 10)
-    probability = np.full((IMAGES, 10), (1 - confidence) / 9, np.float32)
-    probability[np.arange(IMAGES), answer] = confidence
-    if status == "diverged":
-        probability[:] = np.nan
-    validated = slice(IMAGES - 400, IMAGES)
-    np.savez(
-        folder / "predictions.npz",
-        label=label,
-        probability=probability,
-        val_label=label[validated],
-        val_probability=probability[validated],
-    )
-    epochs = np.arange(1, len(loss) + 1)
-    accuracy = [0.90, 0.95, 0.94][: len(loss)]
-    pd.DataFrame(
-        {
-            "epoch": epochs,
-            "loss": loss,
-            "accuracy": accuracy,
-            "val_loss": loss,
-            "val_accuracy": accuracy,
-            "learning_rate": 0.1,
-        }
-    ).to_csv(folder / "history.csv", index=False)
-    pd.DataFrame({"epoch": epochs, "seconds": 2.0, "images_per_second": 500.0}).to_csv(
-        folder / "timing.csv", index=False
-    )
-    record = {
-        "id": run.id,
-        "status": status,
-        "code": "c",
-        "epochs": len(loss),
-        "train_accuracy_clean": None if status == "diverged" else clean,
-        "class_names": [str(i) for i in range(10)],
-        "data": {
-            "source": "mnist5k/1.0.0",
-            "hash": "h",
-            "shape": [5000, 28, 28, 1],
-            "train": 3600,
-            "validation": 400,
-            "test": IMAGES,
-        },
-        "threads": {"intra_op": 2, "inter_op": 2},
-        "environment": {
-            "python": "3.11.7",
-            "packages": {"tensorflow": "2.21.0", "keras": "3.15.1"},
-            "git_commit": "abc",
-            "system": "Linux",
-            "processor": "A processor",
-            "gpus": [],
-            "variables": {},
-        },
-        "started": "2026-01-01T00:00:00Z",
-        "seconds": 10.0,
-    }
-    write_record(folder, record)
-    data = Path(run.data.folder)
-    data.mkdir(parents=True, exist_ok=True)
-    counts = {"train": [360] * 10, "validation": [40] * 10, "test": [100] * 10}
-    (data / "description.json").write_text(
-        json.dumps({"hash": "h", "counts": counts, "splits": {}, "citation": ""})
-    )
+    write_answers(run, label, answer, confidence=confidence, validation=400, **record)
 
 
 RIGHT = {"resnet20": 960, "plain20": 962, "resnet56": 950, "plain56": 700}
@@ -453,6 +391,29 @@ def test_the_level_is_shared_between_the_experiments(known):
     assert (rules["level"], rules["margin"], rules["experiments"]) == (2.5, 0.5, 2)
 
 
+def test_the_extent_of_an_experiment_is_that_of_its_runs(project):
+    project(
+        STUDY.replace(
+            "training: {epochs: 3}",
+            """training: {epochs: 3}
+    overrides:
+      - {where: {model: plain20}, training: {epochs: 1}}
+      - {where: {model: plain56}, training: {epochs: 20}}
+    exclude:
+      - {model: resnet56, seed: 2}""",
+            1,
+        )
+    )
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 950)
+    first, second = analysed(plan)["experiments"]
+    assert scope(first) == (
+        "4 models × 1 augmentation on mnist5k; 3 seeds (0, 1, 2); 1, 3, 20 epochs; 11 runs."
+    )
+    assert scope(second).endswith("3 epochs; 9 runs.")
+
+
 def test_the_margin_is_the_studys(project):
     project(STUDY.replace("title: Known answers", "title: Known answers\nmargin: 3"))
     plan = load_plan(load_config())
@@ -509,6 +470,29 @@ def test_many_interactions_are_counted_apart(project):
     assert "interactions: all 5 are inconclusive" in answer
     assert "on average over the grid: " in answer
     check_prose(analysis, names_in(plan))
+
+
+def test_a_range_of_one_value_is_one_value(project):
+    arms = "{none: '', a: crop(1), b: crop(2), c: cutmix, d: mixup, e: crop(2) | cutmix}"
+    project(
+        STUDY.replace('{none: "", crop: crop(2), mix: cutmix}', arms).replace("[0, 1, 2]", "[7]")
+    )
+    plan = load_plan(load_config())
+    for run in plan.runs.values():
+        write_run(run, 960 if run.augmentation == "none" else 955)
+    analysis = analysed(plan)
+    (text,) = texts(analysis["experiments"][1], "evidence", "inconclusive")
+    assert re.search(r"with 80 % power is \d\.\d\d points among the pairs of arms\.$", text)
+    check_prose(analysis, names_in(plan))
+
+
+def test_no_detectable_difference_is_more_than_everything(plan):
+    for run in plan.experiments[1].runs:
+        if run.augmentation == "crop":
+            write_run(run, (100, 900, 500)[run.seed])
+    analysed(plan)
+    compared = table("comparisons")
+    assert compared[compared.arm == "crop"]["detectable"].to_list() == [1.0]
 
 
 def test_networks_of_the_best_epoch_are_told(project):
@@ -610,12 +594,20 @@ def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
     )
 
 
-def test_networks_that_have_learned_nothing_are_told(plan):
+def test_networks_that_have_learned_nothing_are_not_the_same(plan):
     for run in plan.experiments[1].runs:
         write_run(run, 110 + run.seed)
+    for run in plan.experiments[0].runs:
+        write_run(run, 960 + run.seed)
     analysis = analysed(plan)
     problems = "\n".join(texts(analysis["experiments"][1], "problem"))
-    assert "Little learned: less than 20 % of the way from chance" in problems
+    assert "Little learned: test accuracy is at most 20 % of the way from the share of" in problems
+    assert "none (11.10 %, largest class 10.00 %)" in problems
+    compared = table("comparisons").drop_duplicates(["experiment", "arm", "reference"])
+    by_experiment = compared.groupby("experiment")["verdict"].unique().str.join(" ")
+    assert by_experiment.to_dict() == {"arms": "inconclusive", "depth": "same"}
+    assert not compared["seeds_needed"].notna().any()
+    assert not texts(analysis["experiments"][1], "open", "seeds")
     check_prose(analysis, names_in(plan))
 
 

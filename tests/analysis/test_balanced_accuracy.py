@@ -222,6 +222,38 @@ def test_order_alone_is_told_and_so_is_level_alone(project):
     assert "order" not in finding["text"]
 
 
+def test_chance_is_the_share_of_the_largest_class(project):
+    # Better than one in the number of classes, but no better than the largest class alone.
+    plan = planned(project, right=dict.fromkeys(RIGHT, (700, 0, 0, 0)))
+    write_run(plan.experiments[0].runs[0], UNEQUAL, (0, 200, 100, 0))
+    analysis = analysed(plan)
+    rows = table("diagnostics")
+    near = rows[rows["diagnosis"] == "near chance"]
+    assert near["model"].to_list() == ["resnet20", "plain20", "resnet56"]
+    assert near["threshold"].to_list() == pytest.approx([0.7] * 3)
+    (finding,) = [f for f in analysis["experiments"][0]["findings"] if f["kind"] == "near chance"]
+    assert "plain20 (70.00 %, largest class 70.00 %)" in finding["text"]
+
+
+def test_classes_that_are_never_predicted_are_named(project):
+    # Of a class without test images nothing is expected.
+    right = {"resnet20": (700, 200, 100, 0), "plain20": (700, 0, 100, 0)}
+    plan = planned(project, right=RIGHT | right)
+    for run in plan.runs.values():
+        if run.model == "resnet56" and run.seed == 0:  # the other seed predicts them
+            write_run(run, UNEQUAL, (0, 0, 0, 0))
+    analysis = analysed(plan)
+    (finding,) = [
+        f for f in analysis["experiments"][0]["findings"] if f["kind"] == "never predicted"
+    ]
+    assert finding["text"] == (
+        "Never predicted, although the test split has images of them: class ‘middle’ by plain20."
+    )
+    rows = table("diagnostics")
+    (row,) = rows[rows["diagnosis"] == "never predicted"].to_dict("records")
+    assert (row["model"], row["count"], row["of"]) == ("plain20", 1, 3)
+
+
 def test_where_nothing_is_hidden_there_is_no_finding(project):
     # As in the classes, so in the images; then equal classes, of which one is answered badly.
     plan = planned(project, right=dict.fromkeys(RIGHT, (630, 180, 90, 0)))

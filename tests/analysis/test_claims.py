@@ -75,7 +75,7 @@ def plan(project):
     return load_plan(load_config())
 
 
-def compared(plan, said=()):
+def compared(plan, said=(), near_chance=()):
     """A table of comparisons with the verdicts (and bases) given by experiment, arm, reference."""
     said, rows = dict(said), []
     for experiment in plan.experiments:
@@ -92,6 +92,7 @@ def compared(plan, said=()):
                 "verdict": verdict,
                 "measure": "test_accuracy" if comparison.epoch is None else "val_accuracy",
                 "epoch": comparison.epoch,
+                "near_chance": (experiment.name, arm.label, reference.label) in near_chance,
             }
             for side, contrast in (("arm", arm), ("reference", reference)):
                 _, row[f"{side}_model"], row[f"{side}_augmentation"] = contrast.cell
@@ -105,10 +106,10 @@ def compared(plan, said=()):
     return table.astype({"seeds": "Int64", "epoch": "Int64"})
 
 
-def tables_of(plan, said=(), accuracy=()):
+def tables_of(plan, said=(), accuracy=(), near_chance=()):
     """The tables that the findings speak from; accuracies by experiment and augmentation."""
     accuracy = dict(accuracy)
-    comparisons = compared(plan, said)
+    comparisons = compared(plan, said, near_chance)
     claims = claims_table(plan, comparisons)
     cells = [
         {**dict(zip(CELL, (experiment.name, *cell), strict=True)),
@@ -325,6 +326,16 @@ def test_claims_are_counted_in_a_sentence(plan):
     assert "trained networks" not in again.text  # three seeds speak of the arms
     assert survival.part == "survives"
     check_numbers([first, against, again, survival], tables)
+
+
+def test_a_claim_that_rests_on_arms_near_chance_says_why_it_is_open(plan):
+    near = {("first", "mixup", "none"), ("first", "cutmix", "crop")}
+    said = {("first", "cutmix", "mixup"): "worse"}  # contradicts ‘mixing’ by itself
+    (found, _) = claim_findings("first", tables_of(plan, said, near_chance=near))
+    assert found.text.endswith(
+        "Where all arms of a comparison are near chance (‘unlike’), equal accuracies are no "
+        "evidence. With fewer than 3 seeds that speaks of these trained networks only."
+    )
 
 
 def test_what_survives_is_counted(plan):

@@ -59,6 +59,7 @@ class Tables:
         self.status, self.loss, self.accuracy = {}, {}, {}
         self.rows = []
         self.records = {}
+        self.chance = 0.1
         for run in plan.runs.values():
             total, trainable = parameter_count(run.settings["model"], 3, 10)
             self.records[run.folder] = {
@@ -136,6 +137,7 @@ class Tables:
             cells.reset_index(),
             comparisons,
             self.records,
+            dict.fromkeys(self.records, self.chance),
         )
         assert tuple(table) == CRITERIA_COLUMNS
         assert list(table["criterion"]) == [1, 2, 3, 4, 5, 6]
@@ -413,6 +415,14 @@ def test_4_not_met(tables, spoil, told):
     assert evidence.count(": converged;") == 1
 
 
+def test_4_chance_is_the_share_of_the_largest_class(tables):
+    study = tables(ARMS)
+    study.chance = 0.9
+    verdict, evidence = study.answer()[4]
+    assert verdict == NOT_MET
+    assert "reached 90.00 % (mean of seeds 0 and 1; chance 90.00 %)" in evidence
+
+
 def test_4_settles_in_the_mean_over_seeds(tables):
     study = tables(ARMS)
     study.accuracy = {
@@ -494,6 +504,7 @@ def test_5_equal_arms(tables):
     study.compare("flip", "mixup", "same", kind="arm")
     verdict, evidence = study.answer()[5]
     assert verdict == NOT_MET
+    assert evidence.endswith("no arm is shown to be worse than what it was compared with.")
     assert "are the same within the margin" in evidence
     study.rows.pop()
     study.compare("flip", "mixup", "better", kind="arm")

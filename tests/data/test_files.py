@@ -77,6 +77,20 @@ def test_a_folder_of_splits(tmp_path, name):
         assert sorted(values) == [first + 20 * i + j for i in range(2) for j in range(10)]
 
 
+def test_a_class_too_small_to_hold_out_can_be_validated_on_the_test_split(tmp_path):
+    fill(tmp_path / "photos/train", count=1)
+    fill(tmp_path / "photos/train", ("cat",), count=10)
+    fill(tmp_path / "photos/test", first=50)
+    dataset = Dataset(name="mine", source="image_folder", path=str(tmp_path / "photos"))
+    refusal = message(prepare, prepared_data(dataset).settings, tmp_path / "out", None)
+    assert "class dog has 1 example(s): too few to set any aside" in refusal
+    settings = prepared_data(dataset, "test").settings
+    description = prepare(settings, tmp_path / "out", None)
+    assert description["counts"] == {"train": [10, 1], "validation": [0, 0], "test": [10, 10]}
+    (few,) = found(description, "few-images")
+    assert few["items"] == ["dog: 1"]  # all ten cats are trained on
+
+
 def test_what_is_left_out_is_told(tmp_path):
     fill(tmp_path / "photos")
     (tmp_path / "photos/cat/notes.txt").write_text("?")

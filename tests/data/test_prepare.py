@@ -126,6 +126,19 @@ def test_the_test_split_does_not_depend_on_the_held_out_share(digits, tmp_path):
     assert len(more.indices("validation")) == 1200
 
 
+def test_with_nothing_held_out_the_same_images_are_trained_on(digits, tmp_path):
+    dataset = Dataset(name="mnist5k")
+    description = prepare(prepared_data(dataset, "test").settings, tmp_path, None)
+    bare, usual = load(tmp_path), load(digits)
+    assert description["counts"]["validation"] == [0] * 10
+    held = usual.indices("train", "validation")
+    assert (bare.images[bare.indices("train")] == usual.images[held]).all()
+    assert (bare.labels[bare.indices("train")] == usual.labels[held]).all()
+    assert (bare.indices("test") == usual.indices("test")).all()
+    assert description["splits"]["validation"] == "none: the test split serves for validation"
+    assert description["splits"]["train"] == "the source's 'train'"
+
+
 def test_a_limit_is_kept_by_split(tmp_path):
     prepare({**DEFAULTS, "limit": 50}, tmp_path, None)
     data = load(tmp_path)

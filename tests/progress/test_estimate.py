@@ -177,6 +177,7 @@ def test_the_images_are_those_of_the_prepared_data(place):
     place.prepare(images=3600)
     assert images_of(place.run(), nothing) == IMAGES
     place.edit("baseline:", "validation: test\n    baseline:")
+    place.prepare(images=3600)  # of a source with a validation split of its own
     assert images_of(place.run(), nothing) == Images(3640, (28, 28, 1))
 
 

@@ -8,6 +8,8 @@ from ablation.progress.machine import Machine
 from ablation.progress.overview import look_over, plan_text, status_text
 from ablation.progress.tables import WIDTH, duration, shorten, table
 
+from .conftest import STUDY
+
 
 def rows(text):
     """The cells of each table row by the arm's and the seeds' columns."""
@@ -30,6 +32,28 @@ def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
     assert "digits is not prepared yet" in text
     assert re.search(r"^digits +- +0\.00 GB$", text, re.M)  # no download, 5,000 small images
     assert "Disk of results: 0.00 GB are needed" in text
+
+
+def test_a_cell_of_two_experiments_is_listed_under_each(place):
+    place.study(
+        STUDY
+        + STUDY.partition("experiments:\n")[2]
+        .replace("first:", "much-longer-training:")
+        .replace("epochs: 4", "epochs: 40")
+        .replace("0, 1, 2", "0, 1")
+    )
+    place.prepare()
+    place.finish(place.run("none", 0), total=300.0)
+    place.log(place.run("none", 1), "error: no", epochs=[0.5])
+    overview = look_over(place.plan)
+    text = plan_text(overview, 1)
+    first, longer = text.split("Experiment ")[1:]
+    assert re.search(r" flip +0 1 2 +to do +4 ", first)
+    assert longer.startswith("much-longer-training:\n")
+    assert re.search(r" flip +0 1 +to do +40 ", longer)
+    assert "resnet8 on digits, none, seed 1 (first)" in text
+    for standing in overview.of("missing"):
+        assert standing.expected.told in text  # no basis is cut
 
 
 def test_runs_of_another_machine_are_named_and_do_not_count(place):

@@ -1,6 +1,7 @@
 """What the seeds of a study could detect."""
 
 import math
+import re
 import statistics
 
 import pytest
@@ -40,6 +41,14 @@ def test_the_spread_is_that_of_the_paired_differences(place):
     assert found.spread == pytest.approx(spread)
     assert found.points == pytest.approx(100 * 30 * spread)
     assert found.spread_of == "differences of 2 pairs"
+
+
+def test_no_difference_of_more_than_100_points_is_named(place):
+    right = {("none", 0): 4, ("none", 1): 6, ("flip", 0): 5, ("flip", 1): 9}
+    (found,) = sensitivities(place.plan, finish(place, right), two)
+    assert found.points > 100
+    text = sensitivity_text([found])
+    assert re.search(r"30\.0 sd +none +differences of 2 pairs$", text, re.MULTILINE)
 
 
 def test_spreads_of_several_comparisons_are_pooled_by_degrees_of_freedom(place):

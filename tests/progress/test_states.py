@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablation.analysis.states import SILENT_END, last_error, log_of, look, run_state, run_states
+from ablation.analysis.states import (
+    QUEUED_AGAIN,
+    SILENT_END,
+    last_error,
+    log_of,
+    look,
+    run_state,
+    run_states,
+)
 
 
 def test_nothing_there_is_missing(place):
@@ -311,6 +319,23 @@ def test_an_interrupted_run_tells_where_it_goes_on(place):
     state = run_state(run)
     assert (state.status, state.epoch, state.kept) == ("failed", 2, 2)
     assert state.reason == STOPPED.removeprefix("error: ")
+
+
+def test_an_interrupted_run_that_snakemake_waits_for_is_to_do(place):
+    """A cluster puts a job that it stops back into its queue; Snakemake keeps mark and lock."""
+    run = place.run()
+    place.mark(run, age=5000)
+    place.checkpoint(run, 2)
+    place.log(run, STOPPED, epochs=[0.5, 0.75], age=4000)
+    state = run_state(run)
+    assert (state.status, state.reason, state.kept) == ("missing", QUEUED_AGAIN, 2)
+    place.log(run, "error: the disk is full", epochs=[0.5, 0.75])
+    assert run_state(run).status == "failed"
+    place.log(run, resumed=2, epochs=[0.8])  # it has started again
+    assert (run_state(run).status, run_state(run).epoch) == ("running", 3)
+    place.log(run, STOPPED, epochs=[0.5, 0.75])
+    shutil.rmtree(".snakemake/locks")  # Snakemake has ended
+    assert run_state(run).status == "failed"
 
 
 def test_the_checkpoint_tells_what_is_kept_whatever_the_log_tells(place):

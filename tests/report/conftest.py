@@ -302,6 +302,8 @@ def make_experiment(name, question, validation, cells, baseline, seeds, basis, a
             {"label": x, "pipeline": LABELS[x], "mixes_labels": "mix" in LABELS[x]} for x in labels
         ],
         "baseline": baseline,
+        "runs": len(runs),
+        "epochs": [EPOCHS],
         "training": {
             "epochs": EPOCHS,
             "batch_size": 64,

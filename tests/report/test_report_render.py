@@ -52,7 +52,7 @@ def test_an_analysis_of_another_format_is_refused(results, tmp_path):
     file = tmp_path / "old" / "analysis.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
     with pytest.raises(
-        InputError, match=r"analysis\.json is of format 1, this version reads 3; run"
+        InputError, match=r"analysis\.json is of format 1, this version reads 4; run"
     ):
         read_inputs(tmp_path / "old")
 

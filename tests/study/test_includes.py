@@ -106,9 +106,9 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         (
             "[first]",
             "[frist]",
-            "second.yaml:2:11: include[0]: there is no other study 'frist'; did",
+            "second.yaml:2:11: include[0]: there is no study 'frist'; did",
         ),
-        ("[first]", "[second]", "there is no other study 'second'"),
+        ("[first]", "[second]", "include[0]: study 'second' includes itself; leave it out"),
         ("[first]", "[first, first]", "'first' stands twice"),
         ("  second:", "  first:", "there is an experiment 'first' in config/studies/first.yaml"),
         ("revisits: first", "revisits: frist", "no other experiment 'frist'; did you mean 'first'"),
@@ -142,6 +142,11 @@ def test_an_included_study_may_not_include_others(studies):
         "third",
     )
     assert "second includes other studies itself; include first instead" in refused("third")
+
+
+def test_two_studies_do_not_include_each_other(studies):
+    studies(FIRST.replace("experiments:", "include: [second]\nexperiments:"), "first")
+    assert "include[0]: first includes second in turn" in refused()
 
 
 def test_a_study_may_be_nothing_but_what_it_includes(studies):

@@ -32,6 +32,15 @@ def message_of(project, text):
     return str(caught.value)
 
 
+def test_nothing_is_held_out_where_the_test_split_serves_for_validation(project):
+    (held,) = plan_of(project).data.values()
+    (bare,) = plan_of(project, STUDY + "    validation: test\n").data.values()
+    assert (held.settings["held_out"], bare.settings["held_out"]) == (0.1, 0)
+    assert held.settings == bare.settings | {"held_out": 0.1}
+    assert held.folder != bare.folder
+    assert held.id == "4ff6cf4f"  # as it has always been
+
+
 def test_the_grid_is_the_full_product(project):
     plan = plan_of(project)
     assert len(plan.runs) == 2 * 2 * 2

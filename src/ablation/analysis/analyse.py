@@ -16,6 +16,7 @@ from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
+from ablation.analysis.measures import chance, near_chance
 from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
@@ -30,7 +31,7 @@ from ablation.study.grid import Run
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
-FORMAT = 3
+FORMAT = 4
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
     "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
@@ -61,9 +62,14 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
     tables = _tables(plan, cells, missing)
     margin = plan.study.margin / 100
-    records = {folder: result.record for folder, result in by_folder.items()}
     tables["criteria"] = criteria_table(
-        plan, tables["runs"], tables["curves"], tables["cells"], tables["comparisons"], records
+        plan,
+        tables["runs"],
+        tables["curves"],
+        tables["cells"],
+        tables["comparisons"],
+        {folder: result.record for folder, result in by_folder.items()},
+        {folder: chance(result.val_label) for folder, result in by_folder.items()},
     )
     tables["published"] = published_table(plan, tables["cells"])
     tables["rules"] = rules_table(margin, family_level(plan.comparing), plan.comparing)
@@ -266,7 +272,7 @@ def _scores(
         if comparison.epoch is None:
             correct = {result.run.seed: result.correct for result in results}
             accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
-            images = [len(right) for right in correct.values()]
+            labels = [result.label for result in results]
         else:
             correct = {}
             # A run that stopped early has no accuracy at a later epoch.
@@ -274,14 +280,16 @@ def _scores(
             accuracy = {
                 r.run.seed: float(r.history["val_accuracy"].iloc[comparison.epoch - 1]) for r in at
             }
-            images = [len(r.val_label) for r in at]
+            labels = [r.val_label for r in at]
         data = results[0].run.data if results else None
         scores[source] = Scores(
             accuracy,
-            max(images, default=0),
+            max(map(len, labels), default=0),
             correct,
             data=data.folder if data else "",
             source=data.settings["source"] if data else "",
+            near_chance=bool(labels)
+            and near_chance(float(np.mean(list(accuracy.values()))), chance(labels[0])),
         )
     return scores
 
@@ -321,6 +329,8 @@ def _describe(
             for label, steps in experiment.pipelines.items()
         ],
         "baseline": block.baseline.model_dump(exclude_none=True) if block.baseline else None,
+        "runs": len(experiment.runs),
+        "epochs": sorted({run.settings["training"]["epochs"] for run in experiment.runs}),
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
@@ -456,6 +466,7 @@ def _data(results: list[RunResult]) -> list[dict[str, Any]]:
                 "balance": {
                     split: _balance(counts, names)
                     for split, counts in description["counts"].items()
+                    if any(counts)
                 },
                 # What was prepared before data was checked has neither of these.
                 "checked": "checks" in description,

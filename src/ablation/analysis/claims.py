@@ -26,6 +26,7 @@ CLAIM_COLUMNS = (
     "experiment", "claim", "part", "text", "source", "stated_in", "dataset", "arm", "reference",
     "measure", "epoch", "says", "verdict", "difference", "low", "high", "seeds", "basis",
     "part_status", "status", "status_basis", "status_there", "basis_there", "conclusion",
+    "near_chance",
 )  # fmt: skip
 
 _MEANT = {
@@ -37,7 +38,7 @@ _MEANT = {
 _DEFINITE = {"better", "worse", "same"}
 _OF_COMPARISON = (
     "dataset", "arm", "reference", "measure", "epoch", "verdict", "difference", "low", "high",
-    "seeds", "basis",
+    "seeds", "basis", "near_chance",
 )  # fmt: skip
 _SAID = {
     "better": "is more accurate than",
@@ -215,7 +216,7 @@ def claim_findings(experiment: str, tables: Mapping[str, pd.DataFrame]) -> list[
     tested = own[own["part"].notna()]
     found = []
     if len(tested):
-        found.append(_counted(experiment, tested.drop_duplicates("claim"), tables))
+        found.append(_counted(experiment, tested, tables))
     against = tested[tested["part_status"] == CONTRADICTED]
     if len(against):
         found.append(_contradictions(experiment, against, tables))
@@ -265,8 +266,9 @@ def survival(
     return Finding("answer" if summary else "survives", "survival", text, tuple(say.sources))
 
 
-def _counted(experiment: str, once: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Finding:
+def _counted(experiment: str, tested: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Finding:
     """How many of the claims that an experiment tests have which status."""
+    once = tested.drop_duplicates("claim")
     say = Sentence(tables, experiment)
     of = say("diagnostics", "of", count, diagnosis=f"claims, {HOLDS}")
     said = []
@@ -283,6 +285,14 @@ def _counted(experiment: str, once: pd.DataFrame, tables: Mapping[str, pd.DataFr
     text = f"Of {of} {'claim' if of == '1' else 'claims'} tested here, {join(said)}."
     if (once["status"] == OPEN).any():
         text += " Open is not refuted: no verdict has settled it yet."
+    near = tested[(tested["part_status"] == OPEN) & tested["near_chance"].astype(bool)]
+    claims = dict.fromkeys(near.loc[near["status"] == OPEN, "claim"])
+    if claims:
+        listed = f" ({', '.join(map(_quoted, claims))})" if len(claims) <= LISTED else ""
+        text += (
+            f" Where all arms of a comparison are near chance{listed}, equal accuracies are no "
+            "evidence."
+        )
     return Finding("claims", "claims", f"{text}{_reach(say, once)}", tuple(say.sources))
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablation.analysis.measures import ABOVE_CHANCE, near_chance
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
-from ablation.analysis.rules import ABOVE_CHANCE
 from ablation.study.architectures import resolve_architecture
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
@@ -73,9 +73,9 @@ DEFINITIONS: list[tuple[str, str]] = [
         f"both in the mean over its runs. Settled: the mean over the last {100 * SETTLED_SHARE:g} "
         f"% of the epochs, at least {SETTLED_EPOCHS}, lies within {100 * SETTLED_CHANGE:g} point "
         "of the mean over as many epochs before. Well above chance: the last epoch's accuracy has "
-        f"come at least {100 * ABOVE_CHANCE:g} % of the way from chance, one in the number of "
-        "classes, to 100 %. A learning rate that ends at 0 settles any run: converged then means "
-        "at this budget.",
+        f"come more than {100 * ABOVE_CHANCE:g} % of the way from chance, the share of the largest "
+        "class of the validation split, to 100 %. A learning rate that ends at 0 settles any run: "
+        "converged then means at this budget.",
     ),
     (
         "Best augmentation",
@@ -105,6 +105,7 @@ def criteria_table(
     cells: pd.DataFrame,
     comparisons: pd.DataFrame,
     records: Mapping[str, Mapping[str, Any]],
+    chance: Mapping[str, float],
 ) -> pd.DataFrame:
     """Answer the grading criteria of the notebooks for a study.
 
@@ -117,12 +118,13 @@ def criteria_table(
         comparisons: a row a comparison: experiment, kind, dataset, arm_model, arm_augmentation,
             reference_model, reference_augmentation, difference (0 to 1), verdict, measure.
         records: content of ``run.json`` by the run's folder, for the runs that have left one.
+        chance: share of the largest class in the validation split, of the same runs.
 
     Returns:
         A row for each criterion from 1 to 6: criterion, question, verdict (``met``, ``not met``
         or ``not part of this study``) and evidence (sentences).
     """
-    study = _Study(plan, runs, curves, cells, comparisons, records)
+    study = _Study(plan, runs, curves, cells, comparisons, records, chance)
     answers: dict[int, Callable[[_Study], Answer]] = {
         1: _implemented,
         2: _cats_and_dogs,
@@ -209,6 +211,7 @@ class _Study:
     cells: pd.DataFrame
     comparisons: pd.DataFrame
     records: Mapping[str, Mapping[str, Any]]
+    chance: Mapping[str, float]
 
     @cached_property
     def by_cell(self) -> dict[Key, dict[str, Run]]:
@@ -578,11 +581,10 @@ def _tell_convergence(study: _Study, key: Key, of_cell: dict[str, Run]) -> tuple
     changes = [late_change(curve["val_accuracy"].to_list()) for curve in curves]
     moved = [change for change in changes if change is not None]
     accuracy = study.validation_accuracy(key, seeds)
-    record = next(study.records[of.folder] for of in of_cell.values() if of.seed == seeds[0])
-    chance = 1 / len(record["class_names"])
+    chance = next(study.chance[of.folder] for of in of_cell.values() if of.seed == seeds[0])
     fell = finite and max(shares) <= LOSS_SHARE
     settled = len(moved) == len(changes) and abs(float(np.mean(moved))) < SETTLED_CHANGE
-    learned = accuracy - chance >= ABOVE_CHANCE * (1 - chance)
+    learned = not near_chance(accuracy, chance)
     parts = [
         "a training loss was not finite"
         if not finite
@@ -763,7 +765,7 @@ def _problems(study: _Study, blocks: list[_Block]) -> str:
         if row["verdict"] == "worse"
     ]
     harm = f"worse than what they were compared with: {_joined(worse)}" if worse else (
-        "no arm is worse than what it was compared with"
+        "no arm is shown to be worse than what it was compared with"
     )  # fmt: skip
     return f"Problems: of {len(rows)} runs {told}; {harm}."
 

@@ -33,6 +33,7 @@ class Scores:
             where only accuracies are known.
         data: which images they are; the same for cells that were scored on the same ones.
         source: where the images come from; other data of the same source may hold the same ones.
+        near_chance: whether the mean accuracy is near chance.
     """
 
     accuracy: Mapping[int, float]
@@ -40,6 +41,7 @@ class Scores:
     correct: Mapping[int, np.ndarray]
     data: str
     source: str = ""
+    near_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Effect:
         shared: variance that is in the squared errors over seeds and over images alike.
         images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
+        near_chance: whether every cell of the comparison is near chance.
     """
 
     seeds: int
@@ -85,6 +88,7 @@ class Effect:
     images: int
     arm: float
     reference: float
+    near_chance: bool
 
 
 def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | None:
@@ -148,6 +152,7 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
         images=images,
         arm=float(arm.mean()),
         reference=float(reference.mean()),
+        near_chance=all(one.near_chance for one in of_cells.values()),
     )
 
 
@@ -216,11 +221,14 @@ def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
     ``better`` or ``worse`` where the corrected p-value is at most the level (and with fewer than
     three seeds the interval excludes zero and all seeds agree in sign); otherwise ``same`` where
     the interval over the seeds and that over seeds and images together lie within the margin;
-    otherwise ``inconclusive``.
+    otherwise ``inconclusive``. Cells near chance are never the ``same``: networks that learned
+    nothing are equal whatever is compared.
     """
     sure = found.basis == "seeds" or (found.agree == 1 and not found.low <= 0 <= found.high)
     if p_holm <= level and sure:
         return "better" if found.difference > 0 else "worse"
+    if found.near_chance:
+        return "inconclusive"
     tail = (1 + INTERVAL) / 2
     of = stats.t(found.freedom) if math.isfinite(found.freedom) else stats.norm
     reach = float(of.ppf(tail)) * found.error

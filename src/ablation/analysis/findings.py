@@ -383,26 +383,28 @@ class Writer:
             pairs = rows[rows["kind"] != "factor"]
             if len(pairs) > 1:
                 least, most = (self._extreme(pairs, "detectable", low) for low in (True, False))
+                power = say.rule("power")
+                low, high = (size(row["detectable"]) for row in (least, most))
+                is_so = "is" if low == high else "lies between"
+                detected = self._cited(say, "detectable", size, self._where(least))
+                if low != high:
+                    detected += f" and {self._cited(say, 'detectable', size, self._where(most))}"
                 text += (
-                    f" The smallest difference that this sample detects with {say.rule('power')} % "
-                    f"power lies between "
-                    f"{self._cited(say, 'detectable', size, self._where(least))} and "
-                    f"{self._cited(say, 'detectable', size, self._where(most))} points among the "
-                    "pairs of arms."
+                    f" The smallest difference that this sample detects with {power} % power "
+                    f"{is_so} {detected} points among the pairs of arms."
                 )
         return [Finding("evidence", "inconclusive", text, tuple(say.sources))]
 
     def _seed_range(self) -> Finding:
         say = self._sentence()
         median = say("diagnostics", "value", size, diagnosis="seed range, median")
+        text = f"Between its seeds, the test accuracy of an arm differs by {median} points"
         most = say("diagnostics", "value", size, diagnosis="seed range, most")
-        return Finding(
-            "evidence",
-            "seed range",
-            f"Between its seeds, the test accuracy of an arm differs by {median} points (median "
-            f"over the arms), and by {most} at most.",
-            tuple(say.sources),
-        )
+        if most == median:
+            say.sources.pop()
+        else:
+            text += f" (median over the arms), and by {most} at most"
+        return Finding("evidence", "seed range", f"{text}.", tuple(say.sources))
 
     # The problems
 
@@ -417,6 +419,8 @@ class Writer:
             ),
             self._test_as_validation(),
             self._best_weights(),
+            self._near_chance(),
+            self._never_predicted(),
             self._of_cells(
                 "overfitting",
                 "Overfitting: clean training images are classified more than {threshold} points "
@@ -447,13 +451,6 @@ class Writer:
                 "(expected calibration error) in {cells}.",
                 "miscalibration",
                 size,
-            ),
-            self._of_cells(
-                "near chance",
-                "Little learned: less than {threshold} % of the way from chance to no error came "
-                "{cells} (test accuracy in %), so that comparisons among them say little.",
-                "near chance",
-                percent,
             ),
             self._classes("harmed"),
             self._classes("helped"),
@@ -547,6 +544,57 @@ class Writer:
         text = words.format(threshold=threshold, cells=join(cells))
         return Finding("problem", diagnosis, text, tuple(say.sources))
 
+    def _near_chance(self) -> Finding | None:
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == "near chance"]
+        if not len(rows):
+            return None
+        say = self._sentence()
+        threshold = say.rule("near chance")
+        cells = []
+        for row in rows.head(LISTED_CELLS).to_dict("records"):
+            at = {**{key: row[key] for key in CELL}, "diagnosis": "near chance"}
+            accuracy = say("diagnostics", "value", percent, **at)
+            largest = say("diagnostics", "threshold", percent, **at)
+            cells.append(f"{self._cell(row)} ({accuracy} %, largest class {largest} %)")
+        if len(rows) > LISTED_CELLS:
+            cells.append("others")
+        text = (
+            f"Little learned: test accuracy is at most {threshold} % of the way from the share of "
+            f"the largest class of the test split to no error in {join(cells)}. Comparisons among "
+            "these arms do not count as the same, and what rests on them stays open."
+        )
+        return Finding("problem", "near chance", text, tuple(say.sources))
+
+    def _never_predicted(self) -> Finding | None:
+        table = self.tables["diagnostics"]
+        rows = table[table["diagnosis"] == "never predicted"]
+        if not len(rows):
+            return None
+        say = self._sentence()
+        cells = []
+        for row in rows.head(LISTED_CELLS).to_dict("records"):
+            at = {key: row[key] for key in CELL}
+            if row["count"] <= LISTED:
+                classes = join([f"class ‘{name}’" for name in self._unpredicted(at)])
+            else:
+                at["diagnosis"] = "never predicted"
+                number, of = (say("diagnostics", name, count, **at) for name in ("count", "of"))
+                classes = f"{number} of {of} classes"
+            cells.append(f"{classes} by {self._cell(row)}")
+        if len(rows) > LISTED_CELLS:
+            cells.append("further classes by other arms")
+        text = f"Never predicted, although the test split has images of them: {'; '.join(cells)}."
+        return Finding("problem", "never predicted", text, tuple(say.sources))
+
+    def _unpredicted(self, cell: Row) -> list[str]:
+        """The classes of the test split that no run of a cell predicts."""
+        rows = self.tables["confusion"]
+        for key, value in cell.items():
+            rows = rows[rows[key] == value]
+        predicted = set(rows["predicted"])
+        return [name for name in dict.fromkeys(rows["true"]) if name not in predicted]
+
     def _balanced(self) -> Finding | None:
         """What accuracy hides where the classes of the test split are unequal."""
         table = self.tables["diagnostics"]
@@ -639,7 +687,7 @@ class Writer:
         return [f for f in (self._more_seeds(), self._longer()) if f is not None]
 
     def _more_seeds(self) -> Finding | None:
-        rows = self.once[self.once["verdict"] == "inconclusive"]
+        rows = self.once[(self.once["verdict"] == "inconclusive") & ~self.once["near_chance"]]
         say = self._sentence()
         few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_METHODS
         if few:

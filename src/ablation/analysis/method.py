@@ -2,7 +2,7 @@
 
 from ablation.analysis.calibration import BINS
 from ablation.analysis.effects import INTERVAL, LEVEL, POWER, SEEDS_FOR_METHODS
-from ablation.analysis.measures import UNEQUAL_CLASSES
+from ablation.analysis.measures import ABOVE_CHANCE, UNEQUAL_CLASSES
 from ablation.analysis.rules import (
     BALANCED_BELOW,
     LOSS_JUMP,
@@ -62,6 +62,9 @@ def method(margin: float) -> list[dict[str, str]]:
         f"than {SEEDS_FOR_METHODS} seeds, the interval excludes zero and all seeds agree in sign "
         "besides). same: the interval, and that over seeds and images together, lie within "
         f"{100 * margin:g} points of zero; that is not corrected for the number of comparisons. "
+        f"Arms near chance, at most {ABOVE_CHANCE:.0%} of the way from the share of the largest "
+        "class to no error, are never called the same, because networks that learned nothing are "
+        "equal whatever is compared. "
         "inconclusive: everything else; that is no sign of equality. So from "
         f"{SEEDS_FOR_METHODS} seeds on, at most {LEVEL:.0%} of studies in which no arm differs "
         "claim a difference among their comparisons; with fewer seeds that holds for networks "

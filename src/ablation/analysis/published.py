@@ -434,11 +434,10 @@ def _data_differences(publication: Publication, run: Run) -> list[str]:
     data = run.data.settings
     if publication.resize and data["image_size"] and data["resize"] != publication.resize:
         found.append(_instead("resizing", data["resize"], publication.resize))
-    held_out = data["held_out"] if run.settings["validation"] == "held-out" else 0
-    if publication.held_out is not None and held_out != publication.held_out:
+    if publication.held_out is not None and data["held_out"] != publication.held_out:
         found.append(
-            f"{100 * held_out:g} % of the training split held out for validation instead of "
-            f"{100 * publication.held_out:g} %"
+            f"{100 * data['held_out']:g} % of the training split held out for validation instead "
+            f"of {100 * publication.held_out:g} %"
         )
     return found
 

@@ -3,14 +3,13 @@
 import pandas as pd
 
 from ablation.analysis import calibration, effects, runs
-from ablation.analysis.measures import UNEQUAL_CLASSES
+from ablation.analysis.measures import ABOVE_CHANCE, UNEQUAL_CLASSES
 
 OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
 LOSS_JUMP = 0.25  # rise of the training loss from an epoch to the next
 STILL_FALLING = 0.05  # fall of the validation loss in the last epoch
 MISCALIBRATED = 0.05  # expected calibration error
 BALANCED_BELOW = 0.02  # balanced accuracy below test accuracy
-ABOVE_CHANCE = 0.2  # of the way from chance to 1; below it a network has learned little
 LONGER_BUDGET = 2  # what a budget that is too short is multiplied by
 
 
@@ -54,7 +53,8 @@ def rules_table(margin: float, level: float, experiments: int) -> pd.DataFrame:
         ),
         (
             "near chance", 100 * ABOVE_CHANCE, "%",
-            "of the way from chance to 100 %; below it a network has learned little",
+            "of the way from chance, the share of the largest class, to 100 %; up to it a network "
+            "has learned little",
         ),
         ("longer budget", LONGER_BUDGET, "times", "budget proposed where runs still improve"),
         (

@@ -26,11 +26,13 @@ SILENT_SECONDS_AT_FIRST = 60 * 60
 
 LONGEST_REASON = 300
 SILENT_END = "stopped without a message (killed?)"
+QUEUED_AGAIN = "interrupted; Snakemake waits for it to start again"
 OTHER_CODE = "was made by other code"
 
 # What training prints (ablation.training.run).
 _RESUMED = re.compile(r"(?:goes on|is evaluated) after epoch (\d+) of \d+ ")
 _EPOCH = re.compile(r"epoch (\d+)/(\d+)  .*  val_accuracy (\S+)  (\S+) s  ")
+_INTERRUPTED = re.compile(r"stopped by SIG[A-Z]+ ")
 _END = re.compile(r"(completed|stopped_early|diverged) after \d+ epochs, ")
 _TRACEBACK = "Traceback (most recent call last):"
 _FATAL = re.compile(r"F\d{4} [\d:.]+ +\d+ \S+\] (.+)")  # how TensorFlow's own code gives up
@@ -137,6 +139,8 @@ def run_state(
 
     - ``done``: its four files are there and none is empty, and ``run.json`` is of this run and
       as it was written. That the others are as they were written, the analysis checks.
+    - ``missing``: its log ends with an interruption by a signal, and Snakemake holds a lock on
+      its files and has marked them as incomplete: a cluster has put the job back into its queue.
     - ``failed``: its log ends with an error; or what is in its folder is of no use.
     - ``running``: a training process of this machine is going to write them; or, as training
       may be on another machine that shares the folder, Snakemake holds a lock on them and has
@@ -163,6 +167,7 @@ def run_state(
     marked = max(at_work.marked.get(f"{run.folder}/{name}", 0.0) for name in OUTPUTS)
     written = _written(log)
     updated = max(written, marked)
+    held = marked > 0 and record in at_work.locked
     tail = read_log(log) if written and written >= marked else None
     kept = _kept(run, code)
     status: Status = "failed"
@@ -171,9 +176,11 @@ def run_state(
         status, reason = "running", None
     elif result:
         status, reason = result
+    elif tail and tail.error and _INTERRUPTED.match(tail.error) and held:
+        status, reason = "missing", QUEUED_AGAIN
     elif tail and tail.error:
         reason = tail.error
-    elif marked and record in at_work.locked and at_work.now - updated <= _silence(tail):
+    elif held and at_work.now - updated <= _silence(tail):
         status, reason = "running", None
     elif tail and tail.ended:
         status, reason = "missing", "its files are gone"

@@ -12,9 +12,8 @@ from ablation.analysis import effects
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
-from ablation.analysis.measures import MEASURES, unequal
+from ablation.analysis.measures import MEASURES, chance, near_chance, unequal
 from ablation.analysis.rules import (
-    ABOVE_CHANCE,
     BALANCED_BELOW,
     LONGER_BUDGET,
     LOSS_JUMP,
@@ -43,6 +42,7 @@ COMPARISON_COLUMNS = (
     "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
     "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
+    "near_chance",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -166,11 +166,13 @@ def comparisons_table(
     for comparison, effect in zip(experiment.comparisons, found, strict=True):
         row = _told(comparison)
         if effect is None:
-            row |= {"seeds": 0, "verdict": NO_VERDICT}
+            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False}
         else:
             p_holm = corrected[comparison.question]
+            # An interaction is a difference of differences, each of 1 at most.
+            largest = 2 ** max(0, len(comparison.factors) - 1)
             said = effects.verdict(effect, p_holm, level, margin)
-            needed = effects.seeds_needed(effect, level / experiment.questions, margin)
+            settled = said != "inconclusive" or effect.near_chance
             row |= {
                 "seeds": effect.seeds,
                 "difference": effect.difference,
@@ -178,8 +180,11 @@ def comparisons_table(
                 "high": effect.high,
                 "p": effect.p,
                 "p_holm": p_holm,
-                "detectable": effects.detectable(
-                    effect, level / experiment.questions, "factor" not in comparison.kinds
+                "detectable": min(
+                    effects.detectable(
+                        effect, level / experiment.questions, "factor" not in comparison.kinds
+                    ),
+                    largest,
                 ),
                 "verdict": said,
                 "basis": effect.basis,
@@ -189,7 +194,10 @@ def comparisons_table(
                 "image_high": effect.image_high,
                 "arm_accuracy": effect.arm,
                 "reference_accuracy": effect.reference,
-                "seeds_needed": needed if said == "inconclusive" else None,
+                "seeds_needed": None
+                if settled
+                else effects.seeds_needed(effect, level / experiment.questions, margin),
+                "near_chance": effect.near_chance,
             }
         rows += [{"experiment": experiment.name, "kind": kind, **row} for kind in comparison.kinds]
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
@@ -295,13 +303,13 @@ def diagnostics_table(
         cell = (row["dataset"], row["model"], row["augmentation"])
         if not math.isfinite(row["test_accuracy"]):
             continue
-        chance = 1 / len(results[cell][0].record["class_names"])
+        by_chance = chance(results[cell][0].label)
         for told, column, limit, there in (
             ("overfitting", "gap", OVERFITTING_GAP, row["gap"] > OVERFITTING_GAP),
             ("miscalibration", "ece", MISCALIBRATED, row["ece"] > MISCALIBRATED),
             (
-                "near chance", "test_accuracy", chance,
-                row["test_accuracy"] < chance + ABOVE_CHANCE * (1 - chance),
+                "near chance", "test_accuracy", by_chance,
+                near_chance(row["test_accuracy"], by_chance),
             ),
         ):  # fmt: skip
             if there:
@@ -311,9 +319,32 @@ def diagnostics_table(
             add("seed range", cell, value=spread)
     for diagnosis, value in _over_cells(results, rows).items():
         add(diagnosis, value=value)
-    for values in [*_of_balance(results, cells), *_verdict_counts(comparisons)]:
+    for values in (
+        *_never_predicted(results),
+        *_of_balance(results, cells),
+        *_verdict_counts(comparisons),
+    ):
         add(**values)
     return diagnostics_rows(rows)
+
+
+def _never_predicted(results: Results) -> list[dict[str, Any]]:
+    """How many classes of the test split no run of a cell predicts, where there are any."""
+    rows = []
+    for cell, of_cell in results.items():
+        sound = [result for result in of_cell if not result.diverged]
+        classes = {label for result in sound for label in result.label.tolist()}
+        never = classes.difference(*(result.answer.tolist() for result in sound))
+        if never:
+            rows.append(
+                {
+                    "diagnosis": "never predicted",
+                    "cell": cell,
+                    "count": len(never),
+                    "of": len(classes),
+                }
+            )
+    return rows
 
 
 def _of_balance(results: Results, cells: pd.DataFrame) -> list[dict[str, Any]]:

@@ -109,13 +109,18 @@ def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
     ]
 
 
-def refuse_empty_splits(examples: pd.DataFrame, source: str) -> None:
+def refuse_empty_splits(examples: pd.DataFrame, splits: Sequence[str], source: str) -> None:
     """Refuse a split without images.
+
+    Args:
+        examples: with the column split.
+        splits: the splits that are needed.
+        source: for the message.
 
     Raises:
         InputError: there is one.
     """
-    for split in _ORDER:
+    for split in splits:
         if not (examples["split"] == split).any():
             raise InputError(
                 f"'{source}': no image is left in the {split} split (copies may have been dropped)"
@@ -264,7 +269,7 @@ def _small_classes(examples: pd.DataFrame, class_names: Sequence[str]) -> list[F
                 "imbalance",
                 "warning",
                 f"The largest class has {counts[largest] / counts[smallest]:.0f} times as many "
-                f"training images as the smallest: {names[0]}, {names[1]}.",
+                "training images as the smallest.",
                 names,
             )
         )

@@ -127,7 +127,12 @@ def _prepare(
             examples = examples[~drop].reset_index(drop=True)
         examples = _split(examples, roles, settings, source)
         examples = _shared(examples, settings["train_share"])
-        checks.refuse_empty_splits(examples, source.name)
+        validated = roles.validation is not None or settings["held_out"] > 0
+        checks.refuse_empty_splits(
+            examples,
+            ("train", "validation", "test") if validated else ("train", "test"),
+            source.name,
+        )
         checks.refuse_missing_classes(examples, source.class_names, source.name)
         rows = examples["row"].tolist()
         if twice:
@@ -272,7 +277,9 @@ def _split(
     """Set test and validation examples aside where the source has none; copies stay together."""
     groups = pd.factorize(examples["digest"])[0]
     shares = {"test": settings["test_share"], "validation": settings["held_out"]}
-    wanted = [split for split in ("test", "validation") if getattr(roles, split) is None]
+    wanted = [
+        split for split, share in shares.items() if getattr(roles, split) is None and share > 0
+    ]
     examples = examples.assign(group=groups)
     for split in wanted:
         training = np.flatnonzero(examples["split"] == "train")
@@ -390,7 +397,10 @@ def _tell_splits(roles: _Roles, settings: dict[str, Any]) -> dict[str, str]:
         given = "the images"  # they come without splits
     taken = f"{settings['test_share']:.4g} of each class of {given}, fixed seed"
     held = f"{settings['held_out']:.4g} of each class of what is left for training, fixed seed"
-    train = given if roles.test and roles.validation else f"the rest of {given}"
+    if not settings["held_out"]:
+        held = "none: the test split serves for validation"
+    whole = roles.test and (roles.validation or not settings["held_out"])
+    train = given if whole else f"the rest of {given}"
     if settings["train_share"] < 1:
         train = f"{settings['train_share']:.4g} of each class of {train}, fixed seed"
     return {

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,14 @@ class Standing:
 
     Attributes:
         run: the run.
+        experiments: the names of the experiments that ask for it.
         state: how far it is.
         expected: the estimate for all of it.
         left: seconds that it still needs; None where nothing is known.
     """
 
     run: Run
+    experiments: str
     state: RunState
     expected: Estimate
     left: float | None
@@ -78,11 +80,16 @@ def look_over(plan: Plan, code: str | None = None) -> Overview:
     past = read_past(machine)
     states = run_states(plan.runs.values(), code=code, weights=plan.kept_weights)
     now = time.time()
+    asking: dict[str, list[str]] = {}
+    for experiment in plan.experiments:
+        for run in experiment.runs:
+            asking.setdefault(run.folder, []).append(experiment.name)
     standings = []
     for folder, run in plan.runs.items():
         expected = estimate(run.settings, images_of(run, past), past.timed)
         left = seconds_left(states[folder], expected, now)
-        standings.append(Standing(run, states[folder], expected, left))
+        names = ", ".join(asking[folder])
+        standings.append(Standing(run, names, states[folder], expected, left))
     return Overview(plan, machine, past, standings, now)
 
 
@@ -95,7 +102,8 @@ def plan_text(overview: Overview, at_once: int | None) -> str:
     """
     standings = overview.standings
     runs = count(len(standings), "run")
-    parts = [f"Study {overview.plan.name}: {runs}, {_counts(standings)}", _plan_table(standings)]
+    parts = [f"Study {overview.plan.name}: {runs}, {_counts(standings)}"]
+    parts += _by_experiment(standings, _plan_table)
     parts += _failures(overview.of("failed"))
     waiting = overview.of("running", "failed", "missing")
     if not waiting:
@@ -135,7 +143,7 @@ def status_text(overview: Overview, at_once: int | None) -> str:
     ]
     running = overview.of("running")
     if running:
-        parts.append(_running_table(running, overview.now))
+        parts += _by_experiment(running, lambda some: _running_table(some, overview.now))
     parts += _failures(overview.of("failed"))
     parts.append(_prospect(overview, at_once))
     return "\n\n".join([*parts, *_notes(overview)])
@@ -144,6 +152,16 @@ def status_text(overview: Overview, at_once: int | None) -> str:
 def _counts(standings: Iterable[Standing]) -> str:
     numbers: Counter[str] = Counter(one.state.status for one in standings)
     return ", ".join(f"{numbers[status]} {name}" for status, name in STATES.items())
+
+
+def _by_experiment(
+    standings: Sequence[Standing], make: Callable[[Sequence[Standing]], str]
+) -> list[str]:
+    """A table for each experiment, because two of them may train a cell in different ways."""
+    groups: dict[str, list[Standing]] = {}
+    for one in standings:
+        groups.setdefault(one.experiments, []).append(one)
+    return [f"Experiment {names}:\n{make(alike)}" for names, alike in groups.items()]
 
 
 def _plan_table(standings: Sequence[Standing]) -> str:
@@ -169,6 +187,7 @@ def _plan_table(standings: Sequence[Standing]) -> str:
             for key, alike in rows.items()
         ],
         right=[5, 6],
+        whole=[4, 7],
     )
 
 
@@ -207,7 +226,10 @@ def _failures(failed: Sequence[Standing]) -> list[str]:
     lines = ["Failed:"]
     for one in failed:
         run = one.run
-        lines.append(f"  {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed}")
+        lines.append(
+            f"  {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed} "
+            f"({one.experiments})"
+        )
         lines.append(f"    {one.state.reason}")
         if one.state.kept:
             lines.append(f"    {_going_on(one.state)}")

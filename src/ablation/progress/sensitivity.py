@@ -185,7 +185,7 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
                 str(least) if least == most else f"{least}-{most}",
                 str(one.comparisons),
                 "-" if one.factor is None else f"{one.factor:.1f} sd",
-                "-" if one.points is None else f"{one.points:.2f} points",
+                "-" if one.points is None else _points(one.points),
                 one.spread_of or "-",
             ]
         )
@@ -194,9 +194,9 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
         wrap(
             "The smallest difference that the seeds detect with 80 % power, in standard deviations "
             "of the paired differences over the seeds and, where finished runs tell these, in "
-            "percentage points:"
+            "percentage points (none: not even 100):"
         ),
-        table(header, rows, right=[1, 2, 3, 4]),
+        table(header, rows, right=[1, 2, 3, 4], whole=[5]),
     ]
     few = [one.experiment for one in found if one.factor is None]
     if few:
@@ -207,6 +207,10 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
             )
         )
     return "\n\n".join(parts)
+
+
+def _points(points: float) -> str:
+    return f"{points:.2f} points" if points <= 100 else "none"
 
 
 def _shared_seeds(comparison: Comparison, runs: Mapping[Source, Mapping[int, Run]]) -> set[int]:

@@ -8,7 +8,12 @@ GAP = "  "
 SHORTEST = 8
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> str:
     """Lay out a table of text, at most 100 columns wide where that can be.
 
     The widest columns give way first, by leaving out the middle of what is too long.
@@ -17,10 +22,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         header: the columns' names.
         rows: their texts.
         right: numbers of the columns that are set to the right.
+        whole: numbers of the columns that do not give way.
     """
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    while sum(widths) + len(GAP) * (len(widths) - 1) > WIDTH and max(widths) > SHORTEST:
-        widths[widths.index(max(widths))] -= 1
+    giving = [i for i in range(len(widths)) if i not in whole]
+    while sum(widths) + len(GAP) * (len(widths) - 1) > WIDTH:
+        widest = max(giving, key=lambda i: widths[i])
+        if widths[widest] <= SHORTEST:
+            break
+        widths[widest] -= 1
     lines = []
     for row in [header, *rows]:
         cells = [

@@ -429,11 +429,13 @@ def of_some(optimistic: Collection[str]) -> str:
 def scope(block: Mapping[str, Any]) -> str:
     """Tell the extent of an experiment in a line."""
     seeds = ", ".join(map(str, block["seeds"]))
+    *shorter, longest = block["epochs"]
+    epochs = "".join(f"{count}, " for count in shorter)
     return (
         f"{counted(len(block['models']), 'model')} × "
         f"{counted(len(block['augmentations']), 'augmentation')} on "
         f"{', '.join(block['datasets'])}; {counted(len(block['seeds']), 'seed')} ({seeds}); "
-        f"{counted(block['training']['epochs'], 'epoch')}."
+        f"{epochs}{counted(longest, 'epoch')}; {counted(block['runs'], 'run')}."
     )
 
 

@@ -150,7 +150,8 @@ def confused_table(part: Part, anchor: str) -> Table:
     wrong = confusion[confusion["true"] != confusion["predicted"]]
     rows = []
     for arm in part.arms:
-        of_arm = wrong[[found == arm for found in every_arm(wrong)]]
+        model, augmentation = arm
+        of_arm = wrong[(wrong["model"] == model) & (wrong["augmentation"] == augmentation)]
         worst = of_arm.sort_values("share", ascending=False, kind="stable").head(3)
         rows += [
             [

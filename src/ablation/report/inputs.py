@@ -14,7 +14,7 @@ from ablation.analysis.measures import MEASURES
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE, file_sha256, is_sealed
 
-FORMAT = 3
+FORMAT = 4
 
 _CELL = ["experiment", "dataset", "model", "augmentation"]
 

@@ -43,10 +43,14 @@ class Part:
         return bool(self.block["validation"] == "test")
 
     @cached_property
+    def class_images(self) -> list[float]:
+        """Number of test images of each class; empty if no run has finished."""
+        return self.rows("classes").drop_duplicates("class")["images"].to_list()
+
+    @property
     def unequal(self) -> bool:
         """Whether the classes of the test split are unequal."""
-        classes = self.rows("classes").drop_duplicates("class")
-        return unequal(classes["images"].to_list())
+        return unequal(self.class_images)
 
     @property
     def where(self) -> str:

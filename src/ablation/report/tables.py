@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ablation.report.cells import (
     arm_cells,
     multiply_adds_cell,
@@ -101,7 +103,10 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
         rows.append(row)
     anchor = numbering.anchor("ablation", part.experiment, part.dataset)
     notes = _notes_on_differences(part, list(compared.values())) if has_baseline else []
-    notes += [*[BALANCED] * part.unequal, *part.notes]
+    if part.unequal:
+        largest = max(part.class_images) / sum(part.class_images)
+        notes += [BALANCED, f"The largest class has {percent(largest)} % of the test images."]
+    notes += part.notes
     table = Table(
         id=anchor,
         number=numbering.table(),
@@ -325,7 +330,7 @@ def last_epochs_table(part: Part, anchor: str) -> Table:
     """Tabulate where the curves end: means over seeds of each run's last epoch."""
     curves = part.rows("curves")
     last = curves.sort_values("epoch", kind="stable").groupby("id", sort=False).tail(1)
-    last = last[[math.isfinite(loss) for loss in last["loss"]]]  # a diverged run ends nowhere
+    last = last[np.isfinite(last["loss"])]  # a diverged run ends nowhere
     rows = []
     for model, augmentation in part.arms:
         ends = last[(last["model"] == model) & (last["augmentation"] == augmentation)]

@@ -30,7 +30,7 @@ class PreparedData:
         dataset: its label.
         settings: everything that decides its content: the keys of a ``Dataset`` but its name,
             with sizes as None or [height, width]; ``stored_size`` is None where it is
-            ``image_size``.
+            ``image_size``; ``held_out`` is 0 where the test split serves for validation.
     """
 
     dataset: str
@@ -102,8 +102,13 @@ class Run:
         return (self.dataset, self.model, self.augmentation)
 
 
-def prepared_data(dataset: Dataset) -> PreparedData:
-    """Resolve a data set's block."""
+def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedData:
+    """Resolve a data set's block.
+
+    Args:
+        dataset: the block.
+        validation: as the experiment has it.
+    """
     sizes = {
         key: value if value is None else both_sides(value)
         for key, value in (("image_size", dataset.image_size), ("stored_size", dataset.stored_size))
@@ -111,6 +116,8 @@ def prepared_data(dataset: Dataset) -> PreparedData:
     if sizes["stored_size"] == sizes["image_size"]:
         sizes["stored_size"] = None
     settings = dataset.model_dump(exclude={"name"}) | {"source": dataset.source or dataset.name}
+    if validation == "test":
+        settings["held_out"] = 0
     return PreparedData(dataset.name, settings | sizes)
 
 
@@ -132,7 +139,10 @@ def expand(
         pydantic.ValidationError: an override makes training settings that do not fit together.
     """
     runs = []
-    datasets = {dataset.name: prepared_data(dataset) for dataset in experiment.datasets}
+    datasets = {
+        dataset.name: prepared_data(dataset, experiment.validation)
+        for dataset in experiment.datasets
+    }
     for dataset, model, label, seed in product(
         datasets, architectures, pipelines, experiment.seeds
     ):

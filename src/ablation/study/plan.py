@@ -209,11 +209,17 @@ def _included(
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
         file = folder / f"{name}.yaml"
-        if name == own or not file.exists():
+        if name == own:
+            raise document.error(place, f"study '{name}' includes itself; leave it out")
+        if not file.exists():
             hint = nearest(name, [other for other in study_names(folder) if other != own])
-            raise document.error(place, f"there is no other study '{name}'{hint}")
+            raise document.error(place, f"there is no study '{name}'{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
+        if own in other.include:
+            raise document.error(
+                place, f"{name} includes {own} in turn; only one can include the other"
+            )
         if other.include:
             raise document.error(
                 place,
@@ -313,7 +319,7 @@ def _plan_experiment(
     pipelines = _pipelines(block, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
-    data = {d.name: prepared_data(d).settings for d in block.datasets}
+    data = {d.name: prepared_data(d, block.validation).settings for d in block.datasets}
     _refuse_same(data, (*place, "datasets"), "datasets", document)
 
     known: dict[str, list[Any]] = {

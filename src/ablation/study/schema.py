@@ -154,7 +154,8 @@ class Dataset(Named):
     )
     held_out: Share = Field(
         default=0.1,
-        description="Share of each class of the training split set aside for validation.",
+        description="Share of each class of the training split set aside for validation. With "
+        "`validation: test` none is.",
     )
     test_share: Share = Field(
         default=0.2,

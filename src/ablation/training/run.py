@@ -319,7 +319,7 @@ class _Run:
 def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices that are trained on and validated on."""
     if validation == "test":
-        # What would have been held out is trained on as well, as far as the share goes.
+        # A validation split of the source is trained on as well, as far as the share goes.
         held = data.indices("validation")
         held = held[stratified_share(data.labels[held], share)]
         return np.sort(np.concatenate([data.indices("train"), held])), data.indices("test")
