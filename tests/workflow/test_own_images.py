@@ -75,7 +75,7 @@ def test_a_job_that_fails_does_fail(own, tmp_path):
     (broken.folder / "photos/c0/00.png").write_bytes(b"no image")
     done = broken.snakemake("data", check=False)
     assert done.returncode != 0
-    assert "1 image cannot be used: c0/00.png: not an image of a kind that can be read" in (
+    assert "1 image cannot be used: c0/00.png: not an image of a format that is read" in (
         done.output
     )
     assert not list((broken.folder / "results/data/photos").glob("*/description.json"))
