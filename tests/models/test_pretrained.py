@@ -246,6 +246,68 @@ def test_other_files_are_refused(saved, tmp_path):
         load_weights(_small(), nameless)
 
 
+def _move_to_another_file(file, name, elsewhere, kind):
+    """Move a dataset, or its group, of a weights file to another file that it refers to."""
+    part = name.rpartition("/")[0] if kind == "external link to a group" else name
+    values = file[name][()]
+    with h5py.File(elsewhere, "w") as other:
+        file.copy(file[part], other, "moved")
+    del file[part]
+    if kind == "external storage":
+        raw = elsewhere.with_suffix(".raw")
+        values.tofile(raw)
+        external = [(str(raw), 0, values.nbytes)]
+        file.create_dataset(name, values.shape, values.dtype, external=external)
+    elif kind == "virtual dataset":
+        layout = h5py.VirtualLayout(values.shape, values.dtype)
+        layout[...] = h5py.VirtualSource(elsewhere, "moved", values.shape)
+        file.create_virtual_dataset(name, layout)
+    else:
+        file[part] = h5py.ExternalLink(elsewhere, "moved")
+
+
+ARRAYS = {
+    "own.weights.h5": "layers/conv2d/vars/0",
+    "own.h5": "stem_conv/stem_conv/kernel:0",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["external link", "external link to a group", "external storage", "virtual dataset"],
+)
+@pytest.mark.parametrize("name", list(ARRAYS))
+def test_values_of_other_files_are_refused(saved, tmp_path, name, kind):
+    _, folder = saved
+    path = tmp_path / name
+    path.write_bytes((folder / name).read_bytes())
+    with h5py.File(path, "a") as file:
+        _move_to_another_file(file, ARRAYS[name], tmp_path / "elsewhere.h5", kind)
+    model = _small(seed=9)
+    before = model.get_weights()
+    said = kind.removesuffix(" to a group")
+    with pytest.raises(InputError, match=f"^{path}: {ARRAYS[name][:8]}.* {said}") as error:
+        load_weights(model, path)
+    assert "save_weights" in str(error.value)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("name", list(ARRAYS))
+def test_links_inside_the_file_are_followed(saved, tmp_path, name):
+    stored, folder = saved
+    path = tmp_path / name
+    path.write_bytes((folder / name).read_bytes())
+    with h5py.File(path, "a") as file:
+        file.move(ARRAYS[name], "elsewhere")
+        file[ARRAYS[name]] = h5py.SoftLink("/elsewhere")
+        file["itself"] = file["/"]
+    model = _small(seed=9)
+    assert load_weights(model, path) is True
+    for ours, theirs in zip(model.get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def _damaged(raw):
     """A file of weights, cut short or with a bit flipped in what holds it together."""
     for where in (0, 1, 8, 100, len(raw) // 3, len(raw) // 2, len(raw) - 1):
