@@ -15,6 +15,27 @@ from ablation.analysis.records import write_record
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+ROOT = Path(__file__).parents[1]
+
+
+def tracked(*places):
+    """The files that git tracks, sorted; others in the checkout are no part of the repository.
+
+    Places are files, folders and patterns, relative to the root; ``*`` matches ``/`` as well.
+    """
+    command = ["git", "ls-files", "-z", "--", *places]
+    listed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    paths = [ROOT / name for name in sorted(listed.stdout.split("\0")) if name]
+    return [path for path in paths if path.is_file()]
+
+
+def copy_tracked(folder, *places):
+    """Copy files that git tracks, as `tracked` lists them, to the same places in a folder."""
+    for file in tracked(*places):
+        copy = folder / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def tfds_folder(tmp_path_factory):

@@ -1,5 +1,7 @@
 import io
+import os
 import struct
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 
 from ablation.data.decoding import decode, read_header
 from ablation.data.source import Unreadable
+from ablation.study.own_images import FORMATS
 
 RANDOM = np.random.RandomState(0)
 GREY = RANDOM.randint(0, 256, (6, 9)).astype(np.uint8)
@@ -185,7 +188,7 @@ def test_the_first_picture_of_an_mpo(tmp_path):
     assert conversions(file) == ("first picture of several taken (MPO)",)
 
 
-def test_what_is_refused_and_why(tmp_path, monkeypatch):
+def test_what_is_refused_and_why(tmp_path):
     one, two = Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())
     for name in ("moving.gif", "pages.tif", "moving.png", "moving.webp"):
         file = saved(tmp_path, one, name, save_all=True, append_images=[two])
@@ -201,13 +204,39 @@ def test_what_is_refused_and_why(tmp_path, monkeypatch):
     (tmp_path / "flat.png").write_bytes(png(0, 5, 8, 0, []))
     assert reason(tmp_path / "flat.png")
     (tmp_path / "text.jpg").write_text("not an image")
-    assert reason(tmp_path / "text.jpg") == "not an image of a kind that can be read"
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    file = saved(tmp_path, one, "large.png")
-    with pytest.warns(Image.DecompressionBombWarning):
-        assert reason(file) == "it has more than 50 pixels"
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert reason(file) == "it has more than 10 pixels"
+    assert reason(tmp_path / "text.jpg").startswith("not an image of a format that is read (JPEG, ")
+
+
+def test_too_large_an_image_is_refused_by_its_header(tmp_path):
+    for width in (50_001, 1_000_000):  # Pillow's own limit lies between the two
+        (tmp_path / "large.png").write_bytes(png(width, 1000, 8, 0, []))
+        told = f"it has {1000 * width:,} pixels; at most 50,000,000 are read"
+        assert reason(tmp_path / "large.png").startswith(told)
+
+
+@pytest.mark.parametrize("name", sorted(chain(*FORMATS.values())))
+def test_every_format_is_read_under_any_name(tmp_path, name):
+    form = {ending: form for form, endings in FORMATS.items() for ending in endings}[name]
+    image = Image.new("RGB", (8, 6), (250, 0, 0))
+    image.convert({".pbm": "1", ".pgm": "L"}.get(name, "RGB")).save(tmp_path / "image", form)
+    for other in (name, ".png", ".txt"):
+        file = (tmp_path / "image").rename(tmp_path / f"image{other}")
+        assert read_header(file).shape == (6, 8)
+        assert pixels(file).shape == (6, 8, 3)
+        file.rename(tmp_path / "image")
+
+
+@pytest.mark.parametrize("form", ["EPS", "ICO", "TGA", "PDF"])
+def test_other_formats_are_refused_whatever_the_name(tmp_path, monkeypatch, form):
+    """Ghostscript, which Pillow starts for PostScript, is not started."""
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch '{tmp_path}/started'\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file = saved(tmp_path, Image.fromarray(COLOUR), format=form)
+    assert read_header(file) is None
+    assert reason(file).startswith("not an image of a format that is read (")
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF"])

@@ -5,13 +5,12 @@ A page's fenced blocks are followed in their order: one with `title=FILE` is a f
 """
 
 import re
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from ..conftest import ROOT, copy_tracked
+
 CHECKOUT = ("Snakefile", "workflow", "src", "profiles", "envs", "config")
 BLOCK = re.compile(r"^```(\w+)(?: title=(\S+))?\n(.*?)^```$", re.M | re.S)
 
@@ -64,11 +63,5 @@ def example(tmp_path):
     """A copy of the checkout with no results, to follow a page in."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in CHECKOUT:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=skip)
-        else:
-            shutil.copy(source, folder / name)
+    copy_tracked(folder, *CHECKOUT)
     return WorkedExample(folder)

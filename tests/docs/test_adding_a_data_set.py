@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from ablation.data import checks, decoding
 from ablation.data.prepared import load
 
-from .conftest import ROOT
+from ..conftest import ROOT
 
 PAGE = ROOT / "docs/adding-a-data-set.md"
 

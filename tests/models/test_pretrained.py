@@ -73,6 +73,15 @@ def _features(model, layer):
     return keras.Model(model.input, [model.get_layer(layer).output, model.output])
 
 
+def _assert_same_network(ours, theirs, layers=50):
+    """Outputs agree as far as float32 allows: each layer rounds, in an order of the kernels' own.
+
+    The errors are small against the largest value, not against each.
+    """
+    tolerance = layers * np.finfo("float32").eps * np.abs(theirs).max()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+
+
 def test_keras_3_layout_of_keras_applications(reference, images, tmp_path):
     path = tmp_path / "all.weights.h5"
     reference.save_weights(path)
@@ -82,7 +91,7 @@ def test_keras_3_layout_of_keras_applications(reference, images, tmp_path):
     theirs = _features(reference, "avg_pool")(scaled)
     ours = _features(model, "pool")(images)
     for mine, their in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(mine, their, rtol=1e-4, atol=1e-5)
+        _assert_same_network(mine, their)
 
 
 def test_keras_2_layout_without_top(reference, images, tmp_path):
@@ -95,7 +104,7 @@ def test_keras_2_layout_without_top(reference, images, tmp_path):
     theirs, _ = _features(reference, "avg_pool")(images)
     ours, _ = _features(model, "pool")(images)
     assert float(np.std(theirs)) > 0.01
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    _assert_same_network(ours, theirs)
     for now, then in zip(model.get_layer("head").get_weights(), fresh, strict=True):
         np.testing.assert_array_equal(now, then)
 
@@ -244,6 +253,68 @@ def test_other_files_are_refused(saved, tmp_path):
         del file["layers/conv2d/vars"].attrs["name"]
     with pytest.raises(InputError, match="carries no layer name"):
         load_weights(_small(), nameless)
+
+
+def _move_to_another_file(file, name, elsewhere, kind):
+    """Move a dataset, or its group, of a weights file to another file that it refers to."""
+    part = name.rpartition("/")[0] if kind == "external link to a group" else name
+    values = file[name][()]
+    with h5py.File(elsewhere, "w") as other:
+        file.copy(file[part], other, "moved")
+    del file[part]
+    if kind == "external storage":
+        raw = elsewhere.with_suffix(".raw")
+        values.tofile(raw)
+        external = [(str(raw), 0, values.nbytes)]
+        file.create_dataset(name, values.shape, values.dtype, external=external)
+    elif kind == "virtual dataset":
+        layout = h5py.VirtualLayout(values.shape, values.dtype)
+        layout[...] = h5py.VirtualSource(elsewhere, "moved", values.shape)
+        file.create_virtual_dataset(name, layout)
+    else:
+        file[part] = h5py.ExternalLink(elsewhere, "moved")
+
+
+ARRAYS = {
+    "own.weights.h5": "layers/conv2d/vars/0",
+    "own.h5": "stem_conv/stem_conv/kernel:0",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["external link", "external link to a group", "external storage", "virtual dataset"],
+)
+@pytest.mark.parametrize("name", list(ARRAYS))
+def test_values_of_other_files_are_refused(saved, tmp_path, name, kind):
+    _, folder = saved
+    path = tmp_path / name
+    path.write_bytes((folder / name).read_bytes())
+    with h5py.File(path, "a") as file:
+        _move_to_another_file(file, ARRAYS[name], tmp_path / "elsewhere.h5", kind)
+    model = _small(seed=9)
+    before = model.get_weights()
+    said = kind.removesuffix(" to a group")
+    with pytest.raises(InputError, match=f"^{path}: {ARRAYS[name][:8]}.* {said}") as error:
+        load_weights(model, path)
+    assert "save_weights" in str(error.value)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("name", list(ARRAYS))
+def test_links_inside_the_file_are_followed(saved, tmp_path, name):
+    stored, folder = saved
+    path = tmp_path / name
+    path.write_bytes((folder / name).read_bytes())
+    with h5py.File(path, "a") as file:
+        file.move(ARRAYS[name], "elsewhere")
+        file[ARRAYS[name]] = h5py.SoftLink("/elsewhere")
+        file["itself"] = file["/"]
+    model = _small(seed=9)
+    assert load_weights(model, path) is True
+    for ours, theirs in zip(model.get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def _damaged(raw):

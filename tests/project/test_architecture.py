@@ -2,11 +2,11 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from ..conftest import ROOT, tracked
+
 PACKAGE = ROOT / "src/ablation"
 HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "matplotlib", "seaborn", "snakemake"}
 
@@ -23,10 +23,8 @@ def rooms():
 
 def imports(room):
     """What the modules of a room import: rooms, and heavy libraries."""
-    place = PACKAGE / room
-    files = list(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
     own, heavy = set(), set()
-    for file in files:
+    for file in tracked(f"src/ablation/{room}/*.py", f"src/ablation/{room}.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -47,8 +45,9 @@ def imports(room):
 
 
 def test_the_page_tells_of_every_room():
-    there = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert set(rooms()) == there - {"__init__", "__main__", "__pycache__", "py"}
+    files = [file.relative_to(PACKAGE) for file in tracked("src/ablation/*.py")]
+    there = {file.parts[0].removesuffix(".py") for file in files}
+    assert set(rooms()) == there - {"__init__", "__main__"}
 
 
 @pytest.mark.parametrize("room", sorted(rooms()))

@@ -3,7 +3,6 @@
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from ablation.report.render import render
 from ablation.study.plan import load_config, load_plan
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, tracked
+
 EXAMPLE = ROOT / "reports/example"
 TABLES = EXAMPLE / "results"
 STUDY = "quickstart"
@@ -38,9 +38,8 @@ def test_the_example_is_what_the_templates_make_of_its_tables(again, name):
 
 
 def test_its_figures_and_exports_are_those_of_its_tables(again):
-    committed, made = (
-        {file.name: file for file in (folder / STUDY).iterdir()} for folder in (EXAMPLE, again)
-    )
+    committed = {file.name: file for file in tracked(f"reports/example/{STUDY}")}
+    made = {file.name: file for file in (again / STUDY).iterdir()}
     assert committed.keys() == made.keys(), "run make example"
     for name, file in made.items():
         if file.suffix in {".csv", ".tex", ".md"}:

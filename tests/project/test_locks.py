@@ -4,14 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, tracked
+
 ENVS = ROOT / "envs"
 LOCKS = ("cpu", "gpu", "dev")
 
@@ -112,7 +112,7 @@ def test_conda_environments_hold_every_pin(name):
 
 def test_every_rule_names_a_conda_environment_that_is_there():
     named = []
-    for file in sorted((ROOT / "workflow").rglob("*.smk")):
+    for file in tracked("workflow/*.smk"):
         for path in re.findall(r'conda:\s*"([^"]+)"', file.read_text()):
             named.append(path)
             assert (file.parent / path).is_file(), f"{file.name}: {path}"

@@ -11,7 +11,8 @@ from ablation.analysis.runs import read_run
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, tracked
+
 CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
 MODULES = {
     "pickle", "cPickle", "_pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "yaml",
@@ -66,10 +67,9 @@ def offences(source):
             yield f"{node.lineno}: a shell"
 
 
-FILES = [file for folder in ("src", "tools") for file in sorted((ROOT / folder).rglob("*.py"))]
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file", tracked("src/*.py", "tools/*.py"), ids=lambda file: str(file.relative_to(ROOT))
+)
 def test_no_module_runs_what_it_reads(file):
     assert not list(offences(file.read_text(encoding="utf-8")))
 
@@ -94,11 +94,10 @@ def test_what_is_looked_for_is_found(source):
     assert list(offences(source))
 
 
-RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 PYTHON_IN_RULES = ("eval(", "exec(", "pickle", "configfile:", "__use_yte__", "os.system", "shell(")
 
 
-@pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", tracked("Snakefile", "workflow/*.smk"), ids=lambda file: file.name)
 def test_no_rule_runs_what_it_reads(file):
     text = file.read_text(encoding="utf-8")
     assert not [word for word in PYTHON_IN_RULES if word in text]

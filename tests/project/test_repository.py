@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, tracked
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -32,21 +33,14 @@ def make_would_run(*words):
     return result.stdout.replace("\\\n", " ")
 
 
-def files():
-    """Every file that is, or is about to be, under version control."""
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed.returncode != 0:
-        pytest.skip("not a git checkout")
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    return [path for path in paths if path.is_file() and path != Path(__file__).resolve()]
-
-
 def test_no_file_names_a_package_index_or_a_place_on_a_machine():
     forbidden = re.compile(r"pypi\.org|pythonhosted\.org|file:/{3}|/(?:root|home)/|index-url =")
     # This checkout's own place, unless it is part of a relative path.
     here = re.compile(rf"(?<![\w.]){re.escape(str(ROOT))}\b")
     found = []
-    for path in files():
+    for path in tracked():
+        if path == Path(__file__):
+            continue
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -71,7 +65,7 @@ def test_catalog_file_offers_what_the_workflow_has():
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
-    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    rules = "".join(path.read_text() for path in tracked("workflow/rules/*.smk"))
     deployment = usage["software-stack-deployment"]
     assert deployment["conda"] == ("conda:" in rules)
     assert deployment["apptainer"] == ("container:" in rules)

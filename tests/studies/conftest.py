@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,8 @@ from ruamel.yaml import YAML
 from ablation.models.build import build
 from ablation.study.architectures import resolve_architecture
 
-ROOT = Path(__file__).parent.parent.parent
+from ..conftest import ROOT, copy_tracked, tracked
+
 CHECKOUT = ("Snakefile", "workflow", "src", "profiles", "envs", "config")
 # Each study's budgets stay distinct and in their order; a course of the loss needs three epochs.
 EPOCHS = {5: 3, 10: 3, 20: 4, 30: 4, 50: 1, 60: 5, 120: 6, 164: 2, 200: 2, 1200: 3}
@@ -71,7 +71,7 @@ def _narrow(model):
 
 def write_shrunken(folder):
     """Write all studies but the default one, shrunken."""
-    for file in sorted((ROOT / "config/studies").glob("*.yaml")):
+    for file in tracked("config/studies/*.yaml"):
         if file.stem != "quickstart":
             # JSON is YAML, and keeps the order of the keys.
             (folder / file.name).write_text(json.dumps(shrink(read_study(file.stem))))
@@ -186,13 +186,7 @@ class Checkout:
         self.folder = folder
         self.environment = {**os.environ, "TFDS_DATA_DIR": str(tfds_folder)}
         folder.mkdir()
-        skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for name in CHECKOUT:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=skip)
-            else:
-                shutil.copy(source, folder / name)
+        copy_tracked(folder, *CHECKOUT)
 
     def snakemake(self, study, *words):
         """Run a study with two jobs of one thread each."""

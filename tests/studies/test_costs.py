@@ -11,7 +11,7 @@ from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 from ablation.study.sources import images_prepared, known, source_name
 
-from .conftest import ROOT
+from ..conftest import ROOT
 from .test_studies import STUDIES
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "cats_vs_dogs": 2, "eurosat": 10, "stanford_dogs": 120}

@@ -9,7 +9,7 @@ from ablation.analysis.published import published_table
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
-from .conftest import ROOT
+from ..conftest import ROOT
 from .test_costs import head
 
 EXPECTED = {  # study: model or augmentation and figure in percent, and how the head writes it

@@ -8,7 +8,8 @@ import pytest
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
-from .conftest import NARROW_WEIGHTS, ROOT, read_study, write_shrunken
+from ..conftest import ROOT, tracked
+from .conftest import NARROW_WEIGHTS, read_study, write_shrunken
 
 NOTEBOOKS = ("residual", "cutmix", "mixup", "notebooks")
 # Study: training jobs of the full grid, and of the shrunken one where no run is there yet.
@@ -41,7 +42,7 @@ def run(checkout, study):
 
 
 def test_the_studies_are_these():
-    there = {file.stem for file in (ROOT / "config/studies").glob("*.yaml")}
+    there = {file.stem for file in tracked("config/studies/*.yaml")}
     assert there == {"quickstart", *STUDIES}
 
 

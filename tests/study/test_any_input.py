@@ -30,7 +30,8 @@ from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
 from ablation.study.sources import known_sources
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, tracked
+
 SECONDS = 6  # of computing; the worst take two here
 MESSAGE = 2500  # characters
 FILE_NAME = 255  # bytes, of every file system in use
@@ -101,9 +102,7 @@ SMALL = {
         },
     },
 }
-STUDIES = [SMALL, SMALL] + [
-    read_yaml(file).data for file in sorted((ROOT / "config/studies").glob("*.yaml"))
-]
+STUDIES = [SMALL, SMALL] + [read_yaml(file).data for file in tracked("config/studies/*.yaml")]
 CONFIG = {"study": "tiny", "data_dir": None, "threads": 2, "environment": "cpu", "prune": "list"}
 
 
@@ -307,7 +306,7 @@ def world(tmp_path_factory):
     """A project folder, entered, with images of one's own and much that is no file."""
     folder = tmp_path_factory.mktemp("world") / "project"
     (folder / "config/studies/folder.yaml").mkdir(parents=True)
-    for file in (ROOT / "config/studies").glob("*.yaml"):
+    for file in tracked("config/studies/*.yaml"):
         (folder / "config/studies" / file.name).write_bytes(file.read_bytes())
     for i in range(4):
         image = folder / f"photos/{'some' if i % 2 else 'none'}/{i}.png"
@@ -468,7 +467,7 @@ def test_values_on_the_command_line(world, given_there):
 
 
 SMALL_TEXT = as_yaml(as_tree(SMALL)).encode()
-TEXTS = [SMALL_TEXT, *(file.read_bytes() for file in sorted((ROOT / "config/studies").glob("*")))]
+TEXTS = [SMALL_TEXT, *(file.read_bytes() for file in tracked("config/studies"))]
 
 
 @st.composite

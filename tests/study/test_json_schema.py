@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -7,7 +6,7 @@ import pytest
 from ablation.study.json_schema import SCHEMAS, schema_texts
 from ablation.study.loading import read_yaml
 
-ROOT = Path(__file__).parent.parent.parent
+from ..conftest import ROOT, tracked
 
 
 def schema(name):
@@ -20,7 +19,7 @@ def test_the_committed_schema_is_that_of_the_models(name):
     assert committed == schema_texts()[name], "run `make schemas`"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "config/studies").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize("file", tracked("config/studies/*.yaml"), ids=str)
 def test_the_studies_that_ship_fit_the_schema(file):
     jsonschema.validate(read_yaml(file).data, schema("study.schema.json"))
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 
@@ -229,6 +230,15 @@ def test_the_config_is_checked_too(project, tmp_path):
     (tmp_path / "config/config.yaml").write_text("study: tiny\nthread: 2\n")
     with pytest.raises(InputError, match=r"config.yaml:2:1: thread: .*did you mean 'threads'"):
         load_config()
+
+
+@pytest.mark.parametrize("key", [None, True, 3, 1.5, date(2024, 1, 2), b"study"])
+def test_a_key_of_a_configfile_is_text(project, key):
+    """Snakemake reads the file of ``--configfile`` and accepts any scalar as a key."""
+    project(STUDY)
+    with pytest.raises(InputError, match=r"^--config: a key must be text, not ") as error:
+        load_config({key: 1})
+    assert repr(key) in str(error.value)
 
 
 def test_named_arms_as_a_list(project):

@@ -47,6 +47,7 @@ def smi(tmp_path, monkeypatch):
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(devices, "CONTROL", tmp_path / "no-nvidiactl")
 
     def say(text, status=0, error=""):
         (programs / "said").write_text(text)
@@ -141,17 +142,6 @@ def test_a_given_choice_of_instances(smi, shown, expected):
     assert found(shown) == expected
 
 
-@pytest.mark.parametrize("fault", ["absent", "failing"])
-def test_without_nvidia_smi_a_given_choice_is_believed(smi, fault):
-    if fault == "failing":
-        smi("Unable to talk to the driver", status=9)
-    assert found() == []
-    assert found("0,3,01") == [("0", "0"), ("3", "3"), ("01", "1")]
-    assert found(f"{A},{M}") == [(A, A), (M, M)]
-    assert found("1,-1,2") == [("1", "1")]
-    assert found("") == []
-
-
 def test_jobs_whose_clusters_number_anew_know_cards_by_uuid(smi):
     smi(f"GPU 0: Tesla T4 (UUID: {A})\n")
     first = found("0")
@@ -160,34 +150,94 @@ def test_jobs_whose_clusters_number_anew_know_cards_by_uuid(smi):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "shown", "told"),
     [
-        ("absent", "no GPU known: there is no nvidia-smi"),
-        ("none", "no GPU known: nvidia-smi lists none"),
-        ("failing", "no GPU known: nvidia-smi failed with status 9: no driver \\x1b[2J some text"),
-        ("broken", "no GPU known: nvidia-smi cannot be run: Exec format error"),
-        ("hanging", "no GPU known: nvidia-smi did not answer within 0.2 seconds"),
-        ("hidden", "no GPU known: CUDA_VISIBLE_DEVICES is '-1'"),
+        ("absent", None, "no GPU known: there is no nvidia-smi"),
+        ("absent", "0", "no GPU known: there is no nvidia-smi"),
+        ("none", None, "no GPU known: nvidia-smi lists none"),
+        ("none", "0", "no GPU known: nvidia-smi lists none"),
+        ("some", "-1", "no GPU known: CUDA_VISIBLE_DEVICES is '-1'"),
+        ("some", "7", "no GPU known: CUDA_VISIBLE_DEVICES is '7'"),
+        ("failing", "-1", "no GPU known: CUDA_VISIBLE_DEVICES is '-1'"),
     ],
 )
-def test_no_device_is_told_with_its_reason(smi, locks, monkeypatch, how, told):
+def test_no_device_is_told_with_its_reason(smi, locks, monkeypatch, how, shown, told):
     if how == "none":
         smi("No devices found.\n")
+    elif how == "some":
+        smi(THREE)
+    elif how == "failing":
+        smi("", status=9)
+    if shown:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    with claim(folder=locks) as got, claim(folder=locks) as also:
+        assert (got.device, got.told, also) == (None, told, got)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == shown
+    assert not locks.exists()
+
+
+@pytest.mark.parametrize("shown", [None, "0", f"{A},1"])
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("absent", "nvidia-smi is not on the PATH"),
+        ("failing", r"nvidia-smi failed with status 9: no driver \\x1b\[2J some text"),
+        ("broken", "nvidia-smi cannot be run: Exec format error"),
+        ("hanging", "nvidia-smi did not answer within 0.2 seconds"),
+    ],
+)
+def test_cards_that_cannot_be_listed_are_not_taken(smi, locks, monkeypatch, how, shown, told):
+    """Under another name than other jobs use, a card could be taken twice."""
+    monkeypatch.setattr(devices, "POLL_SECONDS", 0.02)
+    if how == "absent":
+        monkeypatch.setattr(devices, "CONTROL", locks.parent)  # a machine with cards
     elif how == "failing":
         smi("some\ntext\n", status=9, error="no driver \x1b[2J")
     elif how == "broken":
         smi("").write_bytes(b"\x7fnothing that runs")
-    elif how == "hanging":
+    else:
         smi("").write_text("#!/bin/sh\nexec /bin/sleep 30\n")
         monkeypatch.setattr(devices, "NVIDIA_SMI_SECONDS", 0.2)
-    elif how == "hidden":
-        smi(THREE)
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with claim(folder=locks) as got, claim(folder=locks) as also:
-        assert (got.device, got.told, also) == (None, told, got)
-        assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+    if shown:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    message = f"^{told}; .*CUDA_VISIBLE_DEVICES=-1"
+    with pytest.raises(InputError, match=message), claim(folder=locks):
+        pass
     assert not locks.exists()
+
+
+@pytest.mark.parametrize("shown", [None, "0"])
+def test_a_job_whose_nvidia_smi_fails_once_waits_for_its_card(
+    smi, locks, monkeypatch, capsys, shown
+):
+    monkeypatch.setattr(devices, "POLL_SECONDS", 0.02)
+    if shown:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    smi(f"GPU 0: Tesla T4 (UUID: {A})\n")
+    checks = []
+
+    def works_again():
+        if not checks:
+            smi(f"GPU 0: Tesla T4 (UUID: {A})\n")
+        checks.append(1)
+
+    with claim(folder=locks) as first:
+        os.environ.pop("CUDA_VISIBLE_DEVICES")  # another job finds the environment as it was
+        if shown:
+            os.environ["CUDA_VISIBLE_DEVICES"] = shown
+        smi("", status=9, error="busy")
+        thread, got, leave = in_thread(folder=locks, check=works_again)
+        eventually(lambda: len(checks) > 3)  # it waits
+        assert not got
+    eventually(lambda: got)
+    leave.set()
+    thread.join()
+    assert got[0].device == first.device
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "nvidia-smi failed with status 9: busy; trying again",
+        "waiting for a free device (1 in use)",
+    ]
 
 
 # Taking one
@@ -237,10 +287,10 @@ def test_simulated_devices_leave_cuda_alone(smi, locks, monkeypatch):
 
 
 def test_names_cannot_leave_the_folder(smi, locks, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-/../../../escaped")
+    smi("GPU 0: Tesla T4 (UUID: GPU-/../../../escaped)\n")
     with claim(folder=locks) as got:
-        assert got.told == "GPU 0 of 1 (MIG-/../../../escaped)"
-        assert [file.name for file in locks.iterdir()] == ["MIG-%2F..%2F..%2F..%2Fescaped"]
+        assert got.told == "GPU 0 of 1 (GPU-/../../../escaped)"
+        assert [file.name for file in locks.iterdir()] == ["GPU-%2F..%2F..%2F..%2Fescaped"]
 
 
 def in_thread(**settings):

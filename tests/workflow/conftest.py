@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from ..conftest import copy_tracked
+
 SOURCES = ("Snakefile", "workflow", "src", "profiles", "envs")
 
 STUDY = """\
@@ -72,14 +73,7 @@ class Project:
 
 
 def make_project(folder):
-    for name in SOURCES:
-        source = ROOT / name
-        skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=skip)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
+    copy_tracked(folder, *SOURCES)
     (folder / "config/studies").mkdir(parents=True)
     (folder / "config/config.yaml").write_text("study: tiny\n")
     project = Project(folder)

@@ -1,7 +1,6 @@
 """Images of the user's own: a folder with a folder for each class, or a table in a CSV file."""
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import tensorflow as tf
-from PIL import Image
 
 from ablation.data.checks import Finding, counted, finding
 from ablation.data.decoding import Header, decode, read_header
@@ -106,9 +104,7 @@ def _is_file(file: Path) -> bool:
 
 def _in_threads(work: Any, items: list[Path]) -> Iterator[Any]:
     """Yield the result for each item in order, computed a little ahead; memory stays bounded."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Large images are refused by name.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: deque[Future[Any]] = deque()
         for item in items:
             waiting.append(pool.submit(work, item))

@@ -53,8 +53,9 @@ def load_weights(model: keras.Model, path: str | Path) -> bool:
         Whether the head was loaded as well.
 
     Raises:
-        InputError: the file is missing, is not HDF5, holds a serialised model or no named
-            weights, or does not fit the model; the message names the file and the layer.
+        InputError: the file is missing, is not HDF5, refers to another file, holds a serialised
+            model or no named weights, or does not fit the model; the message names the file and
+            the layer.
     """
     path = Path(path)
     if not path.is_file():
@@ -174,6 +175,7 @@ def _short_patience() -> Iterator[None]:
 
 def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:
     """Return the arrays of every layer with weights, by our layer names, in Keras' order."""
+    _refuse_other_files(file, path)
     if "model_config" in file.attrs or "model_weights" in file:
         raise InputError(f"{path}: {_NOT_A_MODEL}")
     layers = _keras_2(file) if "layer_names" in file.attrs else _keras_3(file, path)
@@ -189,6 +191,26 @@ def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:
     if not stored:
         raise InputError(f"{path}: holds no layers with weights")
     return stored
+
+
+def _refuse_other_files(file: h5py.File, path: Path) -> None:
+    """Refuse a file that refers to other files: a run records the hash of this one alone."""
+    names: list[str] = []
+    file.visit_links(names.append)
+    for name in names:
+        link, kind = file.get(name, getlink=True), ""
+        if isinstance(link, h5py.ExternalLink):
+            kind = "an external link"
+        elif isinstance(link, h5py.HardLink) and isinstance(item := file[name], h5py.Dataset):
+            if item.external:
+                kind = "an array with external storage"
+            elif item.is_virtual:
+                kind = "a virtual dataset"
+        if kind:
+            raise InputError(
+                f"{path}: {name} is {kind}, whose values are in another file; save the weights "
+                "to one file with model.save_weights('name.weights.h5')"
+            )
 
 
 def _keras_2(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:

@@ -12,21 +12,25 @@ from typing import Any
 from ablation.errors import InputError, nearest
 from ablation.storage import is_sealed, sealed, writing
 
-EXTENSIONS = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2"),
-        *(".png", ".gif", ".bmp", ".webp", ".avif", ".tif", ".tiff"),
-        *(".pbm", ".pgm", ".ppm", ".pnm"),
-    }
-)
-"""Names of image files end so, in small or capital letters."""
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "JPEG2000": (".jp2",),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "AVIF": (".avif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pbm", ".pgm", ".ppm", ".pnm"),
+}
+"""The image formats that are read, as Pillow names them, and how names of their files end."""
 
 CACHE = Path("results/data/.own-images.json")
 
 
 def is_image(file: Path) -> bool:
     """Tell by its name whether a file is an image."""
-    return file.suffix.lower() in EXTENSIONS
+    return any(file.suffix.lower() in extensions for extensions in FORMATS.values())
 
 
 def files_below(folder: Path, *, deep: bool = True) -> list[Path]:

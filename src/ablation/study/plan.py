@@ -119,6 +119,9 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
     validate(Config, document, data)
+    for key in given or {}:
+        if not isinstance(key, str):
+            raise InputError(f"--config: a key must be text, not {shown_value(key)}")
     merged = {**data, **(given or {})}
     study = merged.get("study")
     if isinstance(study, int | float) and not isinstance(study, bool):  # `--config study=2024`

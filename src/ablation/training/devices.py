@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from ablation.errors import visible
+from ablation.errors import InputError, visible
 from ablation.storage import writing
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 POLL_SECONDS = 1.0
 NVIDIA_SMI_SECONDS = 60.0  # a machine with many sleeping cards may take some ten
+NVIDIA_SMI_TRIES = 3
+# What every program that uses a card opens: where it exists, there are cards to share.
+CONTROL = Path("/dev/nvidiactl")
 
 _CARD = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _INSTANCE = re.compile(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)")
@@ -38,8 +41,8 @@ class Device:
 
     Attributes:
         token: what ``CUDA_VISIBLE_DEVICES`` calls it; empty for a simulated one.
-        name: what all jobs of the machine call it: its UUID where ``nvidia-smi`` knows it,
-            because two jobs whose clusters number cards anew may mean different ones by ``0``.
+        name: what all jobs of the machine call it: its UUID, because two jobs whose clusters
+            number cards anew may mean different ones by ``0``.
     """
 
     token: str
@@ -86,12 +89,13 @@ def claim(
         check: called about once a second while waiting; what it raises ends that.
 
     Raises:
-        InputError: the folder or a lock in it cannot be used; the message names it.
+        InputError: ``nvidia-smi`` cannot list the GPUs, or the folder or a lock in it cannot be
+            used; the message names it.
     """
     if simulated:
         devices, reason = [Device("", f"simulated-{i}") for i in range(simulated)], ""
     else:
-        devices, reason = _find(os.environ)
+        devices, reason = _find(os.environ, check)
     if not devices:
         yield Claim(None, f"no GPU known: {reason}")
         return
@@ -109,33 +113,34 @@ def visible_devices(environment: Mapping[str, str]) -> list[Device]:
 
     They are those that ``CUDA_VISIBLE_DEVICES`` names, up to the first that is no device, as CUDA
     reads it, or all that ``nvidia-smi`` lists if it is unset. Instances (MIG) stand in the place
-    of their card. Where ``nvidia-smi`` is missing or fails, ``CUDA_VISIBLE_DEVICES`` is believed.
+    of their card.
 
     Args:
         environment: the process' environment variables.
+
+    Raises:
+        InputError: ``nvidia-smi`` fails, or is missing on a machine with GPUs.
     """
-    return _find(environment)[0]
+    return _find(environment, lambda: None)[0]
 
 
-def _find(environment: Mapping[str, str]) -> tuple[list[Device], str]:
+def _find(environment: Mapping[str, str], check: Callable[[], None]) -> tuple[list[Device], str]:
     """Return the devices, and the reason for the case that there are none."""
     given = environment.get(VARIABLE)
-    if given is None:
-        cards, reason = _cards(environment)
+    tokens = [] if given is None else [token.strip() for token in given.split(",")]
+    if tokens and not _may_be_device(tokens[0]):
+        return [], f"{VARIABLE} is {given!r}"
+    cards, reason = _cards(environment, check)
+    if not tokens:
         # Chosen by UUID, which CUDA takes in whatever order it counts.
-        return [Device(name, name) for card in cards or [] for name in card.usable], reason
-    reason = f"{VARIABLE} is {given!r}"
-    tokens = [token.strip() for token in given.split(",")]
-    if not _may_be_device(tokens[0]):
-        return [], reason
-    cards, _ = _cards(environment)
+        return [Device(name, name) for card in cards for name in card.usable], reason
     devices: dict[str, Device] = {}
     for token in tokens:
         name = _name(token, cards)
         if name is None:
             break
         devices.setdefault(name, Device(token, name))
-    return list(devices.values()), reason
+    return list(devices.values()), f"{VARIABLE} is {given!r}" if cards else reason
 
 
 @dataclass(frozen=True)
@@ -150,11 +155,47 @@ class _Card:
         return self.instances or [self.uuid]
 
 
-def _cards(environment: Mapping[str, str]) -> tuple[list[_Card] | None, str]:
-    """Return the cards that ``nvidia-smi`` lists, or None; and a reason why there are none."""
+def _cards(environment: Mapping[str, str], check: Callable[[], None]) -> tuple[list[_Card], str]:
+    """Return the cards that ``nvidia-smi`` lists, and the reason for the case that there are none.
+
+    Names come from nowhere else: if a job used another source where ``nvidia-smi`` fails, it
+    would lock a card under another name than the others do. No other source that needs no CUDA
+    knows the instances of a card.
+    """
     program = shutil.which("nvidia-smi", path=environment.get("PATH"))
     if program is None:
-        return None, "there is no nvidia-smi"
+        if CONTROL.exists():
+            raise _unlisted("nvidia-smi is not on the PATH")
+        return [], "there is no nvidia-smi"
+    problem = ""
+    for attempt in range(NVIDIA_SMI_TRIES):
+        if attempt:
+            print(f"{visible(problem)}; trying again", flush=True)
+            check()
+            time.sleep(POLL_SECONDS)
+        listing, problem = _listing(program, environment)
+        if not problem:
+            break
+    else:
+        raise _unlisted(problem)
+    cards: list[_Card] = []
+    for line in listing.splitlines():
+        if card := _CARD.match(line):
+            cards.append(_Card(int(card[1]), card[2], []))
+        elif (instance := _INSTANCE.match(line)) and cards:
+            cards[-1].instances.append(instance[1])
+    return cards, "nvidia-smi lists none"
+
+
+def _unlisted(problem: str) -> InputError:
+    return InputError(
+        f"{problem}; it has to list the GPUs, so that no two jobs take the same one; see that "
+        f"'nvidia-smi -L' works, or set {VARIABLE}=-1 to train without a GPU"
+    )
+
+
+def _listing(program: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return what ``nvidia-smi -L`` prints, and why it failed if it did."""
     try:
         done = subprocess.run(
             [program, "-L"],
@@ -167,31 +208,23 @@ def _cards(environment: Mapping[str, str]) -> tuple[list[_Card] | None, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, f"nvidia-smi did not answer within {NVIDIA_SMI_SECONDS:g} seconds"
+        return "", f"nvidia-smi did not answer within {NVIDIA_SMI_SECONDS:g} seconds"
     except OSError as error:
-        return None, f"nvidia-smi cannot be run: {error.strerror}"
+        return "", f"nvidia-smi cannot be run: {error.strerror}"
     if done.returncode != 0:
         said = " ".join((done.stderr + done.stdout).split())[:300]
-        return None, visible(f"nvidia-smi failed with status {done.returncode}: {said}")
-    cards: list[_Card] = []
-    for line in done.stdout.splitlines():
-        if card := _CARD.match(line):
-            cards.append(_Card(int(card[1]), card[2], []))
-        elif (instance := _INSTANCE.match(line)) and cards:
-            cards[-1].instances.append(instance[1])
-    return cards, "nvidia-smi lists none"
+        return "", f"nvidia-smi failed with status {done.returncode}: {said}"
+    return done.stdout, ""
 
 
 def _may_be_device(token: str) -> bool:
     return bool(_INDEX.fullmatch(token) or _UUID.fullmatch(token))
 
 
-def _name(token: str, cards: list[_Card] | None) -> str | None:
+def _name(token: str, cards: list[_Card]) -> str | None:
     """Return what a token of ``CUDA_VISIBLE_DEVICES`` is known as; None if it is no device."""
     if not _may_be_device(token):
         return None
-    if cards is None:
-        return str(int(token)) if _INDEX.fullmatch(token) else token
     if _INDEX.fullmatch(token):
         # CUDA counts from the fastest card unless CUDA_DEVICE_ORDER says PCI_BUS_ID, nvidia-smi
         # by PCI bus. On a machine with cards of several kinds the UUID may thus be another

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted((ROOT / "reports/example").glob("*.html"))
+from ...conftest import tracked
+
+EXAMPLES = tracked("reports/example/*.html")
 PHONE = 500  # CSS pixels: below, the browser behaves as a phone's
 
 
