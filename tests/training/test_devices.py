@@ -18,7 +18,7 @@ import pytest
 
 from ablation.errors import InputError
 from ablation.training import devices
-from ablation.training.devices import Device, claim, visible_devices
+from ablation.training.devices import claim, visible_devices
 
 A = "GPU-5c89852c-d268-c3f3-1b07-005d5ae1dc3f"
 B = "GPU-5c8f0001-aaaa-bbbb-cccc-000000000002"
@@ -71,7 +71,7 @@ def found(shown=None):
     environment = {"PATH": os.environ["PATH"]}
     if shown is not None:
         environment["CUDA_VISIBLE_DEVICES"] = shown
-    return [(device.token, device.name) for device in visible_devices(environment)]
+    return visible_devices(environment)
 
 
 # What is visible
@@ -79,12 +79,12 @@ def found(shown=None):
 
 def test_all_cards_are_chosen_by_uuid(smi):
     smi(THREE)
-    assert found() == [(A, A), (B, B), (C, C)]
+    assert found() == [A, B, C]
 
 
 def test_instances_stand_in_the_place_of_their_card(smi):
     smi(INSTANCES)
-    assert found() == [(M, M), (N, N), (B, B), (OLD, OLD)]
+    assert found() == [M, N, B, OLD]
 
 
 @pytest.mark.parametrize(
@@ -100,21 +100,21 @@ def test_instances_stand_in_the_place_of_their_card(smi):
         ("٢", []),
         ("1.0", []),
         ("0x1", []),
-        ("2", [("2", C)]),
-        ("2,0", [("2", C), ("0", A)]),
-        (" 2 , 0 ", [("2", C), ("0", A)]),
-        ("0,2,-1,1", [("0", A), ("2", C)]),
-        ("0,7,1", [("0", A)]),
-        ("0,,1", [("0", A)]),
-        ("0,", [("0", A)]),
+        ("2", [C]),
+        ("2,0", [C, A]),
+        (" 2 , 0 ", [C, A]),
+        ("0,2,-1,1", [A, C]),
+        ("0,7,1", [A]),
+        ("0,,1", [A]),
+        ("0,", [A]),
         (",0", []),
-        ("1,1,01", [("1", B)]),
-        (f"{B},{A}", [(B, B), (A, A)]),
-        (f"{A},0,2", [(A, A), ("2", C)]),
-        ("GPU-7", [("GPU-7", C)]),
-        ("GPU-5c89", [("GPU-5c89", A)]),
+        ("1,1,01", [B]),
+        (f"{B},{A}", [B, A]),
+        (f"{A},0,2", [A, C]),
+        ("GPU-7", [C]),
+        ("GPU-5c89", [A]),
         ("GPU-5c8", []),  # two cards begin so
-        ("GPU-7,GPU-5c8,0", [("GPU-7", C)]),
+        ("GPU-7,GPU-5c8,0", [C]),
         ("GPU-unknown,0", []),
         ("5c89852c", []),
         (f"{M},0", []),
@@ -128,13 +128,13 @@ def test_a_given_choice_is_read_as_cuda_reads_it(smi, shown, expected):
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (N, [(N, N)]),
-        (f"{N},{M}", [(N, N), (M, M)]),
-        (OLD, [(OLD, OLD)]),
+        (N, [N]),
+        (f"{N},{M}", [N, M]),
+        (OLD, [OLD]),
         ("MIG-dc7c3a2e", []),
-        ("0,1,2", [("0", M), ("1", B), ("2", OLD)]),  # the first instance of a card
-        (A, [(A, M)]),
-        (f"{A},{M},{N}", [(A, M), (N, N)]),
+        ("0,1,2", [M, B, OLD]),  # the first instance of a card
+        (A, [M]),
+        (f"{A},{M},{N}", [M, N]),
     ],
 )
 def test_a_given_choice_of_instances(smi, shown, expected):
@@ -146,7 +146,7 @@ def test_jobs_whose_clusters_number_anew_know_cards_by_uuid(smi):
     smi(f"GPU 0: Tesla T4 (UUID: {A})\n")
     first = found("0")
     smi(f"GPU 0: Tesla T4 (UUID: {B})\n")
-    assert (first, found("0")) == ([("0", A)], [("0", B)])
+    assert (first, found("0")) == ([A], [B])
 
 
 @pytest.mark.parametrize(
@@ -248,12 +248,12 @@ def test_a_job_sees_the_device_that_it_took_and_no_other(smi, locks, monkeypatch
     smi(THREE)
     if before:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
-    tokens, names = (("1", "0"), (B, A)) if before else ((A, B), (A, B))
+    names = (B, A) if before else (A, B)
     count = 2 if before else 3
     with claim(folder=locks) as got:
-        assert got.device == Device(tokens[0], names[0])
+        assert got.device == names[0]
         assert got.told == f"GPU 0 of {count} ({names[0]})"
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == tokens[0]
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == names[0]
         # Another job finds the environment as it was.
         if before:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
@@ -261,7 +261,7 @@ def test_a_job_sees_the_device_that_it_took_and_no_other(smi, locks, monkeypatch
             del os.environ["CUDA_VISIBLE_DEVICES"]
         with claim(folder=locks) as other:
             assert other.told == f"GPU 1 of {count} ({names[1]})"
-            assert os.environ["CUDA_VISIBLE_DEVICES"] == tokens[1]
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == names[1]
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
     with claim(folder=locks) as again:
         assert again == got
@@ -325,7 +325,7 @@ def test_the_only_device_is_waited_for(smi, locks, monkeypatch, capsys):
     eventually(lambda: got)
     leave.set()
     thread.join()
-    assert got[0].device == Device("1", B)
+    assert got[0].device == B
     assert capsys.readouterr().out == "waiting for a free device (1 in use)\n"
 
 
@@ -335,7 +335,7 @@ def test_as_many_jobs_share_a_device_as_the_setting_says(locks, monkeypatch):
     with claim(**share) as a, claim(**share) as b, claim(**share) as c:
         with claim(**share) as d:
             # A second job on a device comes after a first on each.
-            names = [one.device.name for one in (a, b, c, d)]
+            names = [one.device for one in (a, b, c, d)]
             assert names == ["simulated-0", "simulated-1", "simulated-0", "simulated-1"]
             assert a.told.endswith("(training is on what TensorFlow finds), shared by up to 2 runs")
             thread, got, leave = in_thread(**share)
@@ -469,7 +469,7 @@ def test_a_file_that_is_there_is_never_opened_as_if_to_make_it(locks, monkeypatc
 
     monkeypatch.setattr(devices.os, "open", protected)
     with claim(simulated=1, folder=locks) as got, claim(simulated=2, folder=locks) as new:
-        assert (got.device.name, new.device.name) == ("simulated-0", "simulated-1")
+        assert (got.device, new.device) == ("simulated-0", "simulated-1")
 
 
 HEAD = """
@@ -503,7 +503,7 @@ if sys.argv[2] != "0":
     os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 os.umask(0o077)
 with devices.claim(simulated=2, folder=Path(sys.argv[1])) as got:
-    print(os.getuid(), got.device.name, flush=True)
+    print(os.getuid(), got.device, flush=True)
     sys.stdin.read()
 """
         users = [0, 65534] if first == "root" else [65534, 0]
@@ -620,9 +620,9 @@ def tell(*words):
 def job(i, hold):
     folder = Path(settings["folder"] + (str(i) if settings["apart"] else ""))
     with devices.claim(settings["devices"], settings["per_device"], folder) as got:
-        tell(os.getpid(), got.device.name, "start", time.monotonic())
+        tell(os.getpid(), got.device, "start", time.monotonic())
         time.sleep(hold)
-        tell(os.getpid(), got.device.name, "end", time.monotonic())
+        tell(os.getpid(), got.device, "end", time.monotonic())
 
 waiting = list(range(settings["jobs"]))
 victims = set(draws.sample(waiting, settings["kills"]))

@@ -23,6 +23,7 @@ from ablation.errors import InputError, visible
 from ablation.storage import writing
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
+SIMULATED = "simulated-"
 POLL_SECONDS = 1.0
 NVIDIA_SMI_SECONDS = 60.0  # a machine with many sleeping cards may take some ten
 NVIDIA_SMI_TRIES = 3
@@ -36,29 +37,16 @@ _UUID = re.compile(r"(GPU|MIG)-[^\s,]*")
 
 
 @dataclass(frozen=True)
-class Device:
-    """A device that a process may use.
-
-    Attributes:
-        token: what ``CUDA_VISIBLE_DEVICES`` calls it; empty for a simulated one.
-        name: what all jobs of the machine call it: its UUID, because two jobs whose clusters
-            number cards anew may mean different ones by ``0``.
-    """
-
-    token: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Claim:
     """What a job got.
 
     Attributes:
-        device: the device that is the job's; None where there is none.
+        device: the UUID of the device that is the job's, or the name of a simulated one; None
+            where there is none.
         told: the same in words, for the log.
     """
 
-    device: Device | None
+    device: str | None
     told: str
 
 
@@ -93,7 +81,7 @@ def claim(
             used; the message names it.
     """
     if simulated:
-        devices, reason = [Device("", f"simulated-{i}") for i in range(simulated)], ""
+        devices, reason = [f"{SIMULATED}{i}" for i in range(simulated)], ""
     else:
         devices, reason = _find(os.environ, check)
     if not devices:
@@ -104,12 +92,12 @@ def claim(
         device = _wait(held, devices, per_device, folder, check)
         if not simulated:
             held.callback(_set, os.environ.get(VARIABLE))
-            _set(device.token)
+            _set(device)
         yield Claim(device, _told(device, devices, per_device))
 
 
-def visible_devices(environment: Mapping[str, str]) -> list[Device]:
-    """Return the GPUs that a process may use, each once, in its order.
+def visible_devices(environment: Mapping[str, str]) -> list[str]:
+    """Return the UUIDs of the GPUs that a process may use, each once, in its order.
 
     They are those that ``CUDA_VISIBLE_DEVICES`` names, up to the first that is no device, as CUDA
     reads it, or all that ``nvidia-smi`` lists if it is unset. Instances (MIG) stand in the place
@@ -124,7 +112,7 @@ def visible_devices(environment: Mapping[str, str]) -> list[Device]:
     return _find(environment, lambda: None)[0]
 
 
-def _find(environment: Mapping[str, str], check: Callable[[], None]) -> tuple[list[Device], str]:
+def _find(environment: Mapping[str, str], check: Callable[[], None]) -> tuple[list[str], str]:
     """Return the devices, and the reason for the case that there are none."""
     given = environment.get(VARIABLE)
     tokens = [] if given is None else [token.strip() for token in given.split(",")]
@@ -132,15 +120,15 @@ def _find(environment: Mapping[str, str], check: Callable[[], None]) -> tuple[li
         return [], f"{VARIABLE} is {given!r}"
     cards, reason = _cards(environment, check)
     if not tokens:
-        # Chosen by UUID, which CUDA takes in whatever order it counts.
-        return [Device(name, name) for card in cards for name in card.usable], reason
-    devices: dict[str, Device] = {}
+        return [name for card in cards for name in card.usable], reason
+    devices: list[str] = []
     for token in tokens:
         name = _name(token, cards)
         if name is None:
             break
-        devices.setdefault(name, Device(token, name))
-    return list(devices.values()), f"{VARIABLE} is {given!r}" if cards else reason
+        if name not in devices:
+            devices.append(name)
+    return devices, f"{VARIABLE} is {given!r}" if cards else reason
 
 
 @dataclass(frozen=True)
@@ -222,14 +210,12 @@ def _may_be_device(token: str) -> bool:
 
 
 def _name(token: str, cards: list[_Card]) -> str | None:
-    """Return what a token of ``CUDA_VISIBLE_DEVICES`` is known as; None if it is no device."""
+    """Return the UUID of what ``CUDA_VISIBLE_DEVICES`` calls so; None if it is no device."""
     if not _may_be_device(token):
         return None
     if _INDEX.fullmatch(token):
-        # CUDA counts from the fastest card unless CUDA_DEVICE_ORDER says PCI_BUS_ID, nvidia-smi
-        # by PCI bus. On a machine with cards of several kinds the UUID may thus be another
-        # card's, but different cards still have different names as long as all jobs have the
-        # same order.
+        # nvidia-smi counts by PCI bus, as CUDA does if CUDA_DEVICE_ORDER is PCI_BUS_ID; otherwise
+        # CUDA counts from the fastest card. The job gets the card of this UUID in either case.
         found = [card.usable[0] for card in cards if card.index == int(token)]
     else:
         # CUDA uses the first instance of a card that is named as a whole.
@@ -242,11 +228,11 @@ def _name(token: str, cards: list[_Card]) -> str | None:
 
 def _wait(
     held: ExitStack,
-    devices: list[Device],
+    devices: list[str],
     per_device: int,
     folder: Path,
     check: Callable[[], None],
-) -> Device:
+) -> str:
     """Return a device whose locks ``held`` holds from now on."""
     waiting = False
     while True:
@@ -263,13 +249,13 @@ def _wait(
 
 
 def _take(
-    held: ExitStack, device: Device, slot: int, per_device: int, folder: Path, descriptor: int
+    held: ExitStack, device: str, slot: int, per_device: int, folder: Path, descriptor: int
 ) -> bool:
     """Take one of a device's places, if it is free.
 
     The device's own lock keeps a job that wants it alone apart from those that share it.
     """
-    name = quote(device.name, safe="")
+    name = quote(device, safe="")
     with ExitStack() as got:
         kind = fcntl.LOCK_EX if per_device == 1 else fcntl.LOCK_SH
         if not _lock(got, name, kind, folder, descriptor):
@@ -352,12 +338,12 @@ def _set(value: str | None) -> None:
         os.environ[VARIABLE] = value
 
 
-def _told(device: Device, devices: list[Device], per_device: int) -> str:
+def _told(device: str, devices: list[str], per_device: int) -> str:
     shared = f", shared by up to {per_device} runs" if per_device > 1 else ""
     which = f"{devices.index(device)} of {len(devices)}"
-    if not device.token:
+    if device.startswith(SIMULATED):
         return f"simulated device {which} (training is on what TensorFlow finds){shared}"
-    return f"GPU {which} ({device.name}){shared}"
+    return f"GPU {which} ({device}){shared}"
 
 
 # A lock belongs to an open file. A forked child has that too and has to close it; a program that
