@@ -37,6 +37,13 @@ def copy_tracked(folder, *places):
         shutil.copy2(file, copy)
 
 
+# oneDNN aborts where the processor has bfloat16 kernels and this variable forbids them.
+needs_bfloat16 = pytest.mark.skipif(
+    os.environ.get("ONEDNN_MAX_CPU_ISA") in ("SSE41", "AVX", "AVX2", "AVX2_VNNI"),
+    reason="ONEDNN_MAX_CPU_ISA allows no kernels for bfloat16",
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tfds_folder(tmp_path_factory):
     """A data folder of the tests' own: nothing is read from or written to the user's."""

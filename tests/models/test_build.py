@@ -11,6 +11,8 @@ from ablation.models.build import BUILDERS, build
 from ablation.models.resnet import CaffeScaling, PadShortcut
 from ablation.study.architectures import FAMILIES, resolve_architecture
 
+from ..conftest import needs_bfloat16
+
 SMALL = (16, 16, 3)
 
 
@@ -99,6 +101,7 @@ def test_probabilities_of_grey_and_colour_images(name, shape):
     assert not model.compiled
 
 
+@needs_bfloat16
 def test_bfloat16_is_near_float32():
     settings = _small("resnet20") | {"width": 8}
     exact = build(settings, SMALL, 10, seed=0)

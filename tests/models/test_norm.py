@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from ablation.models.norm import FusedBatchNormalization
 
+from ..conftest import needs_bfloat16
+
 SETTINGS = {"momentum": 0.8, "epsilon": 1e-3}
 SHAPE = (4, 3, 5, 6)
 
@@ -94,6 +96,7 @@ def test_inference_and_frozen_layers_move_nothing():
         np.testing.assert_array_equal(now, then)
 
 
+@needs_bfloat16
 def test_bfloat16_keeps_statistics_in_float32():
     fused, stock = _pair("mixed_bfloat16")
     exact, _ = _pair()

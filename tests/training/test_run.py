@@ -12,6 +12,7 @@ from ablation.models.build import build
 from ablation.storage import file_sha256, is_sealed, sealed
 from ablation.study.grid import identity
 
+from ..conftest import needs_bfloat16
 from .conftest import DATA, command, settings, train
 
 
@@ -105,6 +106,7 @@ def test_divergence_is_a_result(digits, tmp_path):
     assert (tmp_path / "predictions.npz").exists()
 
 
+@needs_bfloat16
 def test_early_stopping_bfloat16_and_test_as_validation(digits, tmp_path):
     wanted = settings(
         "",
