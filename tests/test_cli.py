@@ -1,7 +1,6 @@
 """The command line as a process."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -25,7 +24,7 @@ def ablation(*words, **environment):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_sigint_ends_a_command_with_one_line(name, monkeypatch, capsys):
     def interrupted(arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        raise KeyboardInterrupt
 
     function = {"plan": "_show_plan"}.get(name, f"_{name.replace('-', '_')}")
     monkeypatch.setattr(cli, function, interrupted)

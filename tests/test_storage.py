@@ -16,6 +16,7 @@ from ablation.storage import (
     alone,
     atomically,
     clear_folder,
+    date_back,
     file_sha256,
     is_sealed,
     make_folder,
@@ -170,6 +171,19 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match=r"^/proc: cannot be written: "):
         require_writable(type(tmp_path)("/proc"))
+
+
+def test_only_files_of_the_future_get_the_time_of_now(tmp_path):
+    files = [tmp_path / name for name in ("folder/future", "folder/past", "file")]
+    files[0].parent.mkdir()
+    for file, when in zip(files, (4e9, 1e9, 4e9), strict=True):
+        file.touch()
+        os.utime(file, (when, when))
+    for place in (files[0].parent, files[2], tmp_path / "missing"):
+        date_back(place)
+    times = [file.stat().st_mtime for file in files]
+    assert times[1] == 1e9
+    assert max(times) < 4e9
 
 
 def test_where_there_are_no_locks_it_goes_on_with_a_warning(tmp_path, monkeypatch, capsys):

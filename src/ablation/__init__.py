@@ -4,10 +4,3 @@ The way of the data is the order of the packages, and imports run one way along 
 ``study`` → ``data`` → ``augmentation`` → ``models`` → ``training`` → ``analysis`` → ``report``.
 Nothing in ``study``, ``analysis`` or ``report`` imports TensorFlow.
 """
-
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("ablation")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    __version__ = "unknown"

@@ -5,7 +5,9 @@ import sys
 
 try:
     from ablation.cli import main
-except KeyboardInterrupt:  # `main` handles one that comes later
+except KeyboardInterrupt:  # `main` reports one that comes later
+    print("error: stopped by SIGINT", file=sys.stderr)
     sys.exit(128 + signal.SIGINT)
 
 main()
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done

@@ -151,7 +151,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     if arguments.code is not None:
         require_code(arguments.code, "data")
     description = prepare(
-        arguments.settings, arguments.folder, None, files_digest=arguments.files_digest
+        arguments.settings,
+        arguments.folder,
+        None,
+        files_digest=arguments.files_digest,
+        code=arguments.code or "",
     )
     print("\n".join(tell(description)), flush=True)
 

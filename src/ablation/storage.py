@@ -1,6 +1,5 @@
 """Files that are whole or not there, locks that end with their process, and hashes."""
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -14,7 +13,8 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -61,8 +61,7 @@ def put_in_place(part: Path, path: Path) -> None:
         InputError: the system refuses to; the message names the file.
     """
     with writing(path):
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(part)
         part.replace(path)
         sync_folder(path.parent)
 
@@ -106,6 +105,12 @@ def remove_empty(folder: Path, top: Path) -> None:
             return
 
 
+def sync(file: Path) -> None:
+    """Bring a file's content to the disk."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's names to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -126,8 +131,8 @@ def require_writable(folder: Path) -> None:
             pass
 
 
-def date_back(folder: Path) -> None:
-    """Give files that are dated in the future the time of now.
+def date_back(place: Path) -> None:
+    """Give a file, or all files below a folder, the time of now if it is dated in the future.
 
     A clock that was set back leaves such files. Snakemake fails a job whose output is older than
     its input.
@@ -136,12 +141,12 @@ def date_back(folder: Path) -> None:
         InputError: the system refuses to; the message names the file.
     """
     now = time.time()
-    for place, _, names in os.walk(folder):
-        for file in (Path(place, name) for name in names):
-            with contextlib.suppress(FileNotFoundError):  # another process has removed it
-                if file.lstat().st_mtime > now:
-                    with writing(file):
-                        os.utime(file, follow_symlinks=False)
+    below = (Path(folder, name) for folder, _, names in os.walk(place) for name in names)
+    for file in chain([place], below):
+        with suppress(FileNotFoundError):  # not made yet, or removed by another process
+            if not file.is_dir() and file.lstat().st_mtime > now:
+                with writing(file):
+                    os.utime(file, follow_symlinks=False)
 
 
 @contextmanager

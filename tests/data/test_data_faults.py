@@ -118,9 +118,11 @@ def test_what_is_cut_short_is_found(whole, copied, file):
             assert str(copied) in message
     (copied / file).unlink()
     data, message = told(copied)
+    reason = "cannot be read (No such file or directory)"
     assert message == (
-        f"{copied / file}: cannot be read (No such file or directory); delete {copied} and run "
-        "snakemake again"
+        f"{copied / file}: no such file; prepare the data with 'snakemake data'"
+        if file == DESCRIPTION
+        else f"{copied / file}: {reason}; delete {copied} and run snakemake again"
     )
 
 

@@ -14,6 +14,7 @@ from ablation.data.prepare import prepare
 from ablation.data.prepared import load
 from ablation.errors import InputError
 from ablation.study.grid import prepared_data
+from ablation.study.own_images import files_digest
 from ablation.study.schema import Dataset
 
 
@@ -280,6 +281,20 @@ def test_broken_images_are_skipped_if_asked(broken, tmp_path, capsys):
     examples = pd.read_csv(tmp_path / "out/examples.csv")
     for name, label, image in zip(examples["name"], data.labels, data.images, strict=True):
         assert (image[..., 0] == 20 * label + int(name[-6:-4])).all()
+
+
+def test_images_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "photos")
+    asked = settings("photos")
+    digest = files_digest(asked)
+    prepare(asked, tmp_path / "data", None, files_digest=digest)
+    before = (tmp_path / "data/images.npy").read_bytes()
+    paint(tmp_path / "photos/cat/00.png", 99)  # after the digest was taken
+    said = message(prepare, asked, tmp_path / "data", None, files_digest=digest)
+    assert said == "photos: images changed while they were read; run snakemake again"
+    assert (tmp_path / "data/images.npy").read_bytes() == before
+    assert load(tmp_path / "data").description["files_digest"] == digest
 
 
 def test_copies_in_different_files_come_into_one_split(tmp_path):

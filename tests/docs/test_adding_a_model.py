@@ -11,6 +11,8 @@ import pytest
 
 from ablation.study.loading import read_yaml
 
+from ..conftest import needs_bfloat16
+
 pytestmark = pytest.mark.workflow
 
 PROBE = """\
@@ -69,6 +71,7 @@ def parameters(width, depth, kernel, patch, channels, classes):
     return bare + norms * 4 * width, bare + norms * 2 * width
 
 
+@needs_bfloat16
 def test_the_network_of_the_page_trains_and_is_counted_right(example, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     example.follow("adding-a-model.md")

@@ -303,6 +303,17 @@ def test_values_of_other_files_are_refused(saved, tmp_path, name, kind):
 
 
 @pytest.mark.parametrize("name", list(ARRAYS))
+def test_arrays_of_text_are_refused(saved, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes((saved[1] / name).read_bytes())
+    with h5py.File(path, "a") as file:
+        del file[ARRAYS[name]]
+        file[ARRAYS[name]] = np.array([b"text"])
+    with pytest.raises(InputError, match="holds an array of something other than numbers"):
+        load_weights(_small(seed=9), path)
+
+
+@pytest.mark.parametrize("name", list(ARRAYS))
 def test_links_inside_the_file_are_followed(saved, tmp_path, name):
     stored, folder = saved
     path = tmp_path / name

@@ -44,7 +44,7 @@ def ablation(command, *words):
 
 def test_with_nothing_prepared_there_is_nothing_to_report(place, calls):
     for command in ("describe-models", "gallery"):
-        with pytest.raises(SystemExit, match=r"nothing has been prepared yet \(digits\)"):
+        with pytest.raises(SystemExit, match=r"no data is prepared \(digits\)"):
             ablation(command, "--partial")
     assert calls == []
 

@@ -162,6 +162,7 @@ def stored(tmp_path_factory):
         "class_names": classes,
         "shape": list(images.shape),
         "hash": content_hash(images, examples, classes),
+        "files_digest": "",
         "examples_sha256": file_sha256(folder / "examples.csv"),
     }
     (folder / "description.json").write_text(json.dumps(sealed(description)))

@@ -100,6 +100,9 @@ def test_a_refused_preparation_leaves_the_last_data_and_retrains_nothing(trained
         done.output
     )
     assert {file: file.read_bytes() for file in trained.data.iterdir()} == before
+    again = trained.snakemake("--until", "train", check=False)
+    assert again.returncode != 0
+    assert "1 image cannot be used: c0/broken.png" in again.output  # the fault is still there
     (trained.folder / "photos/c0/broken.png").unlink()
     assert trained.plan(trained.run) in ({}, {"prepare": 1})
     assert "Train" not in trained.snakemake("--until", "train").output
@@ -113,6 +116,24 @@ def test_data_that_was_deleted_is_prepared_for_a_new_seed_and_the_old_one_is_lef
     assert re.findall(r"Train small on photos, none, seed (\d)", done.output) == ["1"]
     assert "Prepare photos" in done.output
     assert not {"prepare", "train"} & set(trained.plan())
+
+
+def test_a_run_that_is_forced_without_its_data_says_what_to_do(trained):
+    shutil.rmtree(trained.data)
+    done = trained.snakemake("--until", "train", "--forcerun", "train", check=False)
+    assert done.returncode != 0
+    name = (trained.data / "description.json").relative_to(trained.folder)
+    assert f"error: {name}: no such file; prepare the data with 'snakemake data'" in done.output
+
+
+def test_an_edit_of_images_that_is_undone_retrains_nothing(trained):
+    file = trained.folder / "photos/c0/00.png"
+    before = file.read_bytes()
+    Image.new("L", (8, 8), 7).save(file)
+    trained.snakemake("data")
+    assert trained.plan(trained.run) == {"train": 1}
+    file.write_bytes(before)
+    assert "train" not in trained.plan(trained.run)
 
 
 def test_deleted_data_whose_images_have_changed_is_trained_again(trained):

@@ -141,7 +141,7 @@ def test_afterwards_failures_are_told_with_reason_and_log(looked_on):
     assert "3 runs, 1 done, 0 running, 2 failed, 0 to do" in looked_on.after
     found = dict(
         re.findall(
-            r"  small on digits, (\w+), seed 0\n    (.*)\n(?:    .*\n)?    results/logs",
+            r"  small on digits, (\w+), seed 0 \(tiny\)\n    (.*)\n(?:    .*\n)?    results/logs",
             looked_on.after,
         )
     )
@@ -176,7 +176,7 @@ def test_without_prepared_data_a_partial_report_says_so(tmp_path):
     project = make_project(tmp_path / "project")
     done = project.snakemake("partial", check=False)
     assert done.returncode != 0
-    assert "error: nothing has been prepared yet (digits)" in done.output
+    assert "error: no data is prepared (digits)" in done.output
     assert "Traceback" not in done.output
     assert not (project.folder / "reports").exists()
 

@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,9 +16,9 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from ablation.errors import InputError
-from ablation.progress.current import trained_on_current_data
+from ablation.progress.current import is_prepared, trained_on_current_data
 from ablation.progress.sweep import sweep
-from ablation.storage import date_back, require_writable
+from ablation.storage import date_back, require_writable, writing
 from ablation.study.fingerprint import (
     TRAINING,
     code_of,
@@ -96,6 +97,23 @@ def description_for(wildcards):
     if not trained_on_current_data(run, digest, RUN_CODE, weights=weights):
         return description
     return ancient(description) if Path(description).exists() else []
+
+
+def mark_if_outdated(wildcards):
+    """A new file as input of a preparation whose last result is not of today's files and code.
+
+    Where a preparation fails, Snakemake restores the last description and records the params of
+    the failed job with it, so these do not make it run again.
+    """
+    data = data_of(wildcards)
+    folder = Path(data.folder)
+    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
+    if current or not (folder / "description.json").exists():
+        return []
+    mark = folder.with_name(f".{folder.name}.outdated")
+    with writing(mark):
+        mark.write_text(str(time.time_ns()))  # other content each time, as Snakemake compares it
+    return str(mark)
 
 
 def weights_of(wildcards):

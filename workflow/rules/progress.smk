@@ -13,6 +13,8 @@ onstart:
         for folder in ("results", "reports"):
             require_writable(Path(folder))
             date_back(Path(folder))
+        for weights in {run.weights_file for run in RUNS.values()} - {None}:
+            date_back(Path(weights))
     except InputError as error:
         workflow.persistence.unlock()
         sys.exit(f"error: {error}")

@@ -21,6 +21,8 @@ rule train:
     params:
         settings=lambda wildcards: run_of(wildcards).settings_json,
         code=RUN_CODE,
+        # Not {input.data}, which a run has not if it is forced after its data was deleted.
+        data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
         # Not among the outputs, which Snakemake removes before a job and after one that failed.
         checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
     message:
@@ -28,7 +30,7 @@ rule train:
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
         "python -m ablation train --settings {params.settings:q}"
-        " --data {input.data:q} --weights {input.weights:q} --code {params.code} --same-code"
+        " --data {params.data:q} --weights {input.weights:q} --code {params.code} --same-code"
         " --checkpoints {params.checkpoints:q} --log {log:q} -- {output:q} > {log:q} 2>&1"
         " || {{ status=$?; case $status in 13[4-9])"
         ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'

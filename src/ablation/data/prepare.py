@@ -40,9 +40,11 @@ from ablation.storage import (
     file_sha256,
     put_in_place,
     sealed,
+    sync,
     sync_folder,
     writing,
 )
+from ablation.study.own_images import files_digest as digest_of_files
 from ablation.study.schema import OWN_IMAGES
 
 MAX_BROKEN = 10
@@ -64,7 +66,12 @@ def open_source(settings: dict[str, Any], tfds_folder: str | None) -> Source:
 
 
 def prepare(
-    settings: dict[str, Any], folder: Path, tfds_folder: str | None, *, files_digest: str = ""
+    settings: dict[str, Any],
+    folder: Path,
+    tfds_folder: str | None,
+    *,
+    files_digest: str = "",
+    code: str = "",
 ) -> dict[str, Any]:
     """Prepare a data set: read, resize, split, check, and write it for training.
 
@@ -76,23 +83,25 @@ def prepare(
         settings: as `ablation.study.grid.PreparedData` has them.
         folder: where the prepared data goes; its description is written last.
         tfds_folder: where TFDS keeps its data; downloaded there at first use.
-        files_digest: of the user's own images (`ablation.study.own_images`), for the description.
+        files_digest: of the user's own images (`ablation.study.own_images`), for the description;
+            empty for other sources.
+        code: fingerprint of the code of `ablation.data`, for the description.
 
     Returns:
         The description.
 
     Raises:
         InputError: the source is unknown, cannot be fetched or read, has too few images, or
-            there is no room for it.
+            there is no room for it; or images changed while they were read.
     """
     # Beside the folder, of which Snakemake removes what a job left.
     lock = folder.parent / f".{folder.name}.lock"
     with alone(lock, f"waiting for another job that prepares {folder}"):
-        return _prepare(settings, folder, tfds_folder, files_digest)
+        return _prepare(settings, folder, tfds_folder, files_digest, code)
 
 
 def _prepare(
-    settings: dict[str, Any], folder: Path, tfds_folder: str | None, files_digest: str
+    settings: dict[str, Any], folder: Path, tfds_folder: str | None, files_digest: str, code: str
 ) -> dict[str, Any]:
     source = open_source(settings, tfds_folder)
     size = settings["stored_size"] or settings["image_size"] or source.shape
@@ -113,6 +122,7 @@ def _prepare(
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    _remove_parts(folder)  # of a process that was killed
     temporary = folder / PARTS[IMAGES]
     notes = source.findings()
     try:
@@ -141,15 +151,24 @@ def _prepare(
             _keep_rows(temporary, rows)
         description = _describe(source, examples, form, settings, temporary) | {
             "files_digest": files_digest,
+            "code": code,
             "splits": _tell_splits(roles, settings),
             "conversions": _counted(seen.conversions[row] for row in rows),
             "checks": [*checks.find(examples, source.class_names), *notes],
         }
+        if files_digest and digest_of_files(settings) != files_digest:
+            raise InputError(
+                f"{settings['path']}: images changed while they were read; run snakemake again"
+            )
         return _write(folder, examples, description)
     except BaseException:
-        for part in PARTS.values():
-            (folder / part).unlink(missing_ok=True)
+        _remove_parts(folder)
         raise
+
+
+def _remove_parts(folder: Path) -> None:
+    for part in PARTS.values():
+        (folder / part).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -382,6 +401,9 @@ def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) ->
     with writing(folder / DESCRIPTION):
         text = json.dumps(description, indent=2) + "\n"
         (folder / PARTS[DESCRIPTION]).write_text(text, encoding="utf-8")
+    for name, part_name in PARTS.items():
+        with writing(folder / name):
+            sync(folder / part_name)
     with writing(folder):  # an old description must not lie beside new images
         (folder / DESCRIPTION).unlink(missing_ok=True)
         sync_folder(folder)

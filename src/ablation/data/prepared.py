@@ -150,6 +150,8 @@ def _open_images(file: Path) -> np.ndarray:
 
 
 def _unreadable(file: Path, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError) and file.name == DESCRIPTION:
+        return InputError(f"{file}: no such file; prepare the data with 'snakemake data'")
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return InputError(f"{file}: cannot be read ({reason}); {_mend(file.parent)}")
 

@@ -186,6 +186,8 @@ def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:
             raise InputError(f"{path}: has layer {name} twice")
         if not all(isinstance(array, h5py.Dataset) for array in arrays):
             raise InputError(f"{path}: layer {name} holds something that is no array")
+        if not all(array.dtype.kind in "fiu" for array in arrays):
+            raise InputError(f"{path}: layer {name} holds an array of something other than numbers")
         if arrays:
             stored[ours] = arrays
     if not stored:

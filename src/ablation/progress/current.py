@@ -1,4 +1,4 @@
-"""Whether a run's result was made from the data and by the code of today."""
+"""Whether runs and prepared data were made from the files and by the code of today."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from ablation.analysis.records import OUTPUTS, WEIGHTS, read_record
 from ablation.errors import InputError
-from ablation.study.grid import Run
+from ablation.study.grid import PreparedData, Run
 
 
 def trained_on_current_data(
@@ -14,8 +14,8 @@ def trained_on_current_data(
 ) -> bool:
     """Return whether a run is finished and repeating it could change nothing.
 
-    Where its data has been deleted, the digest of the files that it was prepared from decides;
-    where it has been prepared again, the hash of its content does.
+    Where its data is prepared from the files of today, the hash of the content decides; where it
+    has to be prepared, the digest of the files does.
 
     Args:
         run: the run.
@@ -33,22 +33,36 @@ def trained_on_current_data(
         return False
     if record["code"] != code:
         return False
-    trained, prepared = record["data"], _prepared(Path(run.data.folder))
-    if prepared is None:
+    trained, prepared = record["data"], _prepared(run.data)
+    if prepared is None or prepared["files_digest"] != files_digest:
         return bool(trained["files_digest"] == files_digest)
-    same_files = files_digest in (trained["files_digest"], prepared["files_digest"])
-    return bool(trained["hash"] == prepared["hash"] and same_files)
+    return bool(trained["hash"] == prepared["hash"])
 
 
-def _prepared(folder: Path) -> dict[str, Any] | None:
+def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
+    """Return whether data is prepared from the files and by the code of today.
+
+    Args:
+        data: the data set.
+        files_digest: digest of the user's own images now (`ablation.study.own_images`).
+        code: fingerprint of the code of `ablation.data` now.
+    """
+    prepared = _prepared(data)
+    return prepared is not None and (prepared["files_digest"], prepared["code"]) == (
+        files_digest,
+        code,
+    )
+
+
+def _prepared(data: PreparedData) -> dict[str, Any] | None:
     """The description of prepared data; None if there is none that can be read.
 
     Unlike `ablation.data.prepared.read_description` it needs no pandas, whose import would slow
     every call of Snakemake.
     """
     try:
-        description = json.loads((folder / "description.json").read_bytes())
+        description = json.loads(Path(data.folder, "description.json").read_bytes())
     except (OSError, ValueError):
         return None
-    keys = {"hash", "files_digest"}
+    keys = {"hash", "files_digest", "code"}
     return description if isinstance(description, dict) and keys <= set(description) else None

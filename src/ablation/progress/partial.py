@@ -21,8 +21,8 @@ def prepared_part(request: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not part:
         names = ", ".join(dict.fromkeys(wanted["dataset"] for wanted in request))
         raise InputError(
-            f"nothing has been prepared yet ({names}), so there is nothing to report; "
-            "'snakemake' starts the study and 'snakemake status' tells how far it is"
+            f"no data is prepared ({names}), so there is nothing to report; 'snakemake' starts the "
+            "study, or 'snakemake data' prepares data that was deleted"
         )
     return part
 

@@ -111,7 +111,8 @@ def read_csv(path: str) -> Iterator[tuple[int, dict[str, str]]]:
 def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
     """Return a hash that changes when the content of a user's own images does.
 
-    Files are read once; later, those whose size and time are as before are not read again.
+    Files are read once; later, those whose size, times and place on the disk are as before are not
+    read again.
 
     Args:
         settings: of a prepared data set.
@@ -143,14 +144,16 @@ def files_digest(settings: dict[str, Any], cache: Path = CACHE) -> str:
             status = file.stat()
             if not S_ISREG(status.st_mode):  # a pipe, say, whose reading may never end
                 continue
-            key, state = str(file.absolute()), [status.st_size, status.st_mtime_ns]
-            if key not in known or known[key][:2] != state:
+            # A file that takes another's place keeps its size and time of change.
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            key = str(file.absolute())
+            if key not in known or known[key][:-1] != state:
                 with file.open("rb") as stream:
                     known[key] = [*state, hashlib.file_digest(stream, "sha256").hexdigest()]
                 changed = True
         except OSError:  # what is missing is told when the data is prepared
             continue
-        digest.update(repr((example, known[key][2])).encode("utf-8", "backslashreplace"))
+        digest.update(repr((example, known[key][-1])).encode("utf-8", "backslashreplace"))
     if changed:
         part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
         with writing(cache):
