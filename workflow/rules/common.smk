@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.enums import RerunTrigger
 
 # Started by the top-level Snakefile or by workflow/Snakefile; elsewhere the package is installed.
 SOURCES = [Path(workflow.basedir) / "src", Path(workflow.basedir).parent / "src"]
@@ -89,14 +90,20 @@ def description_for(wildcards):
 
     Snakemake repeats a job when another job of the same call makes its input, even with the same
     content, unless the input is `ancient` and exists. So the description is `ancient` for a run
-    that was trained on this content, and no input where the data has been deleted since.
+    that was trained on this content, and no input where the data has been deleted since. That is
+    left to be repeated if Snakemake would repeat it for its missing input, or is told to.
     """
     run = run_of(wildcards)
     digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
     if not trained_on_current_data(run, digest, RUN_CODE, weights=weights):
         return description
-    return ancient(description) if Path(description).exists() else []
+    if Path(description).exists():
+        return ancient(description)
+    dag = workflow.dag_settings
+    forced = dag.forceall or not {"train", "train_keeping_weights"}.isdisjoint(dag.forcerun)
+    repeated = forced or RerunTrigger.INPUT in workflow.rerun_triggers
+    return description if repeated else []
 
 
 def mark_if_outdated(wildcards):

@@ -21,7 +21,7 @@ rule train:
     params:
         settings=lambda wildcards: run_of(wildcards).settings_json,
         code=RUN_CODE,
-        # Not {input.data}, which a run has not if it is forced after its data was deleted.
+        # Not {input.data}: a finished run may have none.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
         # Not among the outputs, which Snakemake removes before a job and after one that failed.
         checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
