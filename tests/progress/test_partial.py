@@ -97,12 +97,19 @@ def test_networks_and_augmentations_are_shown_anew_only_if_they_changed(place, c
     assert calls[-1][0] == "describe_models"
 
 
-def test_other_code_makes_them_anew(place, monkeypatch, tmp_path):
+def test_other_code_or_data_makes_them_anew(place, monkeypatch, tmp_path):
+    place.prepare()
     file = tmp_path / "models.json"
     request = models_request(place.plan)
     file.touch()
     assert not is_made(file, request)
     remember(file, request)
+    assert is_made(file, request)
+    description = Path(request[0]["data"]) / "description.json"
+    before = description.read_bytes()
+    description.write_bytes(before + b"\n")
+    assert not is_made(file, request)
+    description.write_bytes(before)
     assert is_made(file, request)
     monkeypatch.setattr("ablation.progress.partial.code_fingerprint", lambda *places: "other")
     assert not is_made(file, request)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -120,7 +121,8 @@ def test_data_that_was_deleted_is_prepared_for_a_new_seed_and_the_old_one_is_lef
 
 def test_a_run_that_is_forced_after_its_data_was_deleted_gets_it_first(trained):
     shutil.rmtree(trained.data)
-    assert trained.plan(trained.run, "--forcerun", "train") == {"prepare": 1, "train": 1}
+    for words in (["--forcerun", "train"], ["--forcerun", trained.run], ["--force"]):
+        assert trained.plan(trained.run, *words) == {"prepare": 1, "train": 1}
     # Another profile may have Snakemake compare the set of input files.
     assert trained.plan(trained.run, "--rerun-triggers", "input") == {}
 
@@ -136,6 +138,25 @@ def test_an_edit_of_images_that_is_undone_retrains_nothing(trained):
 
 
 def test_deleted_data_whose_images_have_changed_is_trained_again(trained):
+    again = {"prepare": 1, "train": 1}
     shutil.rmtree(trained.data)
     Image.new("L", (8, 8), 7).save(trained.folder / "photos/c1/new.png")
-    assert trained.plan(trained.run) == {"prepare": 1, "train": 1}
+    assert trained.plan(trained.run) == again
+    trained.snakemake("data")
+    shutil.rmtree(trained.data)  # before the run was trained on it
+    assert trained.plan(trained.run) == again
+    (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
+    for _ in range(2):
+        assert trained.snakemake("--until", "train", check=False).returncode != 0
+    (trained.folder / "photos/c0/broken.png").unlink()
+    assert trained.plan(trained.run) == again
+    trained.snakemake("--until", "train")
+    assert not {"prepare", "train"} & set(trained.plan())
+
+
+def test_a_description_of_the_future_hides_no_change(trained):
+    (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
+    assert trained.snakemake("--until", "train", check=False).returncode != 0
+    later = time.time() + 1e6
+    os.utime(trained.data / "description.json", (later, later))
+    assert trained.snakemake("--until", "train", check=False).returncode != 0

@@ -17,7 +17,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from ablation.errors import InputError
-from ablation.progress.current import is_prepared, trained_on_current_data
+from ablation.progress.current import is_prepared, result_state
 from ablation.progress.sweep import sweep
 from ablation.storage import date_back, require_writable, writing
 from ablation.study.fingerprint import (
@@ -85,8 +85,30 @@ def data_of(wildcards):
     return DATA[folder]
 
 
+def mark(name, outputs):
+    """A new file, as an input that makes Snakemake repeat the job of outdated outputs.
+
+    Params do not always tell: when a job fails, Snakemake records its params, and with `update`
+    restores the output of the job before.
+    """
+    date_back(Path(outputs))  # for an older input would not count
+    file = Path("results/.outdated") / name
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(time.time_ns()))  # other content each time, as Snakemake compares it
+    return str(file)
+
+
+def mark_of_outdated_data(wildcards):
+    """A mark where prepared data is not of today's files and code."""
+    data = data_of(wildcards)
+    description = f"{data.folder}/description.json"
+    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
+    return [] if current or not Path(description).exists() else mark(data.id, description)
+
+
 def description_for(wildcards):
-    """The description of the data that a run is trained on.
+    """The description of the data that a run is trained on, and a mark where it is outdated.
 
     Snakemake repeats a job when another job of the same call makes its input, even with the same
     content, unless the input is `ancient` and exists. So the description is `ancient` for a run
@@ -96,31 +118,21 @@ def description_for(wildcards):
     run = run_of(wildcards)
     digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
-    if not trained_on_current_data(run, digest, RUN_CODE, weights=weights):
+    state = result_state(run, digest, RUN_CODE, weights=weights)
+    if state == "outdated":
+        return [description, mark(run.id, run.folder)]
+    if state == "none":
         return description
     if Path(description).exists():
         return ancient(description)
     dag = workflow.dag_settings
-    forced = dag.forceall or not {"train", "train_keeping_weights"}.isdisjoint(dag.forcerun)
-    repeated = forced or RerunTrigger.INPUT in workflow.rerun_triggers
+    named = {*dag.forcerun, *(dag.targets if dag.forcetargets else ())}
+    forced = any(
+        name in ("train", "train_keeping_weights") or str(name).startswith(run.folder)
+        for name in named
+    )
+    repeated = forced or dag.forceall or RerunTrigger.INPUT in workflow.rerun_triggers
     return description if repeated else []
-
-
-def mark_if_outdated(wildcards):
-    """A new file as input of a preparation whose last result is not of today's files and code.
-
-    Where a preparation fails, Snakemake restores the last description and records the params of
-    the failed job with it, so these do not make it run again.
-    """
-    data = data_of(wildcards)
-    folder = Path(data.folder)
-    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
-    if current or not (folder / "description.json").exists():
-        return []
-    mark = folder.with_name(f".{folder.name}.outdated")
-    with writing(mark):
-        mark.write_text(str(time.time_ns()))  # other content each time, as Snakemake compares it
-    return str(mark)
 
 
 def weights_of(wildcards):

@@ -5,7 +5,7 @@ localrules:
 
 rule prepare:
     input:
-        mark_if_outdated,
+        mark_of_outdated_data,
     # `update`, so that a preparation that fails leaves the last one in place. For the same reason
     # images.npy and examples.csv are not declared: Snakemake would copy gigabytes for it. They
     # count only with their description, which holds their hashes.

@@ -2,20 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ablation.analysis.records import OUTPUTS, WEIGHTS, read_record
 from ablation.errors import InputError
 from ablation.study.grid import PreparedData, Run
 
+ARRAYS = ("images.npy", "examples.csv")
 
-def trained_on_current_data(
+
+def result_state(
     run: Run, files_digest: str, code: str, *, weights: bool = False
-) -> bool:
-    """Return whether a run is finished and repeating it could change nothing.
+) -> Literal["current", "outdated", "none"]:
+    """Return what a run's result is worth today.
 
-    Where its data is prepared from the files of today, the hash of the content decides; where it
-    has to be prepared, the digest of the files does.
+    ``current``: it was made by this code, from this data. ``outdated``: by other code, or from
+    other data. ``none``: a file is missing or cannot be read. Where the data is prepared from the
+    files of today, the hash of its content decides; where it has to be prepared, the digest of the
+    files does.
 
     Args:
         run: the run.
@@ -26,21 +30,23 @@ def trained_on_current_data(
     folder = Path(run.folder)
     outputs = [*OUTPUTS, WEIGHTS] if weights else OUTPUTS
     if not all((folder / name).is_file() for name in outputs):
-        return False
+        return "none"
     try:
         record = read_record(folder, run.id)
     except InputError:
-        return False
+        return "none"
     if record["code"] != code:
-        return False
+        return "outdated"
     trained, prepared = record["data"], _prepared(run.data)
     if prepared is None or prepared["files_digest"] != files_digest:
-        return bool(trained["files_digest"] == files_digest)
-    return bool(trained["hash"] == prepared["hash"])
+        current = trained["files_digest"] == files_digest
+    else:
+        current = trained["hash"] == prepared["hash"]
+    return "current" if current else "outdated"
 
 
 def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
-    """Return whether data is prepared from the files and by the code of today.
+    """Return whether data is there, prepared from the files and by the code of today.
 
     Args:
         data: the data set.
@@ -48,10 +54,9 @@ def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
         code: fingerprint of the code of `ablation.data` now.
     """
     prepared = _prepared(data)
-    return prepared is not None and (prepared["files_digest"], prepared["code"]) == (
-        files_digest,
-        code,
-    )
+    if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):
+        return False
+    return bool(prepared["files_digest"] == files_digest and prepared["code"] == code)
 
 
 def _prepared(data: PreparedData) -> dict[str, Any] | None:

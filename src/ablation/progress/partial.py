@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
-from ablation.storage import atomically
+from ablation.storage import atomically, file_sha256
 from ablation.study.fingerprint import code_fingerprint, request_digest
+from ablation.study.grid import identity
 
 
 def prepared_part(request: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -51,4 +52,6 @@ def _mark(file: Path) -> Path:
 
 
 def _made_for(request: list[dict[str, Any]]) -> str:
-    return f"{request_digest(request)} {code_fingerprint('augmentation', 'models')}\n"
+    data = [file_sha256(Path(wanted["data"]) / "description.json") for wanted in request]
+    code = code_fingerprint("augmentation", "models")
+    return f"{request_digest(request)} {identity(data)[:16]} {code}\n"
