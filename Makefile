@@ -110,6 +110,10 @@ benchmark-verdicts: venv-dev ## Show on simulated studies that the verdicts are 
 	@$(IN_VENV) python benchmarks/verdicts.py $(ARGS)
 
 
+.PHONY: benchmark-judge
+benchmark-judge: venv-dev ## Show the error and the power of `ablation judge` on simulated studies
+	@$(IN_VENV) python benchmarks/judge.py $(ARGS)
+
 .PHONY: benchmark-bytes
 benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does not
 	@$(IN_VENV) python benchmarks/same_bytes.py

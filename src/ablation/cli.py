@@ -113,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
     prune.set_defaults(command=_prune)
 
+    _add_judge(commands)
+
     schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command=_schema)
@@ -121,6 +123,17 @@ def _parser() -> argparse.ArgumentParser:
     reference.add_argument("file", type=Path)
     reference.set_defaults(command=_reference)
     return parser
+
+
+def _add_judge(commands: Any) -> None:
+    judge = commands.add_parser("judge", help="verdicts on accuracies of runs made elsewhere")
+    judge.add_argument("scores", type=Path, help="CSV: arm, seed, accuracy (0 to 1), images")
+    judge.add_argument("--reference", required=True, metavar="ARM", help="what is compared with")
+    judge.add_argument(
+        "--margin", type=float, default=0.5, metavar="POINTS", help="that do not matter; 0.5"
+    )
+    judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
+    judge.set_defaults(command=_judge)
 
 
 def _add_machine(command: argparse.ArgumentParser) -> None:
@@ -311,6 +324,18 @@ def _recheck(arguments: argparse.Namespace) -> None:
 
     if not recheck(load_plan(config), arguments.code, config.recheck, arguments.machine):
         sys.exit(1)
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    from ablation.analysis.judge import judge, notes, read_scores, write_verdicts
+
+    scores = read_scores(arguments.scores)
+    verdicts = judge(scores, arguments.reference, arguments.margin)
+    if arguments.output is not None:
+        write_verdicts(verdicts, arguments.output)
+    print(verdicts.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    for note in notes(scores, verdicts):
+        print(f"note: {note}")
 
 
 def _prune(arguments: argparse.Namespace) -> None:

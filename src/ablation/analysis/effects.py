@@ -157,7 +157,7 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
 
 
 def together(
-    seed_error: Numbers, image_error: Numbers, shared: Numbers, seeds: int, images: Numbers
+    seed_error: Numbers, image_error: Numbers, shared: Numbers, seeds: Numbers, images: Numbers
 ) -> tuple[Numbers, Numbers]:
     """Return the error over seeds and images together, and its degrees of freedom.
 
@@ -165,7 +165,7 @@ def together(
         seed_error, image_error: standard errors over the one and over the other.
         shared: what of the squares of both comes from what varies between seeds and images at
             once; it is in both, so it is taken out once.
-        seeds, images: how many, 2 or more.
+        seeds, images: how many, 2 or more: the degrees of freedom of each error and 1.
     """
     squared = np.maximum(
         seed_error**2 + image_error**2 - shared, np.maximum(seed_error, image_error) ** 2
