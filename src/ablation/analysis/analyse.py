@@ -123,11 +123,10 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
 
 def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
     """The runs that are there by folder, and the state of those that are not."""
-    descriptions = [Path(folder, "description.json") for folder in plan.data]
     hashes = {
-        str(file.parent): _description(file.parent)["hash"]
-        for file in descriptions
-        if file.exists()
+        folder: _description(Path(folder))["hash"]
+        for folder in plan.data
+        if Path(folder, "description.json").exists()
     }
     if not partial:
         return _read_all(plan, hashes), {}

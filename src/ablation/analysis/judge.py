@@ -178,10 +178,7 @@ class _Test:
     def half_width(self, level: float) -> float:
         """Half of the interval that excludes zero where every test finds a difference."""
         tests = [(*test, level) for test in self.errors] + [(*self.paired, PAIRED_LEVEL)]
-        return max(
-            (error * float(stats.t.isf(at / 2, freedom)) for error, freedom, at in tests),
-            default=math.nan,
-        )
+        return max(error * float(stats.t.isf(at / 2, freedom)) for error, freedom, at in tests)
 
 
 def _test(

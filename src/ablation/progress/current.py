@@ -1,6 +1,7 @@
 """Whether runs and prepared data were made from the files and by the code of today."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ def result_state(
         return "none"
     if record["code"] != code:
         return "outdated"
-    trained, prepared = record["data"], _prepared(run.data)
+    trained, prepared = record["data"], _prepared(run.data.folder)
     if prepared is None or prepared["files_digest"] != files_digest:
         current = trained["files_digest"] == files_digest
     else:
@@ -53,20 +54,22 @@ def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
         files_digest: digest of the user's own images now (`ablation.study.own_images`).
         code: fingerprint of the code of `ablation.data` now.
     """
-    prepared = _prepared(data)
+    prepared = _prepared(data.folder)
     if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):
         return False
     return bool(prepared["files_digest"] == files_digest and prepared["code"] == code)
 
 
-def _prepared(data: PreparedData) -> dict[str, Any] | None:
+@cache
+def _prepared(folder: str) -> dict[str, Any] | None:
     """The description of prepared data; None if there is none that can be read.
 
+    It is read once for all runs of a study, before any job of this call runs.
     Unlike `ablation.data.prepared.read_description` it needs no pandas, whose import would slow
     every call of Snakemake.
     """
     try:
-        description = json.loads(Path(data.folder, "description.json").read_bytes())
+        description = json.loads(Path(folder, "description.json").read_bytes())
     except (OSError, ValueError):
         return None
     keys = {"hash", "files_digest", "code"}
