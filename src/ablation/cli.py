@@ -288,7 +288,8 @@ def _analyse(arguments: argparse.Namespace) -> None:
     _expect(plan_digest(plan), arguments)
     from ablation.analysis.analyse import analyse
 
-    analyse(plan, _results(plan, arguments), partial=arguments.partial)
+    looks = Path("results") / plan.name / "looks.csv"
+    analyse(plan, _results(plan, arguments), partial=arguments.partial, looks=looks)
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -14,8 +14,9 @@ from ablation.analysis.budgets import budget_findings, budget_lengths
 from ablation.analysis.claims import claim_counts, claim_findings, claims_table, survivals
 from ablation.analysis.classes import class_effects
 from ablation.analysis.criteria import DEFINITIONS, criteria_table
-from ablation.analysis.effects import SEEDS_FOR_METHODS, Scores, effect, family_level
+from ablation.analysis.effects import Scores, effects
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
+from ablation.analysis.looks import Looks, Sight
 from ablation.analysis.measures import chance, near_chance
 from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
@@ -24,14 +25,15 @@ from ablation.analysis.records import mend
 from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.states import RunState, run_states
+from ablation.analysis.testing import OPEN, family_level
 from ablation.errors import InputError
 from ablation.storage import atomically, file_sha256, sealed
-from ablation.study.comparisons import Cell, Comparison, Source
+from ablation.study.comparisons import Cell, Source
 from ablation.study.grid import Run
 from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
-FORMAT = 4
+FORMAT = 5
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
     "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
@@ -43,16 +45,18 @@ NAMED = 5  # further runs of no use that are named
 Cells = dict[Cell, list[RunResult]]
 
 
-def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
+def analyse(plan: Plan, results: Path, *, partial: bool = False, looks: Path | None = None) -> None:
     """Analyse the runs of a study.
 
     Writes the tables as CSV and ``analysis.json`` (what is to be said of them, settings,
-    provenance, and the tables' hashes) into ``results``, each whole or as before.
+    provenance, and the tables' hashes) into ``results``, each whole or as before. Records the look
+    at these runs.
 
     Args:
         plan: the study.
         results: folder that they go into.
         partial: take the runs that are there, and tell which are missing.
+        looks: record of the looks at the study; ``looks.csv`` in ``results`` by default.
 
     Raises:
         InputError: a run's files are missing (unless partial), not what its settings ask for, or
@@ -60,7 +64,8 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
     """
     by_folder, missing = _read(plan, partial)
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
-    tables = _tables(plan, cells, missing)
+    looked = Looks(looks or results / "looks.csv", _seen(plan, by_folder))
+    tables = _tables(plan, cells, missing, looked)
     margin = plan.study.margin / 100
     tables["criteria"] = criteria_table(
         plan,
@@ -72,7 +77,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         {folder: chance(result.val_label) for folder, result in by_folder.items()},
     )
     tables["published"] = published_table(plan, tables["cells"])
-    tables["rules"] = rules_table(margin, family_level(plan.comparing), plan.comparing)
+    tables["rules"] = rules_table(margin, plan.comparing)
     writers = [
         Writer(experiment, _of(tables, experiment.name), _chosen_by(experiment))
         for experiment in plan.experiments
@@ -102,7 +107,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         "summary": [finding.plain() for finding in summary],
         "experiments": [
             {
-                **_describe(experiment, plan, tables["comparisons"]),
+                **_describe(experiment, plan, looked),
                 "findings": [finding.plain() for finding in findings[experiment.name]],
                 "grids": _grids(experiment, tables["cells"]),
             }
@@ -119,6 +124,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False) -> None:
         _write(file, tables[name].to_csv(index=False, lineterminator="\n"))
     analysis = sealed({**analysis, "tables": {file.name: file_sha256(file) for file in files}})
     _write(results / "analysis.json", json.dumps(analysis, indent=2, allow_nan=False) + "\n")
+    looked.record(open_comparisons(tables["comparisons"]))
 
 
 def _read(plan: Plan, partial: bool) -> tuple[dict[str, RunResult], dict[str, RunState]]:
@@ -188,22 +194,23 @@ def _cells(experiment: PlannedExperiment, by_folder: Mapping[str, RunResult]) ->
 
 
 def _tables(
-    plan: Plan, cells: Mapping[str, Cells], missing: Mapping[str, RunState]
+    plan: Plan, cells: Mapping[str, Cells], missing: Mapping[str, RunState], looks: Looks
 ) -> dict[str, pd.DataFrame]:
     """The tables that are made experiment by experiment."""
     sources = _sources(cells)
+    scores = _scores(plan, sources)
     frames: dict[str, list[pd.DataFrame]] = {}
     for experiment in plan.experiments:
         results = cells[experiment.name]
         by_class = class_effects(
             [c for c in experiment.comparisons if c.epoch is None and "factor" not in c.kinds],
             sources,
-            family_level(plan.comparing),
+            looks.level(experiment.name, family_level(plan.comparing)),
         )
         by_class.insert(0, "experiment", experiment.name)
         runs = made.runs_table(experiment, results, missing)
         of_cells = made.cells_table(experiment, runs)
-        compared = _compare(plan, experiment, sources)
+        compared = _compare(plan, experiment, scores, looks)
         for name, frame in {
             "runs": runs,
             "curves": made.curves_table(experiment, results),
@@ -220,22 +227,64 @@ def _tables(
     totals = made.totals(tables["comparisons"], list(missing.values()), len(plan.runs))
     tables["claims"] = claims_table(plan, tables["comparisons"])
     tables["diagnostics"] = _below_each_other(
-        [totals, tables["diagnostics"], claim_counts(tables["claims"]), budget_lengths(plan)]
+        [
+            totals,
+            tables["diagnostics"],
+            claim_counts(tables["claims"]),
+            budget_lengths(plan),
+            _look_counts(plan, looks),
+        ]
     )
     return tables
 
 
-def compare(plan: Plan, by_folder: Mapping[str, RunResult]) -> pd.DataFrame:
+def compare(
+    plan: Plan, by_folder: Mapping[str, RunResult], looks: Looks | None = None
+) -> pd.DataFrame:
     """Return the table of a study's comparisons.
 
     Args:
         plan: the study.
         by_folder: its runs by folder; what is missing counts as not run yet.
+        looks: the looks at it; by default this one counts as the only one, of the last seeds.
     """
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
-    sources = _sources(cells)
-    parts = [_compare(plan, experiment, sources) for experiment in plan.experiments]
+    scores = _scores(plan, _sources(cells))
+    parts = [_compare(plan, experiment, scores, looks) for experiment in plan.experiments]
     return _below_each_other(parts)
+
+
+def open_comparisons(comparisons: pd.DataFrame) -> int:
+    """Return how many comparisons are open; one of several kinds counts once."""
+    once = comparisons.drop_duplicates(["experiment", "dataset", "arm", "reference", "epoch"])
+    return int((once["verdict"] == OPEN).sum())
+
+
+def _look_counts(plan: Plan, looks: Looks) -> pd.DataFrame:
+    """Rows for the diagnostics: how often an experiment has been looked at, if more than once."""
+    counts = {one.name: len(looks.of(one.name)) for one in plan.experiments}
+    everywhere = dict.fromkeys(made.CELL, "")
+    return made.diagnostics_rows(
+        [
+            {**everywhere, "experiment": name, "diagnosis": "looks", "count": count}
+            for name, count in counts.items()
+            if count > 1
+        ]
+    )
+
+
+def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
+    """What there is to see of the experiments that compare anything."""
+    seen = {}
+    for experiment in plan.experiments:
+        if experiment.comparisons:
+            of_seeds: dict[int, list[bool]] = {}
+            for run in experiment.runs:
+                of_seeds.setdefault(run.seed, []).append(run.folder in by_folder)
+            finished = sorted(seed for seed, runs in of_seeds.items() if any(runs))
+            partly = not all(all(of_seeds[seed]) for seed in finished)
+            seen[experiment.name] = Sight(tuple(finished), partly, experiment.block.final_seeds)
+    return seen
 
 
 def _below_each_other(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -244,12 +293,20 @@ def _below_each_other(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _compare(
-    plan: Plan, experiment: PlannedExperiment, sources: Mapping[Source, Sequence[RunResult]]
+    plan: Plan,
+    experiment: PlannedExperiment,
+    scores: Mapping[int | None, Mapping[Source, Scores]],
+    looks: Looks | None,
 ) -> pd.DataFrame:
-    effects = [effect(one, _scores(one, sources)) for one in experiment.comparisons]
-    return made.comparisons_table(
-        experiment, effects, family_level(plan.comparing), plan.study.margin / 100
-    )
+    def level(seeds: int | None = None) -> float:
+        """The level of all comparisons, at this look or at the next one with so many seeds."""
+        by_itself = family_level(plan.comparing) / max(1, experiment.questions)
+        if looks is not None:
+            by_itself = looks.level(experiment.name, by_itself, seeds)
+        return by_itself * max(1, experiment.questions)
+
+    found = effects(experiment.comparisons, scores)
+    return made.comparisons_table(experiment, found, level, plan.study.margin / 100)
 
 
 def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
@@ -262,35 +319,39 @@ def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
 
 
 def _scores(
-    comparison: Comparison, sources: Mapping[Source, Sequence[RunResult]]
-) -> dict[Source, Scores]:
-    """What a comparison is made from: right answers on test, or accuracies at an epoch."""
-    scores = {}
-    for source in comparison.sources:
-        results = sources[source]
-        if comparison.epoch is None:
-            correct = {result.run.seed: result.correct for result in results}
-            accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
-            labels = [result.label for result in results]
-        else:
-            correct = {}
-            # A run that stopped early has no accuracy at a later epoch.
-            at = [r for r in results if comparison.epoch <= len(r.history)]
-            accuracy = {
-                r.run.seed: float(r.history["val_accuracy"].iloc[comparison.epoch - 1]) for r in at
-            }
-            labels = [r.val_label for r in at]
-        data = results[0].run.data if results else None
-        scores[source] = Scores(
-            accuracy,
-            max(map(len, labels), default=0),
-            correct,
-            data=data.folder if data else "",
-            source=data.settings["source"] if data else "",
-            near_chance=bool(labels)
-            and near_chance(float(np.mean(list(accuracy.values()))), chance(labels[0])),
-        )
-    return scores
+    plan: Plan, sources: Mapping[Source, Sequence[RunResult]]
+) -> dict[int | None, dict[Source, Scores]]:
+    """What comparisons are made from: right answers on test, or accuracies at an epoch."""
+    epochs = {one.epoch for experiment in plan.experiments for one in experiment.comparisons}
+    return {
+        epoch: {source: _score(results, epoch) for source, results in sources.items()}
+        for epoch in epochs
+    }
+
+
+def _score(results: Sequence[RunResult], epoch: int | None) -> Scores:
+    if epoch is None:
+        correct = {result.run.seed: result.correct for result in results}
+        accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
+        labels = [result.label for result in results]
+    else:
+        correct = {}
+        # A run that stopped early has no accuracy at a later epoch.
+        at = [result for result in results if epoch <= len(result.history)]
+        accuracy = {
+            result.run.seed: float(result.history["val_accuracy"].iloc[epoch - 1]) for result in at
+        }
+        labels = [result.val_label for result in at]
+    data = results[0].run.data if results else None
+    return Scores(
+        accuracy,
+        max(map(len, labels), default=0),
+        correct,
+        data=data.folder if data else "",
+        source=data.settings["source"] if data else "",
+        near_chance=bool(labels)
+        and near_chance(float(np.mean(list(accuracy.values()))), chance(labels[0])),
+    )
 
 
 def _of(tables: Mapping[str, pd.DataFrame], experiment: str) -> dict[str, pd.DataFrame]:
@@ -306,12 +367,8 @@ def _chosen_by(experiment: PlannedExperiment) -> list[str]:
     return sorted({one["monitor"] for one in stopping if one.get("restore_best")})
 
 
-def _describe(
-    experiment: PlannedExperiment, plan: Plan, comparisons: pd.DataFrame
-) -> dict[str, Any]:
+def _describe(experiment: PlannedExperiment, plan: Plan, looks: Looks) -> dict[str, Any]:
     block = experiment.block
-    own = comparisons[comparisons["experiment"] == experiment.name]
-    few = bool((own["basis"] == "images").any())
     return {
         "name": experiment.name,
         "question": block.question,
@@ -333,9 +390,9 @@ def _describe(
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
-        "level": family_level(plan.comparing),
+        "level": looks.level(experiment.name, family_level(plan.comparing)),
+        "looks": len(looks.of(experiment.name)),
         "comparisons": experiment.questions,
-        "basis": "images" if few or len(block.seeds) < SEEDS_FOR_METHODS else "seeds",
     }
 
 

@@ -142,7 +142,7 @@ class _Ranking:
         """Return the order at each budget, and what is shown to change from one to another."""
         orders = "; ".join(self._order(budget) for budget in self.budgets.lengths)
         text = f"Order by mean test accuracy{self.on}: {orders}. {self._changes()}"
-        text += self._reach() + self._confounded()
+        text += self._confounded()
         return Finding("evidence", "budgets", text, tuple(self.say.sources))
 
     def _order(self, budget: Budget) -> str:
@@ -226,28 +226,12 @@ class _Ranking:
         keys = ("experiment", "kind", "dataset", "arm", "reference")
         where = {key: row[key] for key in keys}
         difference = self.say("comparisons", "difference", size, **where)
-        interval = self.say.rule("interval")
         # A verdict of better or worse has both ends on one side of zero.
         least, most = (
             self.say("comparisons", end, size, **where)
             for end in sorted(("low", "high"), key=lambda end: abs(row[end]))
         )
-        return f"by {difference} points, {interval} % interval {least} to {most}"
-
-    def _reach(self) -> str:
-        """Say that verdicts speak of the trained networks only, where they do."""
-        of_images = any(
-            of[pair][1]["basis"] == "images"
-            for of in self.verdicts.values()
-            for pair in self.pairs
-            if pair in of
-        )
-        if not of_images:
-            return ""
-        return (
-            f" Where fewer than {self.say.rule('seeds for methods')} seeds could be compared, that "
-            "speaks of these trained networks only."
-        )
+        return f"by {difference} points, interval {least} to {most}"
 
     def _confounded(self) -> str:
         """Say so where the experiments differ in more than the training length."""

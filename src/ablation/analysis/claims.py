@@ -1,6 +1,7 @@
 """Claims: what somebody has said, held against the verdicts of the comparisons that test it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,11 +13,13 @@ from ablation.study.schema import Claim
 
 HOLDS = "holds"
 CONTRADICTED = "contradicted"
+SMALL = "not by more than the margin"
 OPEN = "open"
 NOT_TESTED = "not tested"
 CONCLUSIONS = {
     HOLDS: "survives",
     CONTRADICTED: "does not survive",
+    SMALL: SMALL,
     OPEN: "undecided",
     NOT_TESTED: "not tested here",
 }
@@ -24,9 +27,8 @@ CONCLUSIONS = {
 
 CLAIM_COLUMNS = (
     "experiment", "claim", "part", "text", "source", "stated_in", "dataset", "arm", "reference",
-    "measure", "epoch", "says", "verdict", "difference", "low", "high", "seeds", "basis",
-    "part_status", "status", "status_basis", "status_there", "basis_there", "conclusion",
-    "near_chance",
+    "measure", "epoch", "says", "verdict", "difference", "low", "high", "seeds", "part_status",
+    "status", "status_there", "conclusion", "near_chance",
 )  # fmt: skip
 
 _MEANT = {
@@ -35,10 +37,9 @@ _MEANT = {
     "same": {"same"},
     "different": {"better", "worse"},
 }
-_DEFINITE = {"better", "worse", "same"}
 _OF_COMPARISON = (
     "dataset", "arm", "reference", "measure", "epoch", "verdict", "difference", "low", "high",
-    "seeds", "basis", "near_chance",
+    "seeds", "near_chance",
 )  # fmt: skip
 _SAID = {
     "better": "is more accurate than",
@@ -49,47 +50,33 @@ _SAID = {
 _FOUND = {
     "better": "it is more accurate",
     "worse": "it is less accurate",
-    "same": "the two are the same within the margin",
 }
 
 Part = dict[str, Any]
 
 
 def part_status(says: str, verdict: str) -> str:
-    """Return what one comparison says of a claim: ``holds``, ``contradicted`` or ``open``.
+    """Return what one comparison says of a claim.
+
+    It ``holds``, is ``contradicted`` or ``open``. A difference that is claimed but lies within the
+    margin contradicts nothing: it is ``not by more than the margin``.
 
     Args:
         says: what the claim says of the arm: ``better``, ``worse``, ``same`` or ``different``.
         verdict: of the comparison; whatever is neither better nor worse nor same leaves it open.
     """
-    if verdict not in _DEFINITE:
-        return OPEN
-    return HOLDS if verdict in _MEANT[says] else CONTRADICTED
+    if verdict in _MEANT[says]:
+        return HOLDS
+    if verdict in _MEANT["different"]:
+        return CONTRADICTED
+    return SMALL if verdict == "same" else OPEN
 
 
 def claim_status(parts: Collection[str]) -> str:
     """Return the status of a claim from those of its parts; without any it is ``not tested``."""
     if not parts:
         return NOT_TESTED
-    if CONTRADICTED in parts:
-        return CONTRADICTED
-    return HOLDS if set(parts) == {HOLDS} else OPEN
-
-
-def status_basis(parts: Iterable[tuple[str, str]]) -> str:
-    """Return what the status of a claim speaks of.
-
-    Args:
-        parts: status and basis of each of its parts.
-
-    Returns:
-        ``seeds``: the arms; ``images``: these trained networks only; empty without any result.
-        One contradiction that speaks of the arms is enough; otherwise every part has to.
-    """
-    known = [(status, basis) for status, basis in parts if basis]
-    if (CONTRADICTED, "seeds") in known:
-        return "seeds"
-    return "images" if "images" in {basis for _, basis in known} else "seeds" if known else ""
+    return next(status for status in (CONTRADICTED, SMALL, OPEN, HOLDS) if status in parts)
 
 
 def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -104,8 +91,8 @@ def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of `CLAIM_COLUMNS`: ``stated_in`` is the experiment that states the claim, the
-        revisited one if there is one; ``status_there``, ``basis_there`` and ``conclusion`` are
-        empty unless the claim is of a revisited experiment. Differences are shares.
+        revisited one if there is one; ``status_there`` and ``conclusion`` are empty unless the
+        claim is of a revisited experiment. Differences are shares.
     """
     by_name = {experiment.name: experiment for experiment in plan.experiments}
     tested = {name: _parts(one, comparisons) for name, one in by_name.items()}
@@ -113,7 +100,7 @@ def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
     for name, experiment in by_name.items():
         for claim, (home, stated) in _claims(experiment, by_name).items():
             parts = tested[name].get(claim, [])
-            status, basis = _judged(parts)
+            status = _judged(parts)
             row: Part = {
                 "experiment": name,
                 "claim": claim,
@@ -121,15 +108,10 @@ def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
                 "source": stated.source,
                 "stated_in": home,
                 "status": status,
-                "status_basis": basis,
             }
             if home != name:
-                status_there, basis_there = _judged(tested[home].get(claim, []))
-                row |= {
-                    "status_there": status_there,
-                    "basis_there": basis_there,
-                    "conclusion": CONCLUSIONS[status],
-                }
+                row["status_there"] = _judged(tested[home].get(claim, []))
+                row["conclusion"] = CONCLUSIONS[status]
             rows += [{**row, "part": i, **part} for i, part in enumerate(parts, 1)] or [row]
     table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
     return table.astype(
@@ -157,24 +139,17 @@ def _parts(experiment: PlannedExperiment, comparisons: pd.DataFrame) -> dict[str
         row = rows[0]
         rows = rows[len(comparison.kinds) :]  # a row for each kind of the comparison
         for claim, says in comparison.claims:
-            basis = row["basis"] if isinstance(row["basis"], str) else ""
-            found.setdefault(claim, []).append(
-                {
-                    **{key: row[key] for key in _OF_COMPARISON},
-                    "basis": basis,
-                    "says": says,
-                    "part_status": part_status(says, row["verdict"]),
-                }
-            )
+            part = {key: row[key] for key in _OF_COMPARISON}
+            if row["basis"] == "images":  # what it covers is not what a claim is about
+                part |= {"low": math.nan, "high": math.nan}
+            part |= {"says": says, "part_status": part_status(says, row["verdict"])}
+            found.setdefault(claim, []).append(part)
     return found
 
 
-def _judged(parts: Sequence[Part]) -> tuple[str, str]:
-    """Status of a claim and what it speaks of."""
-    return (
-        claim_status([part["part_status"] for part in parts]),
-        status_basis((part["part_status"], part["basis"]) for part in parts),
-    )
+def _judged(parts: Sequence[Part]) -> str:
+    """Status of a claim."""
+    return claim_status([part["part_status"] for part in parts])
 
 
 def claim_counts(claims: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +163,7 @@ def claim_counts(claims: pd.DataFrame) -> pd.DataFrame:
         once = of_experiment.drop_duplicates("claim")
         named = {**dict.fromkeys(CELL, ""), "experiment": experiment}
         for what, column, values, chosen in (
-            ("claims", "status", (HOLDS, CONTRADICTED, OPEN), once[once["part"].notna()]),
+            ("claims", "status", (HOLDS, CONTRADICTED, SMALL, OPEN), once[once["part"].notna()]),
             ("revisited", "conclusion", CONCLUSIONS.values(), once[once["conclusion"].notna()]),
         ):
             if len(chosen):
@@ -253,6 +228,7 @@ def survival(
     for status, one, many in (
         (HOLDS, "survives", "survive"),
         (CONTRADICTED, "is contradicted", "are contradicted"),
+        (SMALL, "is no larger than the margin", "are no larger than the margin"),
         (OPEN, "remains open (not refuted)", "remain open (not refuted)"),
         (NOT_TESTED, f"is not tested {where}", f"are not tested {where}"),
     ):
@@ -262,7 +238,7 @@ def survival(
             said.append(f"{number} {one if number == '1' else many}")
     noun = "claim" if of == "1" else "claims"
     asked = f"Experiment {experiment} asks again: of" if summary else "Of"
-    text = f"{asked} {of} {noun} of experiment {home}, {join(said)}.{_reach(say, once)}"
+    text = f"{asked} {of} {noun} of experiment {home}, {join(said)}."
     return Finding("answer" if summary else "survives", "survival", text, tuple(say.sources))
 
 
@@ -275,6 +251,7 @@ def _counted(experiment: str, tested: pd.DataFrame, tables: Mapping[str, pd.Data
     for status, one, many in (
         (HOLDS, "holds", "hold"),
         (CONTRADICTED, "is contradicted", "are contradicted"),
+        (SMALL, "holds by no more than the margin", "hold by no more than the margin"),
         (OPEN, "is open", "are open"),
     ):
         names = once.loc[once["status"] == status, "claim"]
@@ -293,7 +270,7 @@ def _counted(experiment: str, tested: pd.DataFrame, tables: Mapping[str, pd.Data
             f" Where all arms of a comparison are near chance{listed}, equal accuracies are no "
             "evidence."
         )
-    return Finding("claims", "claims", f"{text}{_reach(say, once)}", tuple(say.sources))
+    return Finding("claims", "claims", text, tuple(say.sources))
 
 
 def _contradictions(
@@ -312,27 +289,13 @@ def _contradictions(
         told.append(
             f"{_quoted(row['claim'])} says that {row['arm']} {_SAID[row['says']]} "
             f"{row['reference']}{on}{after}, and {_FOUND[row['verdict']]} "
-            f"({say('claims', 'difference', points, **where)} points, {say.rule('interval')} % "
-            f"interval {say('claims', 'low', points, **where)} to "
+            f"({say('claims', 'difference', points, **where)} points, interval "
+            f"{say('claims', 'low', points, **where)} to "
             f"{say('claims', 'high', points, **where)})"
         )
     more = "; the table has others" if len(against) > LISTED else ""
     text = f"What contradicts: {'; '.join(told)}{more}."
     return Finding("claims", "contradictions", text, tuple(say.sources))
-
-
-def _reach(say: Sentence, once: pd.DataFrame) -> str:
-    """Say that statuses speak of the trained networks only, where they do."""
-    known = set(once["status_basis"]) - {""}
-    if "images" not in known:
-        return ""
-    seeds = say.rule("seeds for methods")
-    if known == {"images"}:
-        return f" With fewer than {seeds} seeds that speaks of these trained networks only."
-    return (
-        f" Where fewer than {seeds} seeds could be compared, that speaks of these trained networks "
-        "only."
-    )
 
 
 def _of(table: pd.DataFrame, experiment: str) -> pd.DataFrame:

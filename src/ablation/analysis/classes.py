@@ -1,22 +1,16 @@
 """Classes: how accurate each arm is on each, and which classes an arm helps and harms."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
-from ablation.analysis.effects import (
-    INTERVAL,
-    SEEDS_FOR_METHODS,
-    holm,
-    sign_test,
-    t_test,
-    together,
-)
+from ablation.analysis.effects import INTERVAL
 from ablation.analysis.runs import RunResult
+from ablation.analysis.testing import LEVEL, SEEDS_FOR_VERDICTS, holm, t_test, together
 from ablation.study.comparisons import Comparison, Source
 
 EFFECT_COLUMNS = (
@@ -78,8 +72,9 @@ def class_effects(
 ) -> pd.DataFrame:
     """Return which classes arms help and harm against their references.
 
-    The tests are those of ``effects.effect``, on the images of one class; Holm's correction is
-    over all classes of all comparisons given.
+    From three seeds on, a paired t-test over the seeds and the test over seeds and images together
+    (`testing.together`) have to find an effect; Holm's correction is over all classes of all
+    comparisons given. With fewer seeds nothing is claimed, and intervals are over the images.
 
     Args:
         comparisons: of single cells on the test split.
@@ -91,8 +86,7 @@ def class_effects(
         ``class``, ``images``, ``seeds``, ``difference``, ``low``, ``high``, ``p``, ``p_holm``,
         ``verdict`` (``helped``, ``harmed`` or ``unclear``).
     """
-    rows: list[dict[str, Any]] = []
-    questions: list[Any] = []
+    parts = []
     for comparison in comparisons:
         arm, reference = (
             {r.run.seed: r for r in results[side.terms[0][1]]}
@@ -104,29 +98,44 @@ def class_effects(
         label = arm[seeds[0]].label
         names = arm[seeds[0]].record["class_names"]
         paired = np.array([arm[s].correct.astype(float) - reference[s].correct for s in seeds])
-        found = _effects_by_class(paired, label, len(names))
-        for position, name in enumerate(names):
-            row = {key: values[position] for key, values in found.items()}
-            for kind in comparison.kinds:
-                questions.append((comparison.question, name))
-                rows.append(
-                    {
-                        "kind": kind,
-                        "dataset": comparison.dataset,
-                        "arm": comparison.arm.label,
-                        "reference": comparison.reference.label,
-                        "class": name,
-                        "seeds": len(seeds),
-                        **row,
-                    }
-                )
-    table = pd.DataFrame(rows, columns=[*EFFECT_COLUMNS, "sure"])
-    table["p_holm"] = holm(table["p"].tolist(), questions)
-    claimed = (table["p_holm"] <= level) & table["sure"].astype(bool)
-    table["verdict"] = np.where(
-        claimed, np.where(table["difference"] > 0, "helped", "harmed"), "unclear"
-    )
+        found = _effects_by_class(paired, label, len(names)).assign(
+            dataset=comparison.dataset,
+            arm=comparison.arm.label,
+            reference=comparison.reference.label,
+            seeds=len(seeds),
+            question=pd.Series([(comparison.question, name) for name in names]),
+            **{"class": names},
+        )
+        parts += [found.assign(kind=kind) for kind in comparison.kinds]
+    if not parts:
+        return pd.DataFrame(columns=list(EFFECT_COLUMNS))
+    table = _judge(pd.concat(parts, ignore_index=True), level)
     return table[list(EFFECT_COLUMNS)]
+
+
+def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Add what is said of each class: corrected p-value, interval and verdict."""
+    questions = table.drop_duplicates("question")
+    questions = questions[questions["p"].notna()]
+    corrected, levels = holm(questions["p"].to_numpy(), level)
+    by_question = {
+        question: (p, at)
+        for question, p, at in zip(questions["question"], corrected, levels, strict=True)
+    }
+    nothing = (math.nan, math.nan)
+    p, at = np.array([by_question.get(one, nothing) for one in table["question"]]).T
+    half = np.maximum(
+        table["seed_error"] * stats.t.isf(at / 2, table["seeds"] - 1),
+        table["error"] * stats.t.isf(at / 2, table["freedom"]),
+    )
+    half = np.where(np.isnan(at), table["image_reach"], half)
+    claimed = p <= LEVEL
+    return table.assign(
+        low=table["difference"] - half,
+        high=table["difference"] + half,
+        p_holm=p,
+        verdict=np.where(claimed, np.where(table["difference"] > 0, "helped", "harmed"), "unclear"),
+    )
 
 
 def _by_class(values: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
@@ -137,8 +146,8 @@ def _by_class(values: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray
         )
 
 
-def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> dict[str, Any]:
-    """The effect on each class, from differences [seeds, images], as `effects.effect` has it."""
+def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> pd.DataFrame:
+    """The effect on each class and its errors, from differences [seeds, images]; a row a class."""
     seeds = len(paired)
     images = np.bincount(label, minlength=classes)
     count = np.maximum(images, 2)
@@ -147,26 +156,24 @@ def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> di
     least = 1 / np.maximum(images, 1)
     variance = (_by_class(by_image**2, label, classes) - mean**2) / (count - 1)
     image_error = np.maximum(np.sqrt(np.maximum(variance, 0)), least)
-    reach = stats.norm.ppf((1 + INTERVAL) / 2) * image_error
-    if seeds >= SEEDS_FOR_METHODS:
-        seed_error = np.maximum(shares.std(axis=0, ddof=1), least) / np.sqrt(seeds)
-        half = stats.t.ppf((1 + INTERVAL) / 2, seeds - 1) * seed_error
-        rest = paired - by_image - shares[:, label] + mean[label]
-        shared = _by_class((rest**2).sum(axis=0), label, classes) / (seeds - 1) / (count - 1)
-        error, freedom = together(seed_error, image_error, shared / seeds, seeds, count)
-        p = np.maximum(t_test(mean / seed_error, seeds - 1), t_test(mean / error, freedom))
-        sure = np.full(classes, fill_value=True)
-    else:
-        half = reach
-        p = np.array([sign_test(by_image[label == c]) for c in range(classes)])
-        if seeds > 1:
-            p = np.maximum(p, 2 * stats.norm.sf(np.abs(mean) / image_error))
-        sure = (np.abs(mean) > reach) & (np.sign(shares) == np.sign(mean)).all(axis=0)
-    return {
-        "images": images,
-        "difference": mean,
-        "low": mean - half,
-        "high": mean + half,
-        "p": np.where(images > 0, p, 1.0),
-        "sure": sure,
-    }
+    found = pd.DataFrame(
+        {
+            "images": images,
+            "difference": mean,
+            "image_reach": stats.norm.ppf((1 + INTERVAL) / 2) * image_error,
+        }
+    )
+    if seeds < SEEDS_FOR_VERDICTS:
+        return found.assign(seed_error=math.nan, error=math.nan, freedom=math.nan, p=math.nan)
+    freedom = seeds - 1
+    seed_error = np.maximum(shares.std(axis=0, ddof=1), least) / math.sqrt(seeds)
+    rest = paired - by_image - shares[:, label] + mean[label]
+    shared = _by_class((rest**2).sum(axis=0), label, classes) / freedom / (count - 1) / seeds
+    error, of_error = together(seed_error, freedom, image_error, shared, count)
+    p = np.maximum(t_test(mean / seed_error, freedom), t_test(mean / error, of_error))
+    return found.assign(
+        seed_error=seed_error,
+        error=error,
+        freedom=of_error,
+        p=np.where(images > 0, p, 1.0),
+    )

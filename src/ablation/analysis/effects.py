@@ -1,25 +1,19 @@
-"""Effects: how far arms differ, what the sample leaves open, and what may be said of it."""
+"""Effects: how far arms differ, and what the sample leaves open."""
 
-import bisect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
-from statsmodels.stats.multitest import multipletests
+from scipy import stats
 
+from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, Variances, pooled_variances
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, together
 from ablation.study.comparisons import Comparison, Contrast, Source
 
-LEVEL = 0.05  # how often a study without any difference may claim one
-INTERVAL = 0.95
-POWER = 0.8
-SEEDS_FOR_METHODS = 3  # with fewer, nothing is said beyond the networks that were trained
-Numbers = float | np.ndarray
-
-MOST_SEEDS = 100  # as many as are looked through for how many would do
+INTERVAL = 0.95  # of the interval over the test images
 
 
 @dataclass(frozen=True)
@@ -46,70 +40,147 @@ class Scores:
 
 @dataclass(frozen=True)
 class Effect:
-    """A comparison's result, before it is held against the other comparisons.
+    """The result of a comparison, before it is corrected for the other comparisons.
 
     Attributes:
-        seeds: seeds that every cell of the comparison has.
-        basis: ``seeds``: interval and p-value are over the seeds, and speak of the arms;
-            ``images``: over the test images, and speak of these trained networks only.
-        difference: mean over the seeds of arm less reference, as a share, -1 to 1 (an
-            interaction: -2 to 2).
-        low, high: its 95 % interval.
-        p: p-value of the claim that there is a difference.
-        spread: standard deviation over the seeds; NaN for one seed.
+        by_seed: arm less reference at each seed that every cell of the comparison has, in their
+            order, as shares, -1 to 1 (an interaction: -2 to 2).
+        difference: their mean.
+        estimate: what a verdict rests on; None below three seeds, which give none.
         agree: share of the seeds whose difference has the sign of the mean.
         superiority: probability that the arm beats the reference at seeds drawn independently,
             ties counting half.
         image_low, image_high: 95 % interval over the images for these trained networks.
         image_error: its standard error.
-        error, freedom: standard error over seeds and images together, and its degrees of freedom;
-            with fewer than three seeds over the images alone.
         shared: variance that is in the squared errors over seeds and over images alike.
         images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
         near_chance: whether every cell of the comparison is near chance.
+        sample: what decides how small a difference such a study finds; None below three seeds.
     """
 
-    seeds: int
-    basis: str
+    by_seed: tuple[float, ...]
     difference: float
-    low: float
-    high: float
-    p: float
-    spread: float
+    estimate: Estimate | None
     agree: float
     superiority: float
     image_low: float
     image_high: float
     image_error: float
-    error: float
-    freedom: float
     shared: float
     images: int
     arm: float
     reference: float
     near_chance: bool
+    sample: "Sample | None"
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds every cell of the comparison has."""
+        return len(self.by_seed)
 
 
-def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | None:
-    """Estimate the effect of a comparison on the seeds that all of its cells have.
+@dataclass(frozen=True)
+class Sample:
+    """What decides how small a difference a comparison finds.
 
-    From three seeds on, the interval is Student's t over the paired differences of the seeds; their
-    spread is taken to be no less than one image. The p-value is the larger of two: that of the
-    t-test over the seeds, and that of a t-test whose error holds seeds and images together, both
-    taken as drawn at random (Clark 1973, The Language-as-Fixed-Effect Fallacy: quasi-F, with
-    Satterthwaite's degrees of freedom). Without the second, arms that are equally accurate are
-    told apart by which of them happens to find these very test images easier.
+    Attributes:
+        weights: of the cells that are compared, then zeros for those that only tell the variance.
+        often: which of the cells are in many comparisons.
+        spread: standard deviation of the difference over seeds, to expect of other runs.
+        freedom: degrees of freedom that it is estimated with.
+    """
 
-    With fewer seeds both are over the images: interval and test are normal, with each image's
-    difference averaged over the seeds. For two cells the exact sign test over the images that they
-    classify differently has to agree (for one seed it alone counts: McNemar's exact test), because
-    few such images make the normal interval too narrow.
+    weights: tuple[float, ...]
+    often: tuple[bool, ...]
+    spread: float
+    freedom: float
+
+
+def effects(
+    comparisons: Sequence[Comparison], scores: Mapping[int | None, Mapping[Source, Scores]]
+) -> list[Effect | None]:
+    """Estimate the effect of each comparison of an experiment on the seeds that its cells have.
+
+    From three seeds on, two tests have to find a difference: one over the seeds, and one whose
+    error holds seeds and images together (`testing.together`). The variance over seeds is pooled
+    over the cells of the experiment on the same data set (`pooling`); where there are fewer than
+    three with these seeds, or cells of several experiments are compared, it is that of the paired
+    differences. A paired t-test has to agree at a level of its own (`testing.PAIRED_LEVEL`). A
+    standard deviation is taken to be no less than one image.
+
+    Args:
+        comparisons: of one experiment.
+        scores: of every cell of the study by epoch; None: after training.
 
     Returns:
-        The effect, or None where no seed has every cell.
+        For each its effect, or None where no seed has every cell.
     """
-    of_cells = {source: scores[source] for source in comparison.sources}
+    pools = {epoch: _Pools(scores[epoch], often) for epoch, often in _often(comparisons).items()}
+    return [_effect(one, pools[one.epoch]) for one in comparisons]
+
+
+def _often(comparisons: Sequence[Comparison]) -> dict[int | None, set[Source]]:
+    """By epoch, the cells that are in many comparisons of two cells."""
+    asked = {one.question: one for one in comparisons}
+    found = {}
+    for epoch in {one.epoch for one in comparisons}:
+        pairs = [one.sources for one in asked.values() if one.epoch == epoch]
+        counted = Counter(source for pair in pairs if len(pair) == 2 for source in pair)
+        found[epoch] = {source for source, number in counted.items() if number >= OFTEN}
+    return found
+
+
+class _Pools:
+    """The variances of the cells of each experiment and data set, estimated once for each seeds.
+
+    Args:
+        scores: of every cell of the study.
+        often: cells that are in many comparisons.
+    """
+
+    def __init__(self, scores: Mapping[Source, Scores], often: set[Source]) -> None:
+        self.scores, self.often = scores, often
+        self._known: dict[Any, tuple[list[Source], Variances | None]] = {}
+
+    def sample(
+        self, weights: Mapping[Source, float], seeds: tuple[int, ...], images: int
+    ) -> tuple[Variances, np.ndarray, tuple[bool, ...]] | None:
+        """Return the variances of cells, the weight of each, and which are in many comparisons.
+
+        The cells are those of the experiment and data set that have all of the seeds. None where
+        they are too few, or where cells of several experiments or data sets are compared, so that
+        what a seed does to all cells does not cancel out.
+        """
+        grids = {(experiment, cell[0]) for experiment, cell in weights}
+        if len(grids) > 1:
+            return None
+        (grid,) = grids
+        if (grid, seeds) not in self._known:
+            self._known[grid, seeds] = self._estimate(grid, seeds, images)
+        cells, variances = self._known[grid, seeds]
+        if variances is None:
+            return None
+        of_cells = np.array([weights.get(source, 0.0) for source in cells])
+        return variances, of_cells, tuple(source in self.often for source in cells)
+
+    def _estimate(
+        self, grid: tuple[str, str], seeds: tuple[int, ...], images: int
+    ) -> tuple[list[Source], Variances | None]:
+        cells = [
+            source
+            for source, one in self.scores.items()
+            if (source[0], source[1][0]) == grid and all(seed in one.accuracy for seed in seeds)
+        ]
+        if len(cells) < ARMS_TO_POOL:
+            return cells, None
+        accuracy = np.array([[self.scores[cell].accuracy[s] for s in seeds] for cell in cells])
+        often = np.array([cell in self.often for cell in cells])
+        return cells, pooled_variances(accuracy, often, images)
+
+
+def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
+    of_cells = {source: pools.scores[source] for source in comparison.sources}
     seeds = sorted(set.intersection(*(set(one.accuracy) for one in of_cells.values())))
     if not seeds:
         return None
@@ -118,65 +189,42 @@ def effect(comparison: Comparison, scores: Mapping[Source, Scores]) -> Effect | 
         for side in (comparison.arm, comparison.reference)
     )
     paired = arm - reference
-    mean, count = float(paired.mean()), len(seeds)
+    mean = float(paired.mean())
     images = min(one.images for one in of_cells.values())
     image_error, shared = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    spread = float(paired.std(ddof=1)) if count > 1 else math.nan
-    if count >= SEEDS_FOR_METHODS:
-        basis = "seeds"
-        seed_error = max(spread, 1 / images) / math.sqrt(count)
-        half = float(stats.t.ppf((1 + INTERVAL) / 2, count - 1)) * seed_error
-        error, freedom = map(float, together(seed_error, image_error, shared, count, images))
-        p = float(max(t_test(mean / seed_error, count - 1), t_test(mean / error, freedom)))
-    else:
-        basis, half, error, freedom = "images", reach, image_error, math.inf
-        p = _image_p(comparison, of_cells, seeds, mean / image_error)
+    estimate, sample = None, None
+    if len(seeds) >= SEEDS_FOR_VERDICTS:
+        root = math.sqrt(len(seeds))
+        spread, freedom = max(float(paired.std(ddof=1)), 1 / images), len(seeds) - 1.0
+        paired_error = (spread / root, freedom)
+        sample = Sample((1.0, -1.0), (False, False), spread, freedom)
+        if pool := pools.sample(_weights(comparison), tuple(seeds), images):
+            variances, weights, often = pool
+            variance, freedom = variances.of_contrast(weights)
+            spread = math.sqrt(variance)
+            expected, known = variances.expected(weights)
+            sample = Sample(tuple(map(float, weights)), often, math.sqrt(expected), known)
+        over_seeds = (spread / root, freedom)
+        over_both = together(*over_seeds, image_error, shared, images)
+        estimate = Estimate(mean, (over_seeds, over_both), paired_error)
     return Effect(
-        seeds=count,
-        basis=basis,
+        by_seed=tuple(map(float, paired)),
         difference=mean,
-        low=mean - half,
-        high=mean + half,
-        p=p,
-        spread=spread,
+        estimate=estimate,
         agree=float((np.sign(paired) == np.sign(mean)).mean()),
         superiority=superiority(arm, reference),
         image_low=mean - reach,
         image_high=mean + reach,
         image_error=image_error,
-        error=error,
-        freedom=freedom,
         shared=shared,
         images=images,
         arm=float(arm.mean()),
         reference=float(reference.mean()),
         near_chance=all(one.near_chance for one in of_cells.values()),
+        sample=sample,
     )
-
-
-def together(
-    seed_error: Numbers, image_error: Numbers, shared: Numbers, seeds: Numbers, images: Numbers
-) -> tuple[Numbers, Numbers]:
-    """Return the error over seeds and images together, and its degrees of freedom.
-
-    Args:
-        seed_error, image_error: standard errors over the one and over the other.
-        shared: what of the squares of both comes from what varies between seeds and images at
-            once; it is in both, so it is taken out once.
-        seeds, images: how many, 2 or more: the degrees of freedom of each error and 1.
-    """
-    squared = np.maximum(
-        seed_error**2 + image_error**2 - shared, np.maximum(seed_error, image_error) ** 2
-    )
-    freedom = squared**2 / (seed_error**4 / (seeds - 1) + image_error**4 / (images - 1))
-    return np.sqrt(squared), np.maximum(freedom, seeds - 1)
-
-
-def t_test(t: Numbers, freedom: Numbers) -> Any:
-    """Return the two-sided p-value of Student's t."""
-    return 2 * stats.t.sf(np.abs(t), freedom)
 
 
 def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
@@ -187,140 +235,6 @@ def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
     """
     above = arm[:, None] > reference
     return float((above + 0.5 * (arm[:, None] == reference)).mean())
-
-
-def holm(p: Sequence[float], questions: Sequence[Any]) -> list[float]:
-    """Return p-values corrected by Holm's method over distinct questions.
-
-    Args:
-        p: p-values.
-        questions: what each asks; the same question counts once.
-    """
-    asked = dict(zip(questions, p, strict=True))
-    if not asked:
-        return []
-    corrected = multipletests(list(asked.values()), method="holm")[1]
-    by_question = dict(zip(asked, corrected, strict=True))
-    return [float(by_question[question]) for question in questions]
-
-
-def family_level(comparing: int) -> float:
-    """Return how often all comparisons of one experiment may claim a difference without any.
-
-    The study's 5 % are shared equally between the experiments that compare anything.
-
-    Args:
-        comparing: how many experiments those are.
-    """
-    return LEVEL / max(1, comparing)
-
-
-def verdict(found: Effect, p_holm: float, level: float, margin: float) -> str:
-    """Return what may be said of an effect.
-
-    ``better`` or ``worse`` where the corrected p-value is at most the level (and with fewer than
-    three seeds the interval excludes zero and all seeds agree in sign); otherwise ``same`` where
-    the interval over the seeds and that over seeds and images together lie within the margin;
-    otherwise ``inconclusive``. Cells near chance are never the ``same``: networks that learned
-    nothing are equal whatever is compared.
-    """
-    sure = found.basis == "seeds" or (found.agree == 1 and not found.low <= 0 <= found.high)
-    if p_holm <= level and sure:
-        return "better" if found.difference > 0 else "worse"
-    if found.near_chance:
-        return "inconclusive"
-    tail = (1 + INTERVAL) / 2
-    of = stats.t(found.freedom) if math.isfinite(found.freedom) else stats.norm
-    reach = float(of.ppf(tail)) * found.error
-    ends = (found.low, found.high, found.difference - reach, found.difference + reach)
-    return "same" if max(map(abs, ends)) <= margin else "inconclusive"
-
-
-def detectable(found: Effect, level: float, accuracies: bool) -> float:
-    """Return the smallest difference that such a sample calls better or worse 4 times in 5.
-
-    Both the test over the seeds and the one over seeds and images together have to find it.
-
-    Args:
-        found: the sample.
-        level: two-sided error probability that one comparison has.
-        accuracies: whether arm and reference are accuracies of cells. A loss then makes wrong
-            answers more frequent and so more variable, which is allowed for.
-    """
-    of_normal = stats.t(found.freedom) if math.isfinite(found.freedom) else stats.norm
-    reach = float(of_normal.ppf(1 - level / 2) + of_normal.ppf(POWER))
-    together = reach * found.error
-    if found.basis == "images":
-        return together
-    factor, spread = detectable_factor(found.seeds, level), _spread(found)
-    size = factor * spread
-    if accuracies:
-        before = (found.arm + found.reference) / 2
-        for _ in range(50):  # grows towards its limit, because a variance is a quarter at most
-            lower = max(before - size, 0.0)
-            more = max(lower * (1 - lower) - before * (1 - before), 0.0) / found.images
-            size = factor * math.sqrt(spread**2 + more)
-    return max(size, together)
-
-
-def seeds_needed(found: Effect, level: float, margin: float) -> int | None:
-    """Return how many seeds would detect the difference seen, or the margin if that is more.
-
-    Both tests would find it: more seeds shrink what varies between seeds, but not what these test
-    images leave open.
-
-    Returns:
-        At most 100; None where more are needed, where no number does, or where the spread over
-        seeds is not known.
-    """
-    if found.basis == "images":
-        return None
-    wanted, spread = max(abs(found.difference), margin), _spread(found)
-    lasting = max(found.image_error**2 - found.shared, 0.0)
-
-    def enough(seeds: int) -> bool:
-        shared = found.shared * found.seeds / seeds
-        over_seeds, over_images = spread / math.sqrt(seeds), math.sqrt(lasting + shared)
-        error, freedom = together(over_seeds, over_images, shared, seeds, found.images)
-        reach = stats.t.ppf(1 - level / 2, freedom) + stats.t.ppf(POWER, freedom)
-        return bool(detectable_factor(seeds, level) * spread <= wanted and reach * error <= wanted)
-
-    candidates = range(found.seeds + 1, MOST_SEEDS + 1)
-    at = bisect.bisect_left(candidates, True, key=enough)
-    return candidates[at] if at < len(candidates) else None
-
-
-@lru_cache(maxsize=4096)
-def detectable_factor(seeds: int, level: float) -> float:
-    """Return the smallest difference found with 80 % power, in observed standard deviations.
-
-    A paired t-test of a new sample finds a difference of this many standard deviations of the
-    paired differences with probability 0.8, allowing for the standard deviation being an estimate
-    from as many seeds itself: with three seeds that matters by half.
-
-    Args:
-        seeds: 3 or more.
-        level: two-sided error probability, above 0.
-    """
-    freedom = seeds - 1
-    threshold = stats.t.ppf(1 - level / 2, freedom)
-    shares = (np.arange(200) + 0.5) / 200
-    estimates = np.sqrt(stats.chi2.ppf(shares, freedom) / freedom)  # of a spread of 1
-
-    def lacking(shift: float) -> float:
-        return float(np.mean(stats.nct.sf(threshold, freedom, shift * estimates))) - POWER
-
-    highest = 2.0
-    while lacking(highest) < 0:
-        highest *= 2
-    return float(optimize.brentq(lacking, 0, highest, xtol=1e-3)) / math.sqrt(seeds)
-
-
-def _spread(found: Effect) -> float:
-    """The spread that the interval was made from, never zero."""
-    half = found.high - found.difference
-    reach = float(stats.t.ppf((1 + INTERVAL) / 2, found.seeds - 1))
-    return half / reach * math.sqrt(found.seeds)
 
 
 def _value(side: Contrast, scores: Mapping[Source, Scores], seed: int) -> float:
@@ -378,23 +292,3 @@ def _image_errors(
         share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images
     return math.sqrt(variance), shared
-
-
-def _image_p(
-    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int], z: float
-) -> float:
-    normal = float(2 * stats.norm.sf(abs(z)))
-    pair = comparison.arm.cell is not None and comparison.reference.cell is not None
-    if not pair or not all(one.correct for one in scores.values()):
-        return normal
-    ((_, parts),) = _by_image(comparison, scores, seeds).values()
-    exact = sign_test(parts.mean(axis=0))
-    # Over two seeds images count by halves, and an arm that is right on other images at each seed
-    # wins more of them than it is better by.
-    return exact if len(seeds) == 1 else max(exact, normal)
-
-
-def sign_test(difference: np.ndarray) -> float:
-    """Return the p-value of the exact sign test over images, from each image's difference."""
-    won, lost = int((difference > 0).sum()), int((difference < 0).sum())
-    return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.effects import SEEDS_FOR_METHODS
 from ablation.analysis.tables import (
     CELL,
     INTERACTION,
@@ -18,6 +17,7 @@ from ablation.analysis.tables import (
     changed_order,
     groups_of,
 )
+from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS
 from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
 
@@ -37,7 +37,7 @@ SAID = {
     "better": "more accurate",
     "worse": "less accurate",
     "same": "the same within the margin",
-    "inconclusive": "inconclusive",
+    OPEN: "open",
 }
 # Of an interaction: the first effect less the second.
 INTERACTIONS = {**SAID, "better": "positive", "worse": "negative"}
@@ -86,6 +86,11 @@ def percent(share: float) -> str:
     return _minus(f"{100 * share:.2f}")
 
 
+def whole_percent(share: float) -> str:
+    """Write a share in whole percent without the sign: ``63``."""
+    return f"{100 * share:.0f}"
+
+
 def points(share: float) -> str:
     """Write a difference of shares in points with its sign: ``+1.20``, ``−0.35`` or ``0.00``."""
     text = f"{100 * share:+.2f}"
@@ -95,6 +100,11 @@ def points(share: float) -> str:
 def size(share: float) -> str:
     """Write the size of a difference of shares in points: ``1.20``."""
     return f"{100 * abs(share):.2f}"
+
+
+def by_seed(differences: str) -> str:
+    """Write the differences of single seeds in points: ``+1.20 and −0.35``."""
+    return join([points(float(one)) for one in differences.split()])
 
 
 def count(value: float) -> str:
@@ -216,7 +226,12 @@ class Writer:
                 names, verb = f"all {number}", "are"
                 if len(of_verdict) < len(rows):
                     names = f"{number} of {say('diagnostics', 'of', count, **where)}"
-            said.append(f"{names} {verb} {words[verdict]}")
+            if verdict == OPEN:
+                one = len(of_verdict) == 1
+                stays = "the comparison stays" if one else "the comparisons stay"
+                said.append(f"for {names} {stays} open")
+            else:
+                said.append(f"{names} {verb} {words[verdict]}")
         where = {"diagnosis": f"{kind}: {NO_VERDICT}"}
         if self._counted(**where):
             said.append(f"{say('diagnostics', 'count', count, **where)} without a result")
@@ -237,10 +252,10 @@ class Writer:
 
     def _reach(self, say: Sentence) -> str:
         fewest, most = int(self.once["seeds"].min()), int(self.once["seeds"].max())
-        if fewest < SEEDS_FOR_METHODS <= most:
+        if fewest < SEEDS_FOR_VERDICTS <= most:
             text = (
-                f"where fewer than {say.rule('seeds for methods')} seeds could be compared, a "
-                "verdict speaks of these trained networks only"
+                f"where fewer than {say.rule('seeds for verdicts')} seeds could be compared there "
+                "is no verdict"
             )
         else:
             seeds = self._seeds(say, fewest)
@@ -248,8 +263,8 @@ class Writer:
                 seeds += f" to {self._seeds(say, most)}"
             seeds += " seed" if most == 1 else " seeds"
             text = f"over {seeds}"
-            if most < SEEDS_FOR_METHODS:
-                text = f"with {seeds} these verdicts speak of these trained networks only"
+            if most < SEEDS_FOR_VERDICTS:
+                text = f"with {seeds} there is no verdict"
         if self._counted("diverged"):
             at = {"diagnosis": "diverged", "model": ""}
             number = say("diagnostics", "count", count, **at)
@@ -275,10 +290,11 @@ class Writer:
 
     def evidence(self) -> list[Finding]:
         """Return the comparisons, those with a verdict first, then what the seeds alone do."""
-        decided = self.once[self.once["verdict"] != "inconclusive"]
+        decided = self.once[self.once["verdict"] != OPEN]
         order = decided["difference"].abs().sort_values(ascending=False, kind="stable").index
         found = [self._compare(row) for row in decided.loc[order].to_dict("records")]
-        found += self._inconclusive()
+        found += self._open()
+        found += [self._looks()] if self._has("looks") else []
         found += [self._seed_range()] if self._has("seed range, median") else []
         return found + [f for f in (self._best_epoch(),) if f is not None]
 
@@ -293,7 +309,9 @@ class Writer:
         if row["verdict"] == "same":
             text = (
                 f"{arm} and {reference} are the same within the margin of {say.rule('margin')} "
-                f"points: {self._numbers(say, row)}."
+                f"points: {self._numbers(say, row)}. {self._cited(say, 'seeds', count, where)} "
+                "sound seeds exclude that more than "
+                f"{self._cited(say, 'failure_rate', whole_percent, where)} % of the runs fail."
             )
             return Finding("evidence", "same", text, tuple(say.sources))
         verdict = {"better": "more", "worse": "less"}[row["verdict"]]
@@ -349,11 +367,17 @@ class Writer:
 
     def _numbers(self, say: Sentence, row: Row) -> str:
         where = self._where(row)
-        text = (
-            f"{self._cited(say, 'difference', points, where)} points, {say.rule('interval')} % "
-            f"interval {self._cited(say, 'low', points, where)} to "
-            f"{self._cited(say, 'high', points, where)}"
-        )
+        low, high = "low", "high"
+        if row["basis"] == "seeds":
+            text = f"{self._cited(say, 'difference', points, where)} points, interval "
+        else:
+            seeds = "the only seed" if row["seeds"] == 1 else "the seeds"
+            text = (
+                f"{self._cited(say, 'by_seed', by_seed, where)} points at {seeds}, "
+                f"{say.rule('interval')} % interval for test images only, these runs, "
+            )
+            low, high = "image_low", "image_high"
+        text += f"{self._cited(say, low, points, where)} to {self._cited(say, high, points, where)}"
         if not math.isnan(_number(row["epoch"])):
             text += f", after epoch {self._cited(say, 'epoch', count, where)}"
         planned = len(self.experiment.block.seeds)
@@ -363,24 +387,26 @@ class Writer:
             text += f", over the {seeds} {noun} that both sides have finished without diverging"
         return text
 
-    def _inconclusive(self) -> list[Finding]:
-        rows = self.once[self.once["verdict"] == "inconclusive"]
+    def _open(self) -> list[Finding]:
+        rows = self.once[self.once["verdict"] == OPEN]
         if not len(rows):
             return []
         say = self._sentence()
         if len(rows) <= LISTED:
-            listed = "; ".join(
-                f"{self._arm(row)} and {row['reference']} ({self._numbers(say, row)}; detectable "
-                f"{self._cited(say, 'detectable', size, self._where(row))})"
-                for row in rows.to_dict("records")
-            )
-            text = f"Inconclusive: {listed}."
+            listed = []
+            for row in rows.to_dict("records"):
+                numbers = self._numbers(say, row)
+                if row["basis"] == "seeds":
+                    detected = self._cited(say, "detectable", size, self._where(row))
+                    numbers += f"; detectable {detected}"
+                listed.append(f"{self._arm(row)} and {row['reference']} ({numbers})")
+            text = f"Open: {'; '.join(listed)}."
         else:
-            where = {"diagnosis": "all: inconclusive"}
+            where = {"diagnosis": f"all: {OPEN}"}
             number = say("diagnostics", "count", count, **where)
             of = say("diagnostics", "of", count, **where)
-            text = f"{number} of {of} comparisons are inconclusive."
-            pairs = rows[rows["kind"] != "factor"]
+            text = f"{number} of {of} comparisons are open."
+            pairs = rows[(rows["kind"] != "factor") & (rows["basis"] == "seeds")]
             if len(pairs) > 1:
                 least, most = (self._extreme(pairs, "detectable", low) for low in (True, False))
                 power = say.rule("power")
@@ -393,7 +419,17 @@ class Writer:
                     f" The smallest difference that this sample detects with {power} % power "
                     f"{is_so} {detected} points among the pairs of arms."
                 )
-        return [Finding("evidence", "inconclusive", text, tuple(say.sources))]
+        return [Finding("evidence", OPEN, text, tuple(say.sources))]
+
+    def _looks(self) -> Finding:
+        say = self._sentence()
+        number = say("diagnostics", "count", count, diagnosis="looks")
+        text = (
+            f"These results have been looked at {number} times with growing numbers of seeds. All "
+            f"looks together claim a difference where there is none in at most {say.rule('level')} "
+            "% of studies, so each look has a lower level of its own."
+        )
+        return Finding("evidence", "looks", text, tuple(say.sources))
 
     def _seed_range(self) -> Finding:
         say = self._sentence()
@@ -687,12 +723,12 @@ class Writer:
         return [f for f in (self._more_seeds(), self._longer()) if f is not None]
 
     def _more_seeds(self) -> Finding | None:
-        rows = self.once[(self.once["verdict"] == "inconclusive") & ~self.once["near_chance"]]
+        rows = self.once[(self.once["verdict"] == OPEN) & ~self.once["near_chance"]]
         say = self._sentence()
-        few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_METHODS
+        few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_VERDICTS
         if few:
             text = (
-                f"A claim about the methods takes at least {say.rule('seeds for methods')} seeds; "
+                f"A verdict takes at least {say.rule('seeds for verdicts')} seeds; "
                 "how many would settle these comparisons can be told from the spread of that many."
             )
         elif len(rows):
@@ -708,7 +744,7 @@ class Writer:
                 needed = f"more than {say.rule('most seeds')} seeds"
             text = (
                 "If the true differences are those seen, or the margin of "
-                f"{say.rule('margin')} points where that is more, what is inconclusive takes "
+                f"{say.rule('margin')} points where that is more, what is open takes "
                 f"{needed} to settle"
             )
             if beyond and len(known):
@@ -823,7 +859,7 @@ def summarise(
         text += (
             f". Of {of} comparisons, counted by experiment, {told['better']} came out in favour of "
             f"the arm, {told['worse']} in favour of its reference, {told['same']} as the same "
-            f"within the margin, and {told['inconclusive']} are inconclusive"
+            f"within the margin, and {told[OPEN]} are open"
         )
         if (comparisons["verdict"] == NO_VERDICT).any():
             none = say("diagnostics", "count", count, diagnosis=f"all: {NO_VERDICT}")

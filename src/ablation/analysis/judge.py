@@ -1,21 +1,17 @@
 """Verdicts on accuracies of runs made elsewhere: a table of arm, seed and accuracy is enough."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from ablation.analysis.effects import LEVEL, SEEDS_FOR_METHODS, t_test, together
-from ablation.analysis.pooling import ROUNDING, Variance, pooled_variances
+from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, pooled_variances
+from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, together
 from ablation.errors import InputError, nearest, visible
 from ablation.storage import atomically
 
-PAIRED_LEVEL = 0.06  # of the paired t-test that has to agree, for each comparison by itself
-FEWEST_TO_POOL = 3  # arms
 MARGIN = 0.5  # percentage points
 COLUMNS = (
     "arm", "reference", "seeds", "difference", "ci_low", "ci_high", "p", "verdict",
@@ -50,22 +46,31 @@ def judge(scores: pd.DataFrame, reference: str, margin: float = MARGIN) -> pd.Da
         InputError: a column is missing, a value is wrong, or there is nothing to compare.
     """
     table = _checked(scores, reference, margin)
-    arms = [arm for arm in table if arm != reference]
     images = {arm: _images(scores, arm) for arm in table}
-    variances = _variances(table, reference, min(images.values()))
-    tests = [
-        _test(table[arm], table[reference], (images[arm], images[reference]), variances.get(arm))
-        for arm in arms
+    pooled = _pooled(table, reference, min(images.values()))
+    arms = [arm for arm in table if arm != reference]
+    seeds = {arm: [seed for seed in table[reference] if seed in table[arm]] for arm in arms}
+    judged = [arm for arm in arms if len(seeds[arm]) >= SEEDS_FOR_VERDICTS]
+    estimates = [
+        _estimate(table[arm], table[reference], (images[arm], images[reference]), pooled.get(arm))
+        for arm in judged
     ]
+    decisions = dict(zip(judged, decide(estimates, judged), strict=True))
     rows = []
-    for arm, test, (p, level) in zip(arms, tests, _corrected(tests), strict=True):
-        half = test.half_width(level)
-        low, high = test.difference - half, test.difference + half
-        if p <= LEVEL:
-            verdict = "better" if test.difference > 0 else "worse"
-        else:
-            verdict = "same" if max(-low, high) <= margin / 100 else "open"
-        rows.append((arm, reference, test.seeds, test.difference, low, high, p, verdict))
+    for arm in arms:
+        differences = [table[arm][seed] - table[reference][seed] for seed in seeds[arm]]
+        row: dict[str, object] = {
+            "arm": arm,
+            "reference": reference,
+            "seeds": len(differences),
+            "difference": np.mean(differences) if differences else math.nan,
+            "verdict": OPEN,
+        }
+        if arm in decisions:
+            found = decisions[arm]
+            row |= {"ci_low": found.low, "ci_high": found.high, "p": found.p}
+            row["verdict"] = found.verdict(margin / 100)
+        rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -76,10 +81,10 @@ def notes(scores: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
         said.append(
             "the number of test images is not given, so the verdicts speak of these images alone"
         )
-    few = verdicts.loc[verdicts["seeds"] < SEEDS_FOR_METHODS, "arm"]
+    few = verdicts.loc[verdicts["seeds"] < SEEDS_FOR_VERDICTS, "arm"]
     if len(few):
         said.append(
-            f"fewer than {SEEDS_FOR_METHODS} seeds in common with the reference give no verdict: "
+            f"fewer than {SEEDS_FOR_VERDICTS} seeds in common with the reference give no verdict: "
             f"{', '.join(few)}"
         )
     return said
@@ -147,96 +152,51 @@ def _images(scores: pd.DataFrame, arm: str) -> float:
     return float(images.min())
 
 
-@dataclass(frozen=True)
-class _Test:
-    """The difference of an arm and the reference, with the tests that have to find it.
-
-    Attributes:
-        seeds: that both have.
-        difference: mean over these, as a share.
-        errors: standard error and degrees of freedom of each test at the corrected level; none
-            below three seeds.
-        paired: those of the paired t-test, which is held against a level of its own.
-    """
-
-    seeds: int
-    difference: float
-    errors: tuple[tuple[float, float], ...]
-    paired: tuple[float, float]
-
-    @property
-    def p(self) -> float:
-        """The larger of the p-values at the corrected level."""
-        return max(float(t_test(self.difference / error, of)) for error, of in self.errors)
-
-    @property
-    def paired_p(self) -> float:
-        """The p-value of the paired t-test."""
-        error, freedom = self.paired
-        return float(t_test(self.difference / error, freedom))
-
-    def half_width(self, level: float) -> float:
-        """Half of the interval that excludes zero where every test finds a difference."""
-        tests = [(*test, level) for test in self.errors] + [(*self.paired, PAIRED_LEVEL)]
-        return max(error * float(stats.t.isf(at / 2, freedom)) for error, freedom, at in tests)
-
-
-def _test(
+def _estimate(
     arm: Mapping[object, float],
     reference: Mapping[object, float],
     images: tuple[float, float],
-    variances: tuple[Variance, Variance] | None,
-) -> _Test:
-    """Compare an arm with the reference; the variances are those of both, if they are pooled."""
-    seeds = [seed for seed in reference if seed in arm]
-    of_arm, of_reference = (np.array([one[seed] for seed in seeds]) for one in (arm, reference))
-    count = len(seeds)
-    if count < SEEDS_FOR_METHODS:
-        difference = float((of_arm - of_reference).mean()) if count else math.nan
-        return _Test(count, difference, (), (math.nan, math.nan))
+    pooled: tuple[float, float] | None,
+) -> Estimate:
+    """Estimate the difference of an arm and the reference over the seeds that both have.
+
+    Args:
+        arm, reference: accuracy by seed.
+        images: number of test images of both, infinite if it is not known.
+        pooled: variance of the difference at one seed and its degrees of freedom, if there is one
+            from all arms.
+    """
+    pairs = np.array([(arm[seed], reference[seed]) for seed in reference if seed in arm])
+    count, means = len(pairs), pairs.mean(axis=0)
+    differences = pairs[:, 0] - pairs[:, 1]
     least = max(1 / min(images), ROUNDING)
-    paired = (
-        max(float((of_arm - of_reference).std(ddof=1)), least) / math.sqrt(count),
-        float(count - 1),
-    )
+    paired = (max(float(differences.std(ddof=1)), least) / math.sqrt(count), count - 1.0)
     error, freedom = paired
-    if variances is not None:
-        total = sum(one.value for one in variances)
-        error = math.sqrt(total / count)
-        freedom = total**2 / sum(one.value**2 / one.freedom for one in variances)
+    if pooled is not None:
+        error, freedom = math.sqrt(pooled[0] / count), pooled[1]
     errors = [(error, freedom)]
     if math.isfinite(max(images)):
         # Which images each arm gets wrong is not known: the arms are taken as independent.
-        means = (float(of_arm.mean()), float(of_reference.mean()))
         squared = sum(p * (1 - p) / number for p, number in zip(means, images, strict=True))
         over_images = max(math.sqrt(squared), least)
-        error, freedom = map(float, together(error, over_images, 0.0, freedom + 1, min(images)))
-        errors.append((error, freedom))
-    return _Test(count, float((of_arm - of_reference).mean()), tuple(errors), paired)
+        errors.append(together(error, freedom, over_images, 0.0, min(images)))
+    return Estimate(float(differences.mean()), tuple(errors), paired)
 
 
-def _variances(
+def _pooled(
     table: Mapping[str, Mapping[object, float]], reference: str, images: float
-) -> dict[str, tuple[Variance, Variance]]:
-    """The pooled variances of each arm and the reference; none where they cannot be pooled."""
-    arms = [reference, *(arm for arm in table if arm != reference)]
+) -> dict[str, tuple[float, float]]:
+    """Variance and degrees of freedom of each arm less the reference; none without a pool."""
+    arms = list(table)
     shared = [seed for seed in table[reference] if all(seed in one for one in table.values())]
-    if len(arms) < FEWEST_TO_POOL or len(shared) < SEEDS_FOR_METHODS:
+    if len(arms) < ARMS_TO_POOL or len(shared) < SEEDS_FOR_VERDICTS:
         return {}
     accuracy = np.array([[table[arm][seed] for seed in shared] for arm in arms])
-    of_reference, *others = pooled_variances(accuracy, images)
-    return {arm: (own, of_reference) for arm, own in zip(arms[1:], others, strict=True)}
-
-
-def _corrected(tests: Sequence[_Test]) -> list[tuple[float, float]]:
-    """Return for each test its corrected p-value and the level that it is held against."""
-    found = [(math.nan, math.nan)] * len(tests)
-    order = sorted((i for i, test in enumerate(tests) if test.errors), key=lambda i: tests[i].p)
-    level, largest, stopped = math.nan, 0.0, False
-    for rank, i in enumerate(order):
-        left = len(order) - rank
-        level = level if stopped else LEVEL / left
-        stopped = stopped or tests[i].p > level
-        largest = max(largest, min(left * tests[i].p, 1.0))
-        found[i] = (max(largest, tests[i].paired_p * LEVEL / PAIRED_LEVEL), level)
-    return found
+    is_reference = np.array([arm == reference for arm in arms])
+    often = is_reference & (len(arms) - 1 >= OFTEN)
+    variances = pooled_variances(accuracy, often, images)
+    return {
+        arm: variances.of_contrast(1.0 * (np.array(arms) == arm) - is_reference)
+        for arm in arms
+        if arm != reference
+    }

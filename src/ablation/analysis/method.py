@@ -1,8 +1,10 @@
 """How the conclusions are drawn, in the words of the report."""
 
 from ablation.analysis.calibration import BINS
-from ablation.analysis.effects import INTERVAL, LEVEL, POWER, SEEDS_FOR_METHODS
+from ablation.analysis.effects import INTERVAL
+from ablation.analysis.looks import RESERVED
 from ablation.analysis.measures import ABOVE_CHANCE, UNEQUAL_CLASSES
+from ablation.analysis.power import POWER
 from ablation.analysis.rules import (
     BALANCED_BELOW,
     LOSS_JUMP,
@@ -10,6 +12,7 @@ from ablation.analysis.rules import (
     OVERFITTING_GAP,
     STILL_FALLING,
 )
+from ablation.analysis.testing import LEVEL, PAIRED_LEVEL, SEEDS_FOR_VERDICTS
 
 
 def method(margin: float) -> list[dict[str, str]]:
@@ -40,62 +43,68 @@ def method(margin: float) -> list[dict[str, str]]:
         "accuracy. Main effects are averaged over the other factors, and over everything else but "
         "the data set; an interaction is the difference of two effects. Only seeds that have "
         "finished on both sides without diverging are compared.",
-        "Intervals and tests": "Differences are paired by seed. From "
-        f"{SEEDS_FOR_METHODS} seeds on, the {INTERVAL:.0%} interval is Student's t over the seeds "
-        "and speaks of the arms on these test images. The p-value is the larger of two: that of "
-        "the t-test over the seeds, and that of a t-test whose error holds seeds and images "
-        "together, both taken as drawn at random (Clark 1973), so that arms are not told apart by "
-        "which of them happens to find these test images easier. A second interval tells what the "
-        "test images alone leave open for these trained networks: normal, each image's difference "
-        f"averaged over the seeds. With fewer than {SEEDS_FOR_METHODS} seeds there is only that "
-        "one, the p-value is that of its normal test and, for two arms, of the exact sign test "
-        "over the images, whichever is larger (for one seed the sign test alone), and a verdict "
-        "speaks of these trained networks only. No error is taken to be less than one image. Data "
-        "sets are independent unless they come from one source. At an epoch the images are not "
-        "known one by one, so arms are taken as independent there. Holm's method corrects the "
-        "p-values over all comparisons of an experiment that have a result; intervals are not "
-        "corrected, so one may exclude zero where the verdict is inconclusive. P(A > B) is the "
-        "share of all pairs of a seed of the arm and a seed of the reference that the arm wins, "
-        "ties counting half.",
-        "Verdicts": "better or worse: the corrected p-value is at most "
-        f"{LEVEL:.0%} shared equally between the experiments that compare something (with fewer "
-        f"than {SEEDS_FOR_METHODS} seeds, the interval excludes zero and all seeds agree in sign "
-        "besides). same: the interval, and that over seeds and images together, lie within "
-        f"{100 * margin:g} points of zero; that is not corrected for the number of comparisons. "
-        f"Arms near chance, at most {ABOVE_CHANCE:.0%} of the way from the share of the largest "
-        "class to no error, are never called the same, because networks that learned nothing are "
-        "equal whatever is compared. "
-        "inconclusive: everything else; that is no sign of equality. So from "
-        f"{SEEDS_FOR_METHODS} seeds on, at most {LEVEL:.0%} of studies in which no arm differs "
-        "claim a difference among their comparisons; with fewer seeds that holds for networks "
-        "that are equally accurate. Looking at a study several times while it runs is not "
-        "corrected for. Verdicts are on plain accuracy, in which every image counts alike: where "
-        "classes are unequal, an arm that gains on large classes can come out better although it "
-        "loses on small ones, and a class with few images hardly bears on the verdict. Balanced "
-        "accuracy and the effects on single classes tell of that.",
+        "Intervals and tests": f"From {SEEDS_FOR_VERDICTS} seeds on, two tests have to find a "
+        "difference. The first is over the seeds: its variance is estimated from all cells of the "
+        "experiment on the data set, with what a seed does to all of them removed (Grubbs 1948); a "
+        "cell that varies more than the others keeps its own variance, and a main effect or an "
+        "interaction takes the variances of its cells by themselves. With fewer than three cells, "
+        "and between experiments, it is that of the paired differences. The error of the second "
+        "test holds seeds and images together, both taken as drawn at random (Clark 1973), so that "
+        "arms are not told apart by which of them happens to find these test images easier. "
+        "Degrees of freedom are Satterthwaite's (1946). Holm's method corrects the larger of the "
+        "two p-values over all comparisons of an experiment that have a result. A paired t-test "
+        f"over the seeds has to agree at {PAIRED_LEVEL:.0%} by itself, because a cell's variance "
+        "can be mistaken for that of the others. The interval is that of the deciding test at the "
+        "deciding level, for new seeds and new test images alike: it excludes zero where a "
+        "difference is claimed. A second interval tells what the test images alone leave open for "
+        f"these trained networks: {INTERVAL:.0%}, normal, each image's difference averaged over "
+        "the seeds. No error is taken to be less than one image. Data sets are independent unless "
+        "they come from one source. At an epoch the images are not known one by one, so arms are "
+        "taken as independent there. P(A > B) is the share of all pairs of a seed of the arm and a "
+        "seed of the reference that the arm wins, ties counting half.",
+        "Verdicts": f"better or worse: the corrected p-value is at most {LEVEL:.0%}. It is "
+        "corrected for the other comparisons of the experiment, for the other experiments that "
+        "compare something, which share the level equally, and for earlier looks. same: the "
+        f"interval lies within {100 * margin:g} points of zero. Arms near chance, at most "
+        f"{ABOVE_CHANCE:.0%} of the way from the share of the largest class to no error, are never "
+        "called the same, because networks that learned nothing are equal whatever is compared. "
+        f"open: everything else, and everything with fewer than {SEEDS_FOR_VERDICTS} seeds; that "
+        f"is no sign of equality. So at most {LEVEL:.0%} of studies in which no arm differs claim "
+        "a difference among their comparisons. Beside a verdict of the same stands which rate of "
+        f"failing runs as many sound seeds exclude at {LEVEL:.0%}: an arm that fails rarely passes "
+        "for the same until a failure is seen. Verdicts are on plain accuracy, in which every "
+        "image counts alike: where classes are unequal, an arm that gains on large classes can "
+        "come out better although it loses on small ones, and a class with few images hardly bears "
+        "on the verdict. Balanced accuracy and the effects on single classes tell of that.",
+        "Looks": "A look is an analysis of seeds that were not all there before; looks.csv records "
+        "them. Their levels add up to that of the experiment (alpha spending, Lan & DeMets 1983). "
+        "Where the study declares the final number of seeds, a look spends the share of it to the "
+        "power of three, and the look at all of them, if it is the only one, the whole level. "
+        f"Otherwise the first look spends {1 - RESERVED:.0%}, and each further look half of what "
+        "is left.",
         "Claims": "A claim is something that somebody has said. The comparisons that the study "
         "names for it test it, and each of them is a part of it. A part holds if its verdict is "
-        "what the claim says (for different: better or worse); it is contradicted if the verdict "
-        "is another definite one: better, worse or the same (for different: the same); it is open "
-        "if the verdict is inconclusive or there is no result. A claim is contradicted if any part "
-        "is, holds if all parts hold, and is open otherwise; open is not refuted. Where an "
-        "experiment revisits another, a claim of that one survives if it holds in the revisiting "
-        "experiment, does not if it is contradicted there, and is undecided if it is open there. "
-        f"Verdicts from fewer than {SEEDS_FOR_METHODS} seeds speak of the trained networks only, "
-        "and so does what rests on them. Verdicts are corrected over the comparisons of an "
-        "experiment, not over claims, and a verdict of the same is not corrected at all: a claim "
-        "of many parts is contradicted by chance more easily than one of few.",
-        "Detectable difference": "The smallest true difference that a sample of this size and "
-        f"spread would call better or worse with {POWER:.0%} power at the experiment's level "
-        "shared between its comparisons: both tests have to find it. It allows for the spread "
-        "over seeds being estimated from few of them, and for a loss making errors more frequent "
-        f"and so more variable; with fewer than {SEEDS_FOR_METHODS} seeds it is about the images "
-        "alone. How many seeds would settle a comparison is told in the same way, for the "
-        "difference seen or the margin, whichever is more.",
-        "Classes": "The effect on each class is tested in the same way on the images of that "
-        "class, for comparisons of two arms on the test split. Holm's correction goes over all "
-        "classes of all of them; this family has an error probability of its own, as large as "
-        "that of the comparisons.",
+        "what the claim says (for different: better or worse). It is contradicted if the verdict "
+        "is better or worse and the claim says otherwise. It is not by more than the margin if the "
+        "claim says that there is a difference and the verdict is the same. It is open if the "
+        "verdict is open or there is no result. A claim is contradicted if any part is; otherwise "
+        "not by more than the margin if any part is; otherwise open if any part is; it holds if "
+        "all parts hold. Open is not refuted. Where an experiment revisits another, a claim of "
+        "that one survives if it holds in the revisiting experiment, does not if it is "
+        "contradicted there, and is undecided if it is open there. Verdicts are corrected over the "
+        "comparisons of an experiment, not over claims: a claim of many parts is contradicted by "
+        "chance more easily than one of few.",
+        "Detectable difference": "The smallest true difference that other such runs call better or "
+        f"worse with {POWER:.0%} power at the level that the experiment leaves to each of its "
+        "comparisons. It rests on a spread over seeds that is pooled over the cells; its interval "
+        f"({INTERVAL:.0%}) comes from that spread being an estimate. How many seeds would settle a "
+        "comparison is told in the same way, for the difference seen or the margin, whichever is "
+        "more, at the level of a next look.",
+        "Classes": f"From {SEEDS_FOR_VERDICTS} seeds on, the effect on each class is tested on the "
+        "images of that class, for comparisons of two arms on the test split, by a paired t-test "
+        "over the seeds and by the test over seeds and images together; both have to find it. "
+        "Holm's correction goes over all classes of all of them; this family has an error "
+        "probability of its own, as large as that of the comparisons.",
         "Problems": "Told are: clean training accuracy more than "
         f"{100 * OVERFITTING_GAP:.0f} points above test accuracy; a training loss that rises by "
         f"more than {LOSS_JUMP:.0%} from one epoch to the next; a validation loss that still "

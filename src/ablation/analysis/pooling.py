@@ -1,100 +1,185 @@
-"""How much the accuracies of arms vary from seed to seed, learnt from all arms at once.
+"""How much accuracies vary from seed to seed, estimated from all arms of an experiment at once.
 
 With three seeds an arm's own variance has two degrees of freedom, so a t-test on it finds little.
-The arms of an experiment mostly vary alike; here each borrows from the others, and an arm that
-varies more keeps its own variance. `benchmarks/judge.py` shows the error and power that follow.
+The arms of an experiment mostly vary alike, so each borrows from the others, and an arm that varies
+more keeps its own variance. docs/conclusions.md has the formulas; `benchmarks/rules.py` shows the
+error and the power that follow.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-OUTLIER = 0.01  # significance from which the noisiest arm is kept apart from the others
-SEEDS_FOR_OUTLIERS = 5  # with fewer, a second noisy arm could pass for a quiet one
-NOISIER = 0.05  # significance from which an arm has the degrees of freedom of its own seeds alone
+NOISIER = 0.01  # significance from which an arm has the degrees of freedom of its own seeds alone
 NOISIER_OF_FEW = 0.2  # the same with up to four arms, whose pooled variance is of little weight
 FEW = 4
+TRIMMED = 2  # of the other arms, so many of the noisiest are left out of the test for noisier arms
+OUTLIER = 0.01  # significance from which the noisiest arm is left out of what the others share
+SEEDS_FOR_OUTLIERS = 5  # with fewer, a second noisy arm could pass for a quiet one
+FLOOR = 0.7  # of the pooled variance: the least that an arm of many comparisons is taken to have
+ARMS_TO_POOL = 3  # with fewer, the paired t-test decides
+OFTEN = 3  # comparisons of two arms from which on an arm's variance counts in many
 ROUNDING = 1e-12  # the least standard deviation, where every run has the same accuracy
-FLOOR = 0.7  # of the pooled variance: the least that the reference is taken to have
 
 
 @dataclass(frozen=True)
-class Variance:
-    """How much the accuracy of an arm varies from seed to seed.
+class Variances:
+    """How much the accuracy of each arm varies from seed to seed: variances of one run.
 
     Attributes:
-        value: variance of one run, as a squared share.
-        freedom: its degrees of freedom.
+        own: of each arm by itself, what a seed does to all arms removed [..., arms].
+        pooled: with what the arms share [..., arms].
+        freedom: degrees of freedom of ``pooled`` [..., arms].
+        noisier: which arms an F-test finds noisier than the others [..., arms].
+        seeds: how many.
     """
 
-    value: float
-    freedom: float
+    own: np.ndarray
+    pooled: np.ndarray
+    freedom: np.ndarray
+    noisier: np.ndarray
+    seeds: int
+
+    def of_contrast(self, weights: np.ndarray) -> tuple[Any, Any]:
+        """Return the variance of a weighted sum of the arms' accuracies of one seed.
+
+        A difference of two arms takes the pooled variances. A sum over more arms (a main effect, an
+        interaction) takes the variances of the arms by themselves, which have enough degrees of
+        freedom together.
+
+        Args:
+            weights: of each arm, summing to zero [arms].
+
+        Returns:
+            The variance [...], and its degrees of freedom [...] (Satterthwaite 1946, An
+            Approximate Distribution of Estimates of Variance Components).
+        """
+        pair = np.count_nonzero(weights) == 2
+        parts = weights**2 * (self.pooled if pair else self.own)
+        freedom = self.freedom if pair else self.seeds - 1.0
+        total = parts.sum(axis=-1)
+        return total, total**2 / (parts**2 / freedom).sum(axis=-1)
+
+    def expected(self, weights: np.ndarray) -> tuple[float, float]:
+        """Return the variance of such a sum to expect in other runs, and its degrees of freedom.
+
+        Arms that are not noisier than the others are taken to vary alike. For one study only.
+        """
+        quiet = float(self.own[~self.noisier].mean()) if not self.noisier.all() else 0.0
+        alike = quiet * float((weights[~self.noisier] ** 2).sum())
+        alone = weights[self.noisier] ** 2 * self.own[self.noisier]
+        freedom = self.seeds - 1
+        spread = alike**2 / ((len(self.own) - 1) * freedom) + float((alone**2).sum()) / freedom
+        total = alike + float(alone.sum())
+        return total, total**2 / spread
 
 
-def pooled_variances(accuracy: np.ndarray, images: float) -> list[Variance]:
-    """Estimate the variance over seeds of each arm, in their order.
+def pooled_variances(accuracy: np.ndarray, often: np.ndarray, images: float) -> Variances:
+    """Estimate the variances over seeds of the arms of an experiment.
 
-    The arms' variances are estimated by themselves first, with what a seed does to all arms
-    removed: Grubbs' estimator (Grubbs 1948, On Estimating Precision of Measuring Instruments),
-    kept positive; with three arms, the plain variance. An arm has then at least the mean of the
-    variances of all arms but the reference. Its degrees of freedom are those of all arms together,
-    or of its own seeds where an F-test finds it noisier than the others. The reference is in every
-    comparison, so that an error in its variance would count in all: it keeps its own, but at least
-    `FLOOR` of the mean.
+    Each arm's variance is estimated by itself first, with what a seed does to all arms removed:
+    Grubbs' estimator (Grubbs 1948, On Estimating Precision of Measuring Instruments), kept
+    positive; with three arms, the plain variance. An arm is then taken to have at least the mean
+    of them. It has the degrees of freedom of all arms together, or those of its own seeds where an
+    F-test finds it noisier than the others.
+
+    An error in the variance of an arm of many comparisons would count in all of them. Such an arm
+    is left out of the mean; it keeps its own variance with its own degrees of freedom, but at
+    least `FLOOR` of the mean.
 
     With more than four arms and five seeds or more, an arm that an F-test finds to be an outlier
     has its plain variance, and the others are estimated without it: it would hide what they show.
 
     Args:
-        accuracy: shares of right answers [arms, seeds], three of each or more; the reference first.
+        accuracy: shares of right answers [arms, seeds], at least three of each.
+        often: which arms are in many comparisons [arms].
         images: number of test images; a variance is at least that of half an image.
     """
     arms, seeds = accuracy.shape
-    freedom, count = seeds - 1, arms - 1
-    own = _own_variances(accuracy, images)
+    own = own_variances(accuracy, images)
+    found = pool(own, often, seeds)
     if arms > FEW and seeds >= SEEDS_FOR_OUTLIERS:
-        noisiest = 1 + int(np.argmax(own[1:]))
-        of_rest = np.delete(own[1:], noisiest - 1).mean()
-        critical = stats.f.isf(OUTLIER / count, freedom, (count - 1) * freedom)
-        if own[noisiest] > critical * of_rest:
-            rest = np.delete(accuracy, noisiest, axis=0)
-            found = _pooled(_own_variances(rest, images), freedom)
-            plain = max(float(accuracy[noisiest].var(ddof=1)), _least(images))
-            found.insert(noisiest, Variance(plain, freedom))
-            return found
-    return _pooled(own, freedom)
+        candidates = ~often if not often.all() else np.ones(arms, dtype=bool)
+        noisiest = int(np.argmax(np.where(candidates, own, -1)))
+        rest = _others(often, noisiest)
+        count = int(rest.sum())
+        critical = _critical_f(OUTLIER / (count + 1), seeds - 1, count * (seeds - 1))
+        if own[noisiest] > critical * own[rest].mean():
+            return _without(accuracy, often, images, noisiest)
+    return found
 
 
-def _pooled(own: np.ndarray, freedom: int) -> list[Variance]:
-    """Pool the variances of single arms, each with so many degrees of freedom."""
-    reference, others = float(own[0]), own[1:]
-    count = len(others)
-    floor = float(others.mean())
-    of_rest = (others.sum() - others) / (count - 1)
-    level = NOISIER if count >= FEW else NOISIER_OF_FEW
-    noisier = others > stats.f.isf(level, freedom, (count - 1) * freedom) * of_rest
-    least = FLOOR * floor
-    return [
-        Variance(max(reference, least), freedom if reference >= least else count * freedom),
-        *(
-            Variance(float(max(value, floor)), freedom if alone else count * freedom)
-            for value, alone in zip(others, noisier, strict=True)
-        ),
-    ]
-
-
-def _own_variances(accuracy: np.ndarray, images: float) -> np.ndarray:
-    arms, seeds = accuracy.shape
+def own_variances(accuracy: np.ndarray, images: float) -> np.ndarray:
+    """Return the variance over seeds of each arm by itself [..., arms], from [..., arms, seeds]."""
+    arms, seeds = accuracy.shape[-2:]
     if arms == 3:
-        return np.maximum(accuracy.var(axis=1, ddof=1), _least(images))
-    residual = (
-        accuracy - accuracy.mean(axis=1, keepdims=True) - accuracy.mean(axis=0) + accuracy.mean()
-    )
-    squared = (residual**2).sum(axis=1) / (seeds - 1)
-    total = squared.sum() * arms / (arms - 1)
+        return np.maximum(accuracy.var(axis=-1, ddof=1), _least(images))
+    by_arm, by_seed = accuracy.mean(axis=-1, keepdims=True), accuracy.mean(axis=-2, keepdims=True)
+    residual = accuracy - by_arm - by_seed + accuracy.mean(axis=(-2, -1), keepdims=True)
+    squared = (residual**2).sum(axis=-1) / (seeds - 1)
+    total = squared.sum(axis=-1, keepdims=True) * arms / (arms - 1)
     grubbs = (squared - total / arms**2) / (1 - 2 / arms)
-    return np.maximum(grubbs, max(total / (4 * arms), _least(images)))
+    return np.maximum(grubbs, np.maximum(total / (4 * arms), _least(images)))
+
+
+def pool(own: np.ndarray, often: np.ndarray, seeds: int) -> Variances:
+    """Pool variances as `pooled_variances` does, without looking for an outlier.
+
+    Args:
+        own: variances of arms by themselves [..., arms].
+        often: which arms are in many comparisons [arms].
+        seeds: how many the variances are from.
+    """
+    arms, freedom = own.shape[-1], seeds - 1
+    noisier = np.stack([_is_noisier(own, often, arm, freedom) for arm in range(arms)], axis=-1)
+    mean = own[..., _others(often)].mean(axis=-1, keepdims=True)
+    least = np.where(often, FLOOR * mean, mean)
+    by_itself = np.where(often, own >= least, noisier)
+    return Variances(
+        own=own,
+        pooled=np.maximum(own, least),
+        freedom=np.where(by_itself, freedom, (arms - 1) * freedom),
+        noisier=noisier,
+        seeds=seeds,
+    )
+
+
+def _others(often: np.ndarray, arm: int | None = None) -> np.ndarray:
+    """Which arms tell what arms share: those of few comparisons if there are two, but not one."""
+    others = ~often if (~often).sum() >= 2 else np.ones(len(often), dtype=bool)
+    return others if arm is None else others & (np.arange(len(often)) != arm)
+
+
+def _is_noisier(own: np.ndarray, often: np.ndarray, arm: int, freedom: int) -> np.ndarray:
+    """Whether an F-test finds an arm noisier than the others, without the noisiest of these."""
+    rest = np.sort(own[..., _others(often, arm)], axis=-1)
+    rest = rest[..., : max(2, rest.shape[-1] - TRIMMED)]
+    level = NOISIER if own.shape[-1] > FEW else NOISIER_OF_FEW
+    critical = _critical_f(level, freedom, rest.shape[-1] * freedom)
+    return np.asarray(own[..., arm] > critical * rest.mean(axis=-1))
+
+
+@lru_cache(maxsize=4096)
+def _critical_f(level: float, numerator: int, denominator: int) -> float:
+    return float(stats.f.isf(level, numerator, denominator))
+
+
+def _without(accuracy: np.ndarray, often: np.ndarray, images: float, outlier: int) -> Variances:
+    """Estimate the variances with an outlier kept apart, with its plain variance."""
+    seeds = accuracy.shape[1]
+    rest = np.arange(len(accuracy)) != outlier
+    others = pool(own_variances(accuracy[rest], images), often[rest], seeds)
+    plain = max(float(accuracy[outlier].var(ddof=1)), _least(images))
+    return Variances(
+        own=np.insert(others.own, outlier, plain),
+        pooled=np.insert(others.pooled, outlier, plain),
+        freedom=np.insert(others.freedom, outlier, seeds - 1),
+        noisier=np.insert(others.noisier, outlier, values=True),
+        seeds=seeds,
+    )
 
 
 def _least(images: float) -> float:

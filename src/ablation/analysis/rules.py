@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ablation.analysis import calibration, effects, runs
+from ablation.analysis import calibration, effects, power, runs, testing
 from ablation.analysis.measures import ABOVE_CHANCE, UNEQUAL_CLASSES
 
 OVERFITTING_GAP = 0.05  # clean training accuracy above test accuracy
@@ -13,30 +13,33 @@ BALANCED_BELOW = 0.02  # balanced accuracy below test accuracy
 LONGER_BUDGET = 2  # what a budget that is too short is multiplied by
 
 
-def rules_table(margin: float, level: float, experiments: int) -> pd.DataFrame:
+def rules_table(margin: float, experiments: int) -> pd.DataFrame:
     """Return the rules as the report prints them: ``rule``, ``value``, ``unit``, ``meaning``.
 
     Args:
         margin: differences within it do not matter, as a share.
-        level: error probability that each experiment has.
         experiments: how many experiments compare something.
     """
     rows = [
-        ("interval", 100 * effects.INTERVAL, "%", "level of every interval"),
+        ("interval", 100 * effects.INTERVAL, "%", "level of the intervals over the test images"),
         (
-            "study level", 100 * effects.LEVEL, "%",
-            "of studies without any difference, at most so many claim one",
+            "level", 100 * testing.LEVEL, "%",
+            "of studies without any difference, at most so many claim one: the line for corrected "
+            "p-values",
         ),
-        ("experiments", experiments, "", "experiments that share the study's level equally"),
-        ("level", 100 * level, "%", "what corrected p-values are held against"),
+        (
+            "paired level", 100 * testing.PAIRED_LEVEL, "%",
+            "at which a paired t-test has to agree, for each comparison by itself",
+        ),
+        ("experiments", experiments, "", "experiments that share the level equally"),
         ("margin", 100 * margin, "points", "differences within it count as the same"),
-        ("power", 100 * effects.POWER, "%", "how often a detectable difference is found"),
+        ("power", 100 * power.POWER, "%", "how often a detectable difference is found"),
         (
-            "seeds for methods", effects.SEEDS_FOR_METHODS, "seeds",
-            "with fewer, a verdict speaks of these trained networks only",
+            "seeds for verdicts", testing.SEEDS_FOR_VERDICTS, "seeds",
+            "with fewer there is no verdict",
         ),
         (
-            "most seeds", effects.MOST_SEEDS, "seeds",
+            "most seeds", power.MOST_SEEDS, "seeds",
             "as many as are looked through for how many would do",
         ),
         (

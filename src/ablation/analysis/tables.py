@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.analysis import effects
+from ablation.analysis import power
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, confusions
 from ablation.analysis.effects import Effect
@@ -23,12 +23,14 @@ from ablation.analysis.rules import (
 )
 from ablation.analysis.runs import RunResult
 from ablation.analysis.states import RunState, log_of
+from ablation.analysis.testing import OPEN, Decision, decide
 from ablation.study.comparisons import Cell, Comparison, reference_of
 from ablation.study.plan import PlannedExperiment
 
 CELL = ["experiment", "dataset", "model", "augmentation"]
-VERDICTS = ("better", "worse", "same", "inconclusive")
+VERDICTS = ("better", "worse", "same", OPEN)
 INTERACTION = "interaction"  # a factor's effect that depends on another factor
+FAILURES_MISSED = 0.05  # chance to see no failure at the rate of failures that is excluded
 NO_VERDICT = "none"  # no seed has finished on both sides
 RUN_COLUMNS = (
     *CELL, "seed", "id", "status", "test_accuracy", "val_accuracy_last", "val_accuracy_best",
@@ -42,7 +44,7 @@ COMPARISON_COLUMNS = (
     "p", "p_holm", "detectable", "verdict", "basis", "agree", "superiority", "image_low",
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
     "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
-    "near_chance",
+    "near_chance", "by_seed", "detectable_low", "detectable_high", "failure_rate",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -142,7 +144,7 @@ def cells_table(experiment: PlannedExperiment, runs: pd.DataFrame) -> pd.DataFra
 def comparisons_table(
     experiment: PlannedExperiment,
     found: Sequence[Effect | None],
-    level: float,
+    level: Callable[[int | None], float],
     margin: float,
 ) -> pd.DataFrame:
     """Return a row a comparison and kind.
@@ -150,58 +152,87 @@ def comparisons_table(
     Args:
         experiment: the experiment.
         found: the effect of each of its comparisons.
-        level: how often all of them together may claim a difference where there is none.
+        level: how often all of them together may claim a difference where there is none, at this
+            look (None) or at a next one with so many seeds.
         margin: differences within it do not matter, as a share.
     """
-    told = [
-        (comparison, effect)
+    judged = [
+        (comparison.question, effect.estimate)
         for comparison, effect in zip(experiment.comparisons, found, strict=True)
-        if effect is not None
+        if effect is not None and effect.estimate is not None
     ]
-    questions = [comparison.question for comparison, _ in told]
-    corrected = dict(
-        zip(questions, effects.holm([effect.p for _, effect in told], questions), strict=True)
-    )
+    questions, estimates = [list(part) for part in zip(*judged, strict=True)] or [[], []]
+    decisions = dict(zip(questions, decide(estimates, questions, level(None)), strict=True))
     rows = []
     for comparison, effect in zip(experiment.comparisons, found, strict=True):
         row = _told(comparison)
         if effect is None:
             row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False}
         else:
-            p_holm = corrected[comparison.question]
-            # An interaction is a difference of differences, each of 1 at most.
-            largest = 2 ** max(0, len(comparison.factors) - 1)
-            said = effects.verdict(effect, p_holm, level, margin)
-            settled = said != "inconclusive" or effect.near_chance
-            row |= {
-                "seeds": effect.seeds,
-                "difference": effect.difference,
-                "low": effect.low,
-                "high": effect.high,
-                "p": effect.p,
-                "p_holm": p_holm,
-                "detectable": min(
-                    effects.detectable(
-                        effect, level / experiment.questions, "factor" not in comparison.kinds
-                    ),
-                    largest,
-                ),
-                "verdict": said,
-                "basis": effect.basis,
-                "agree": effect.agree,
-                "superiority": effect.superiority,
-                "image_low": effect.image_low,
-                "image_high": effect.image_high,
-                "arm_accuracy": effect.arm,
-                "reference_accuracy": effect.reference,
-                "seeds_needed": None
-                if settled
-                else effects.seeds_needed(effect, level / experiment.questions, margin),
-                "near_chance": effect.near_chance,
-            }
+            row |= _found(effect)
+            if comparison.question in decisions:
+                row |= _judged(effect, decisions[comparison.question], margin)
+                row |= _reach(comparison, effect, row, level, experiment.questions, margin)
         rows += [{"experiment": experiment.name, "kind": kind, **row} for kind in comparison.kinds]
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     return table.astype({"seeds": "Int64", "epoch": "Int64", "seeds_needed": "Int64"})
+
+
+def _found(effect: Effect) -> dict[str, Any]:
+    """What a comparison found, without a verdict."""
+    return {
+        "seeds": effect.seeds,
+        "difference": effect.difference,
+        "low": effect.image_low,
+        "high": effect.image_high,
+        "verdict": OPEN,
+        "basis": "images",
+        "agree": effect.agree,
+        "superiority": effect.superiority,
+        "image_low": effect.image_low,
+        "image_high": effect.image_high,
+        "arm_accuracy": effect.arm,
+        "reference_accuracy": effect.reference,
+        "near_chance": effect.near_chance,
+        "by_seed": " ".join(f"{value:.6g}" for value in effect.by_seed),
+    }
+
+
+def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]:
+    """What is said of an effect from three seeds on."""
+    assert effect.estimate is not None
+    verdict = decision.verdict(margin)
+    if verdict == "same" and effect.near_chance:
+        verdict = OPEN  # networks that learned nothing are equal whatever is compared
+    return {
+        "low": decision.low,
+        "high": decision.high,
+        "p": max(effect.estimate.p, effect.estimate.paired_p),
+        "p_holm": decision.p,
+        "verdict": verdict,
+        "basis": "seeds",
+        "failure_rate": 1 - FAILURES_MISSED ** (1 / effect.seeds) if verdict == "same" else None,
+    }
+
+
+def _reach(
+    comparison: Comparison,
+    effect: Effect,
+    row: Mapping[str, Any],
+    level: Callable[[int | None], float],
+    questions: int,
+    margin: float,
+) -> dict[str, Any]:
+    """How small a difference the comparison finds, and how many seeds would settle it."""
+    # An interaction is a difference of differences, each of 1 at most.
+    largest = 2 ** max(0, len(comparison.factors) - 1)
+    found = power.detectable(effect, level(None) / questions)
+    sizes = [min(size, largest) for size in found] if found else [None] * 3
+    needed = None
+    if row["verdict"] == OPEN and not effect.near_chance:
+        needed = power.seeds_needed(effect, lambda seeds: level(seeds) / questions, margin)
+    names = ("detectable", "detectable_low", "detectable_high")
+    return {**dict(zip(names, sizes, strict=True)), "seeds_needed": needed}
 
 
 def _told(comparison: Comparison) -> dict[str, Any]:

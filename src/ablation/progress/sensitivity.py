@@ -4,16 +4,21 @@ import csv
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ablation.analysis.effects import SEEDS_FOR_METHODS, detectable_factor, family_level
+from ablation.analysis.effects import Sample
+from ablation.analysis.looks import Sight, level_of
+from ablation.analysis.pooling import OFTEN
+from ablation.analysis.power import detectable_factor
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS, family_level
 from ablation.progress.tables import table, wrap
 from ablation.storage import UNREADABLE
-from ablation.study.comparisons import Comparison, Source
+from ablation.study.comparisons import Comparison, Source, cells_of
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
 
@@ -91,7 +96,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
                 experiment.name,
                 (min(counts), max(counts)),
                 experiment.questions,
-                factor(experiment, min(counts)) if min(counts) >= SEEDS_FOR_METHODS else None,
+                factor(experiment, min(counts)) if min(counts) >= SEEDS_FOR_VERDICTS else None,
                 spread,
                 told,
             )
@@ -159,15 +164,23 @@ def pooled_spread(
 
 
 def factor_of(plan: Plan) -> Factor:
-    """Return the factor as the analysis will have it.
+    """Return the factor as the analysis has it for two arms at the first look.
 
     Its level is that of the study, shared out over the experiments that compare something and
     over the comparisons of each.
     """
-    level = family_level(plan.comparing)
 
     def factor(experiment: PlannedExperiment, seeds: int) -> float:
-        return detectable_factor(seeds, level / experiment.questions)
+        level = family_level(plan.comparing) / experiment.questions
+        cells = Counter(dataset for dataset, _, _ in cells_of(experiment))
+        others = min(cells.values()) - 2
+        often = (False, others + 1 >= OFTEN)
+        if others > 0:
+            sample = Sample((1.0, -1.0) + (0.0,) * others, often + (False,) * others, 1.0, 1.0)
+        else:
+            sample = Sample((1.0, -1.0), (False, False), 1.0, 1.0)
+        first = Sight(tuple(range(seeds)), final=experiment.block.final_seeds)
+        return detectable_factor(sample, seeds, level_of([first], level))
 
     return factor
 
@@ -201,10 +214,7 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
     few = [one.experiment for one in found if one.factor is None]
     if few:
         parts.append(
-            wrap(
-                f"Fewer than {SEEDS_FOR_METHODS} seeds ({', '.join(few)}): the verdicts will speak "
-                "of the trained networks only, not of the methods."
-            )
+            wrap(f"Fewer than {SEEDS_FOR_VERDICTS} seeds ({', '.join(few)}) give no verdicts.")
         )
     return "\n\n".join(parts)
 

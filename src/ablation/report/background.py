@@ -29,10 +29,6 @@ STATUS = {
     "running": "still running",
     "missing": "not run yet",
 }
-BASES = {
-    "seeds": "seeds: verdicts speak of the arms",
-    "images": "test images: verdicts speak of the trained networks only",
-}
 
 
 def criteria_table(criteria: pd.DataFrame, numbering: Numbering) -> Table:
@@ -119,7 +115,7 @@ def judging_table(experiments: Sequence[Mapping[str, Any]], numbering: Numbering
             Column("Comparisons", numeric=True),
             Column("Level, %", numeric=True),
             Column("Margin, points", numeric=True),
-            Column("Sampled over", prose=True),
+            Column("Looks", numeric=True),
         ],
         rows=[
             [
@@ -128,12 +124,13 @@ def judging_table(experiments: Sequence[Mapping[str, Any]], numbering: Numbering
                 Cell(f"{one['comparisons']:,}", one["comparisons"]),
                 Cell(percent(one["level"]), one["level"]),
                 Cell(points(one["margin"]).lstrip("+"), one["margin"]),
-                Cell(BASES[one["basis"]]),
+                Cell(f"{one['looks']}", one["looks"]),
             ]
             for one in experiments
         ],
         notes=[
-            "Level: what this experiment may claim wrongly, out of what the whole study may. "
+            "Level: how often this look at the experiment may claim a difference where there is "
+            "none. Looks: at how many sets of finished seeds it has been looked. "
             "Margin: within it arms count as the same."
         ],
     )

@@ -45,9 +45,21 @@ def told_difference(row: Row) -> str:
     """Tell a difference with its interval."""
     if not math.isfinite(row["difference"]):
         return NOTHING
-    text = points(row["difference"])
-    limits = interval(row["low"], row["high"])
+    text, limits = told_size(row), told_interval(row)
     return text if limits == NOTHING else f"{text} ({limits})".replace(" ", NO_BREAK)
+
+
+def told_size(row: Row) -> str:
+    """Tell a difference; from fewer than three seeds, that of each."""
+    if row.get("basis") != "images":
+        return points(row["difference"])
+    return ", ".join(points(float(one)) for one in str(row["by_seed"]).split())
+
+
+def told_interval(row: Row) -> str:
+    """Tell an interval, marked where it is for the test images only."""
+    text = interval(row["low"], row["high"])
+    return text if row.get("basis") != "images" else f"{text} *"
 
 
 def multiply_adds_cell(model: Mapping[str, Any]) -> Cell:

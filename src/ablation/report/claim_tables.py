@@ -7,15 +7,13 @@ import pandas as pd
 from ablation.report.cells import told_difference
 from ablation.report.model import Cell, Column, Download, Numbering, Table
 from ablation.report.part import Row
-from ablation.report.tables import OF_IMAGES, VERDICTS
-from ablation.report.text import NOTHING, OPTIMISTIC, number
+from ablation.report.tables import VERDICTS
+from ablation.report.text import OPTIMISTIC, number
 
 SAYS = {**VERDICTS, "different": "different"}
-SPEAKS_OF = {"seeds": "the arms", "images": "these trained networks only", "": NOTHING}
 CLAIM_COLUMNS = (Column("Claim"), Column("What it says", prose=True), Column("Made by", prose=True))
 IS_OPEN = (
-    "open: a comparison that the claim rests on is inconclusive or has no result; that does not "
-    "refute it."
+    "open: a comparison that the claim rests on is open or has no result; that does not refute it."
 )
 
 
@@ -47,9 +45,8 @@ def claims_table(
             Column("Compared", prose=True),
             Column("Said"),
             Column("Found"),
-            Column(f"Difference, points (95 % interval){mark}", numeric=True),
+            Column(f"Difference, points (interval){mark}", numeric=True),
             Column("Seeds", numeric=True),
-            Column("Speaks of"),
             Column("This comparison"),
         ],
         rows=[
@@ -61,15 +58,14 @@ def claims_table(
                 Cell(VERDICTS[row["verdict"]]),
                 Cell(told_difference(row), row["difference"]),
                 Cell(number(row["seeds"], 0), row["seeds"]),
-                Cell(SPEAKS_OF[row["basis"]]),
                 Cell(row["part_status"]),
             ]
             for row in rows
         ],
         notes=[
             "A claim holds if every comparison of it does, and is contradicted if one comparison "
-            f"contradicts it; {IS_OPEN}",
-            *[OF_IMAGES] * any(row["basis"] == "images" for row in rows),
+            "contradicts it; not by more than the margin: the arms of a comparison are the same; "
+            f"{IS_OPEN}",
             *[OPTIMISTIC] * optimistic,
         ],
         downloads=[Download.of_rows(anchor, claims, "CSV")],
@@ -95,26 +91,22 @@ def survival_table(experiment: str, claims: pd.DataFrame, numbering: Numbering) 
         columns=[
             *CLAIM_COLUMNS,
             Column(f"As measured in {home}"),
-            Column("Speaks there of"),
             Column("Here"),
-            Column("Speaks here of"),
             Column("Conclusion"),
         ],
         rows=[
             [
                 *_claim(row),
                 Cell(row["status_there"]),
-                Cell(SPEAKS_OF[row["basis_there"]]),
                 Cell(row["status"]),
-                Cell(SPEAKS_OF[row["status_basis"]]),
                 Cell(row["conclusion"]),
             ]
             for row in once.to_dict("records")
         ],
         notes=[
-            "survives: holds here; does not survive: contradicted here; undecided: open here. "
+            "survives: holds here; does not survive: contradicted here; not by more than the "
+            "margin: the arms are the same here; undecided: open here. "
             f"{IS_OPEN.capitalize()}",
-            *[OF_IMAGES] * ("images" in {*once["basis_there"], *once["status_basis"]}),
         ],
     )
 

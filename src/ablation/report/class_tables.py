@@ -45,7 +45,7 @@ def class_effects_table(part: Part, numbering: Numbering) -> Table | None:
             Column("Images", numeric=True),
             Column("Seeds", numeric=True),
             Column(part.mark("Difference, points"), numeric=True),
-            Column("95 % interval", numeric=True),
+            Column("Interval", numeric=True),
             Column("p (Holm)", numeric=True),
             Column("Verdict"),
         ],

@@ -80,7 +80,7 @@ def differences_drawing(part: Part, numbering: Numbering) -> Drawing | None:
     return Drawing(
         id=anchor,
         number=numbering.figure(),
-        caption=f"Differences of test accuracy in points with 95 % intervals, {part.where}; "
+        caption=f"Differences of test accuracy in points with their intervals, {part.where}; "
         f"within {margin} points of zero arms count as the same.",
         picture=Picture(
             draw_differences(compared, part.styles, part.block["margin"], part.optimistic),

@@ -45,12 +45,12 @@ FACTOR = "#555555"  # what belongs to no arm
 PALE = "#e3e6ea"
 
 # The form of a comparison's marker tells its verdict, its colour the arm.
-VERDICTS = {"better": "^", "worse": "v", "same": "s", "inconclusive": "o"}
+VERDICTS = {"better": "^", "worse": "v", "same": "s", "open": "o"}
 VERDICT_NAMES = {
     "better": "more accurate",
     "worse": "less accurate",
     "same": "the same within the margin",
-    "inconclusive": "inconclusive",
+    "open": "open",
 }
 
 # Arms of one style differ in their model alone; fill and size of the marker tell the models.
@@ -317,7 +317,7 @@ def draw_differences(
                 [100 * row["difference"]], [y], VERDICTS[row["verdict"]], color=colour,
                 markersize=8.5, markeredgecolor="white", markeredgewidth=0.9,
             )  # fmt: skip
-            if row["verdict"] == "inconclusive":
+            if row["verdict"] == "open":
                 line.set(markerfacecolor="white", markeredgecolor=colour)
                 line.set(markersize=7, markeredgewidth=1.5)
             line.set_gid(f"difference {number}:{':'.join(arm)}")
@@ -327,14 +327,14 @@ def draw_differences(
         handles: dict[str, Artist] = {
             VERDICT_NAMES[verdict]: Line2D(
                 [], [], color=INK, marker=VERDICTS[verdict], linestyle="", markersize=7,
-                markerfacecolor="white" if verdict == "inconclusive" else INK,
+                markerfacecolor="white" if verdict == "open" else INK,
             )
             for verdict in seen
         }  # fmt: skip
         if "seeds" in bases:
-            handles["95 % interval over seeds"] = Line2D([], [], color=INK, linewidth=2.6)
+            handles["interval that decides"] = Line2D([], [], color=INK, linewidth=2.6)
         if comparisons["image_low"].notna().any():
-            handles["95 % interval over images"] = Line2D([], [], color=INK, linewidth=1)
+            handles["95 % interval, test images only"] = Line2D([], [], color=INK, linewidth=1)
         size = f"±{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
         handles[f"within the margin of {size}"] = Patch(color=PALE, linewidth=0)
         _legend(figure, handles)

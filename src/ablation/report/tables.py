@@ -15,12 +15,15 @@ from ablation.report.cells import (
     share_cell,
     told_accuracy,
     told_difference,
+    told_interval,
     told_runs,
+    told_size,
 )
 from ablation.report.export import latex_table, markdown_file
 from ablation.report.model import Cell, Column, Download, Numbering, Table
 from ablation.report.part import Part, Row, every_arm
 from ablation.report.text import (
+    NO_BREAK,
     NOTHING,
     interval,
     number,
@@ -41,19 +44,19 @@ VERDICTS = {
     "better": "more accurate",
     "worse": "less accurate",
     "same": "the same",
-    "inconclusive": "inconclusive",
+    "open": "open",
     "none": "no common finished seed",
 }
 AGAINST = {
     "better": "more accurate than {}",
     "worse": "less accurate than {}",
     "same": "the same as {}",
-    "inconclusive": "inconclusive against {}",
+    "open": "open against {}",
     "none": "no finished seed in common with {}",
 }
 OF_IMAGES = (
-    "With fewer than three seeds the intervals are over the test images: these verdicts speak of "
-    "the trained networks only, not of other seeds."
+    "* With fewer than three seeds there is no verdict: shown are the differences at the seeds, "
+    "with 95 % intervals for test images only, these runs."
 )
 BALANCED = (
     "Balanced accuracy: mean of the classes' recalls, told because the classes of the test split "
@@ -80,7 +83,7 @@ def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
     ]
     if has_baseline:
         columns += [
-            Column(part.mark("Difference, points (95 % interval)"), numeric=True),
+            Column(part.mark("Difference, points (interval)"), numeric=True),
             Column("Verdict", prose=True),
         ]
     exported = len(columns)
@@ -201,19 +204,19 @@ def comparisons_table(part: Part, numbering: Numbering) -> Table | None:
             Column("Reference"),
             Column("Seeds", numeric=True),
             Column(part.mark("Difference, points"), numeric=True),
-            Column("95 % interval", numeric=True),
+            Column("Interval", numeric=True),
             Column("p (Holm)", numeric=True),
             Column("Seeds agreeing, %", numeric=True),
             Column("P(A>B)", numeric=True),
-            Column("Smallest detectable difference, points", numeric=True),
-            Column("Interval over images", numeric=True),
+            Column("Smallest detectable difference, points (95 % interval)", numeric=True),
+            Column("95 % interval over images", numeric=True),
             Column("Verdict"),
         ],
         rows=[_comparison(row) for row in compared.to_dict("records")],
         headers=3,
         notes=[
             "Differences are arm minus reference. P(A>B): how often a run of the arm beats a run "
-            "of the reference. Smallest detectable difference: what these runs could have shown.",
+            "of the reference. Smallest detectable difference: what such runs show 4 times in 5.",
             *_notes_on_differences(part, compared.to_dict("records")),
             *part.notes,
         ],
@@ -440,22 +443,37 @@ def _comparison(row: Row) -> list[Cell]:
         Cell(row["arm"]),
         Cell(row["reference"]),
         Cell(number(row["seeds"], 0), row["seeds"]),
-        points_cell(row["difference"]),
-        Cell(interval(row["low"], row["high"]), row["low"]),
+        Cell(told_size(row), row["difference"]),
+        Cell(told_interval(row), row["low"]),
         Cell(p_value(row["p_holm"]), row["p_holm"]),
         Cell(percent(row["agree"], 0), row["agree"]),
         Cell(number(row["superiority"]), row["superiority"]),
-        Cell(points(row["detectable"]).lstrip("+"), row["detectable"]),
+        Cell(_detectable(row), row["detectable"]),
         Cell(interval(row["image_low"], row["image_high"]), row["image_low"]),
-        Cell(VERDICTS[row["verdict"]]),
+        Cell(_said(row)),
     ]
+
+
+def _detectable(row: Row) -> str:
+    text, low, high = (
+        points(row[name]).lstrip("+")
+        for name in ("detectable", "detectable_low", "detectable_high")
+    )
+    return text if text == NOTHING else f"{text} ({low} to {high})".replace(" ", NO_BREAK)
+
+
+def _said(row: Row) -> str:
+    said = VERDICTS[row["verdict"]]
+    if row["verdict"] == "same":
+        said += f"; more than {percent(row['failure_rate'], 0)} % failing runs excluded"
+    return said
 
 
 def _notes_on_differences(part: Part, compared: Sequence[Row]) -> list[str]:
     """Tell what intervals and verdicts mean here."""
     margin = points(part.block["margin"]).lstrip("+")
     return [
-        f"The same: shown to differ by less than {margin} points; inconclusive: shown neither to "
-        "differ nor to be the same.",
+        f"The same: shown to differ by less than {margin} points; open: shown neither to differ "
+        "nor to be the same. Interval: that of the deciding test, at the level that decides.",
         *[OF_IMAGES] * any(row["basis"] == "images" for row in compared),
     ]

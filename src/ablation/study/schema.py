@@ -541,6 +541,12 @@ class Experiment(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         description="One run of every cell for each."
     )
+    final_seeds: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="How many seeds the experiment shall have in the end, if that is decided "
+        "before its results are looked at. Without it, a fifth of the error probability is kept "
+        "for seeds that are added after a look.",
+    )
     baseline: Baseline | None = Field(default=None, description="What every arm is compared with.")
     comparisons: list[Comparison] = Field(
         default=[],
