@@ -93,6 +93,7 @@ check-types:
 
 check-generated:
 	@$(IN_VENV) python tools/conda_envs.py --check
+	@$(IN_VENV) python tools/published.py --check
 	@$(IN_VENV) made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && ablation schema "$$made" && \
 		{ diff -ru workflow/schemas "$$made" || \
 		{ echo "workflow/schemas is behind the code: run 'make schemas'" >&2; exit 1; }; }
@@ -134,8 +135,9 @@ schemas: venv-dev ## Write the JSON Schemas of the configuration files
 	@$(IN_VENV) ablation schema workflow/schemas
 
 .PHONY: docs
-docs: venv-dev ## Renew the reference in config/README.md
+docs: venv-dev ## Renew the reference in config/README.md and the tables of published ablations
 	@$(IN_VENV) ablation reference config/README.md
+	@$(IN_VENV) python tools/published.py
 
 .PHONY: lock
 lock: venv-dev ## Bring the locks in step with envs/*.in (ARGS=--upgrade: newest versions)
