@@ -207,7 +207,7 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
     return {
         "low": decision.low,
         "high": decision.high,
-        "p": max(effect.estimate.p, effect.estimate.paired_p),
+        "p": effect.estimate.p,
         "p_holm": decision.p,
         "verdict": verdict,
         "basis": "seeds",
