@@ -95,17 +95,18 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     rest = [cell for cell in cells if not cell[0]]
     simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
     mean, error, freedom, paired, image_luck = _simulate(simulated, seeds)
+    spread = np.ones(STUDIES)  # that there really is
+    if math.isfinite(sample.freedom):
+        drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
+        spread = np.sqrt(sample.freedom / drawn)
+    error = spread * error
     both, of_both = together(error, freedom, image_error, 0.0, math.inf)
     needed = np.maximum(
         error * stats.t.isf(level / 2, freedom), both * stats.t.isf(level / 2, of_both)
     )
-    guard = paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1)
-    found_from = np.maximum(needed, guard) - mean - image_error * image_luck
-    estimated = np.ones(STUDIES)
-    if math.isfinite(sample.freedom):
-        drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
-        estimated = np.sqrt(drawn / sample.freedom)
-    return float(np.quantile(found_from / estimated, POWER))
+    guard = spread * paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1)
+    luck = spread * mean + image_error * image_luck
+    return float(np.quantile(np.maximum(needed, guard) - luck, POWER))
 
 
 @lru_cache(maxsize=256)
