@@ -107,13 +107,9 @@ check-generated:
 ## Measure
 
 .PHONY: benchmark-verdicts
-benchmark-verdicts: venv-dev ## Show on simulated studies that the verdicts are calibrated (ARGS=--quick)
+benchmark-verdicts: venv-dev ## Show error and power of the rule that decides on simulated studies (ARGS=--quick)
+	@$(IN_VENV) python benchmarks/rules.py $(ARGS)
 	@$(IN_VENV) python benchmarks/verdicts.py $(ARGS)
-
-
-.PHONY: benchmark-judge
-benchmark-judge: venv-dev ## Show the error and the power of `ablation judge` on simulated studies
-	@$(IN_VENV) python benchmarks/judge.py $(ARGS)
 
 .PHONY: benchmark-bytes
 benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does not

@@ -325,6 +325,7 @@ def study_file(condition: Condition) -> str:
         "models": ["resnet8", "resnet14"] if grid else ["resnet8"],
         "augmentations": {label: f"crop({i})" if i else "" for i, label in enumerate(labels)},
         "seeds": list(range(condition.seeds)),
+        "final_seeds": condition.seeds,  # looked at once, at the whole level
         "baseline": {"augmentation": "a0"},
     }
     if condition.form == "pairs":

@@ -53,8 +53,8 @@ def test_arms_are_not_told_apart_by_which_images_they_find_easy(verdicts):
 
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
-    condition = replace(verdicts.BASE, seeds=5, spread=0.03)
-    (told,) = verdicts.falls_short(verdicts.null_studies(condition, 60, [1, 5]))
+    condition = replace(verdicts.BASE, seeds=5, spread=0.03, arms=12, images=200)
+    (told,) = verdicts.falls_short(verdicts.null_studies(condition, 100, [1, 5]))
     assert "false claims" in told
     assert "verdicts" in told
 
