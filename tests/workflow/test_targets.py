@@ -114,7 +114,7 @@ def looked_on(tmp_path_factory):
 def test_the_plan_is_told_before_anything_and_makes_nothing(looked_on):
     assert "3 runs, 0 done, 0 running, 0 failed, 3 to do" in looked_on.before
     assert "Training time still needed: not known" in looked_on.before
-    assert "the trained networks only" in looked_on.before  # of one seed
+    assert "give no verdicts" in looked_on.before  # one seed
     assert looked_on.left_by_plan == ["logs"]
 
 
