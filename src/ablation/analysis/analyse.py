@@ -261,16 +261,18 @@ def open_comparisons(comparisons: pd.DataFrame) -> int:
 
 
 def _look_counts(plan: Plan, looks: Looks) -> pd.DataFrame:
-    """Rows for the diagnostics: how often an experiment has been looked at, if more than once."""
-    counts = {one.name: len(looks.of(one.name)) for one in plan.experiments}
-    everywhere = dict.fromkeys(made.CELL, "")
-    return made.diagnostics_rows(
-        [
-            {**everywhere, "experiment": name, "diagnosis": "looks", "count": count}
-            for name, count in counts.items()
-            if count > 1
-        ]
-    )
+    """Rows for the diagnostics: looks at an experiment, if several, and whether its level is spent.
+
+    The value is the level of this look.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in (one.name for one in plan.experiments):
+        count = len(looks.of(name))
+        value = looks.level(name, family_level(plan.comparing))
+        row = {**dict.fromkeys(made.CELL, ""), "experiment": name, "count": count, "value": value}
+        rows += [{**row, "diagnosis": "looks"}] if count > 1 else []
+        rows += [{**row, "diagnosis": "level spent"}] if looks.is_spent(name) else []
+    return made.diagnostics_rows(rows)
 
 
 def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
@@ -278,12 +280,15 @@ def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
     seen = {}
     for experiment in plan.experiments:
         if experiment.comparisons:
-            of_seeds: dict[int, list[bool]] = {}
-            for run in experiment.runs:
-                of_seeds.setdefault(run.seed, []).append(run.folder in by_folder)
-            finished = sorted(seed for seed, runs in of_seeds.items() if any(runs))
-            partly = not all(all(of_seeds[seed]) for seed in finished)
-            seen[experiment.name] = Sight(tuple(finished), partly, experiment.block.final_seeds)
+            there = [run for run in experiment.runs if run.folder in by_folder]
+            seeds, final = experiment.block.seeds, experiment.block.final_seeds
+            missing = len(there) < len(experiment.runs)
+            cells = len(experiment.runs) // len(seeds)
+            seen[experiment.name] = Sight(
+                tuple(sorted({run.seed for run in there})),
+                (len(there), cells * (final or len(seeds))) if missing else None,
+                final,
+            )
     return seen
 
 

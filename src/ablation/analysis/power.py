@@ -27,10 +27,10 @@ def detectable(found: Effect, level: float) -> tuple[float, float, float] | None
 
     Returns:
         The difference, a share, and the ends of its 95 % interval, which come from the spread
-        being an estimate; None below three seeds.
+        being an estimate; None below three seeds, and at level 0.
     """
     sample = found.sample
-    if sample is None:
+    if sample is None or not level:
         return None
     tail = (1 - INTERVAL) / 2
     lowest, highest = (
@@ -83,9 +83,11 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     Args:
         sample: which cells are compared, beside which others.
         seeds: 3 or more.
-        level: of the comparison by itself, above 0.
+        level: of the comparison by itself; at 0 nothing is found.
         image_error: standard error over the images, in the same units.
     """
+    if not level:
+        return math.inf
     cells = list(zip(sample.weights, sample.often, strict=True))
     used = [cell for cell in cells if cell[0]]
     rest = [cell for cell in cells if not cell[0]]

@@ -204,9 +204,12 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
     verdict = decision.verdict(margin)
     if verdict == "same" and effect.near_chance:
         verdict = OPEN  # networks that learned nothing are equal whatever is compared
+    reach = {}
+    if math.isfinite(decision.low):  # at level 0 there is no interval
+        reach = {"low": decision.low, "high": decision.high}
     return {
-        "low": decision.low,
-        "high": decision.high,
+        **dict.fromkeys(("low", "high")),
+        **reach,
         "p": max(effect.estimate.p, effect.estimate.paired_p),
         "p_holm": decision.p,
         "verdict": verdict,
