@@ -205,7 +205,7 @@ def _tables(
         by_class = class_effects(
             [c for c in experiment.comparisons if c.epoch is None and "factor" not in c.kinds],
             sources,
-            looks.level(experiment.name, family_level(plan.comparing)),
+            _level(plan, experiment, looks),
         )
         by_class.insert(0, "experiment", experiment.name)
         runs = made.runs_table(experiment, results, missing)
@@ -266,9 +266,9 @@ def _look_counts(plan: Plan, looks: Looks) -> pd.DataFrame:
     The value is the level of this look.
     """
     rows: list[dict[str, Any]] = []
-    for name in (one.name for one in plan.experiments):
-        count = len(looks.of(name))
-        value = looks.level(name, family_level(plan.comparing))
+    for experiment in plan.experiments:
+        name = experiment.name
+        count, value = len(looks.of(name)), _level(plan, experiment, looks)
         row = {**dict.fromkeys(made.CELL, ""), "experiment": name, "count": count, "value": value}
         rows += [{**row, "diagnosis": "looks"}] if count > 1 else []
         rows += [{**row, "diagnosis": "level spent"}] if looks.is_spent(name) else []
@@ -304,14 +304,21 @@ def _compare(
     looks: Looks | None,
 ) -> pd.DataFrame:
     def level(seeds: int | None = None) -> float:
-        """The level of all comparisons, at this look or at the next one with so many seeds."""
-        by_itself = family_level(plan.comparing) / max(1, experiment.questions)
-        if looks is not None:
-            by_itself = looks.level(experiment.name, by_itself, seeds)
-        return by_itself * max(1, experiment.questions)
+        return _level(plan, experiment, looks, seeds)
 
     found = effects(experiment.comparisons, scores)
     return made.comparisons_table(experiment, found, level, plan.study.margin / 100)
+
+
+def _level(
+    plan: Plan, experiment: PlannedExperiment, looks: Looks | None, seeds: int | None = None
+) -> float:
+    """The level of all comparisons, at this look or at the next one with so many seeds."""
+    questions = max(1, experiment.questions)
+    by_itself = family_level(plan.comparing) / questions
+    if looks is not None:
+        by_itself = looks.level(experiment.name, by_itself, seeds)
+    return by_itself * questions
 
 
 def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
@@ -395,7 +402,7 @@ def _describe(experiment: PlannedExperiment, plan: Plan, looks: Looks) -> dict[s
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
-        "level": looks.level(experiment.name, family_level(plan.comparing)),
+        "level": _level(plan, experiment, looks),
         "looks": len(looks.of(experiment.name)),
         "comparisons": experiment.questions,
     }

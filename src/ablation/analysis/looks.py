@@ -16,7 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import ndtr
 
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.errors import InputError
@@ -25,7 +26,8 @@ from ablation.storage import atomically
 COLUMNS = ("look", "time", "seeds", "open")
 POWER_OF_TIME = 3  # of the spending function (Kim & DeMets 1987), close to O'Brien and Fleming's
 RESERVED = 0.2  # of the error probability is left for later looks where no last one is declared
-NODES = 400  # of the numerical integration between the boundaries
+NODES = 100  # of the numerical integration between the boundaries
+FARTHEST = 9  # standard deviations from zero, where nothing is
 SHOWN = 40  # characters of what cannot be read
 _SIGHT = re.compile(
     r"(none|\d+(?: \d+)*)(?: of ([1-9]\d*))?(?: with (\d+) of ([1-9]\d*) runs)?", re.ASCII
@@ -188,43 +190,43 @@ def nominal_level(seeds: Sequence[int], spent: Sequence[float], level: float) ->
         spent: share of the level that is spent up to each look, 0 to 1, not falling.
         level: over all looks.
     """
-    return _nominal_level(tuple(seeds), tuple(spent), level)
+    boundary, time = _boundary(tuple(seeds), tuple(spent), level)
+    return float(2 * ndtr(-boundary / math.sqrt(time))) if len(seeds) > 1 else level * spent[0]
 
 
 @lru_cache(maxsize=4096)
-def _nominal_level(seeds: tuple[int, ...], spent: tuple[float, ...], level: float) -> float:
-    if len(seeds) == 1:
-        return level * spent[0]
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    places, masses = np.zeros(1), np.ones(1)  # of the motion, where no boundary has been crossed
-    time = before = 0.0
-    boundary = math.inf
-    for count, share in zip(seeds, spent, strict=True):
-        now = max(float(count), time + 1)  # other seeds, but no more, are new ones as well
-        step = math.sqrt(now - time)
-        farthest = 12 * math.sqrt(now)
-        boundary = _boundary(places, masses, step, level * (share - before), farthest)
-        reach = min(boundary, farthest)
-        at = reach * nodes
-        density = stats.norm.pdf((at[:, None] - places) / step) @ masses / step
-        places, masses = at, density * weights * reach
-        time, before = now, share
-    return float(2 * stats.norm.sf(boundary / math.sqrt(time)))
-
-
-def _boundary(
-    places: np.ndarray, masses: np.ndarray, step: float, probability: float, farthest: float
-) -> float:
-    """Where the motion crosses with a probability in one step; infinite for none."""
+def _boundary(seeds: tuple[int, ...], spent: tuple[float, ...], level: float) -> tuple[float, int]:
+    """The boundary of the last look, infinite where nothing is left, and the time of it."""
+    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
+    time = max(seeds[-1], before + 1)  # other seeds, but no more, are new ones as well
+    step = math.sqrt(time - before)
+    probability = level * (spent[-1] - (spent[-2] if len(spent) > 1 else 0.0))
 
     def beyond(boundary: float) -> float:
-        above = stats.norm.sf((boundary - places) / step)
-        below = stats.norm.cdf((-boundary - places) / step)
+        above, below = ndtr((places - boundary) / step), ndtr((-boundary - places) / step)
         return float(masses @ (above + below)) - probability
 
+    farthest = FARTHEST * math.sqrt(time)
     if probability <= 0 or beyond(farthest) >= 0:
-        return math.inf
-    return float(optimize.brentq(beyond, 0, farthest))
+        return math.inf, time
+    return float(optimize.brentq(beyond, 0, farthest)), time
+
+
+@lru_cache(maxsize=512)
+def _inside(
+    seeds: tuple[int, ...], spent: tuple[float, ...], level: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where the motion is that has crossed no boundary: places, probabilities, and the time."""
+    if not seeds:
+        return np.zeros(1), np.ones(1), 0
+    boundary, time = _boundary(seeds, spent, level)
+    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
+    step = math.sqrt(time - before)
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    reach = min(boundary, FARTHEST * math.sqrt(time))
+    found = reach * nodes
+    density = np.exp(-(((found[:, None] - places) / step) ** 2) / 2) @ masses
+    return found, density * weights * reach / step / math.sqrt(2 * math.pi), time
 
 
 def _spent(sights: Sequence[Sight]) -> list[float]:
