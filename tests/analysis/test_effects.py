@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.analysis import effects
-from ablation.analysis.effects import Scores, detectable, detectable_factor, effect, holm
+from ablation.analysis.effects import Scores, effects, superiority
+from ablation.analysis.pooling import pooled_variances
 from ablation.study.comparisons import Comparison, Contrast
 
 ARM, REFERENCE = ("e", ("d", "arm", "a")), ("e", ("d", "reference", "a"))
@@ -33,69 +33,138 @@ def drawn(accuracies, images=1000, seed=0):
     return {s: random.random(images) < a for s, a in enumerate(accuracies)}
 
 
+def effect(comparison, of_cells):
+    (found,) = effects([comparison], {comparison.epoch: of_cells})
+    return found
+
+
 def compared(arm, reference):
     return effect(PAIR, {ARM: scores(arm), REFERENCE: scores(reference)})
 
 
-def verdict(found, p=None, level=0.05, margin=0.005):
-    return effects.verdict(found, found.p if p is None else p, level, margin)
-
-
-def test_three_seeds_give_students_interval_and_test_over_the_seeds():
+def test_two_arms_are_tested_by_the_paired_t_test_over_the_seeds():
     found = compared(exactly([960, 955, 970]), exactly([940, 945, 950]))
     differences = np.array([0.020, 0.010, 0.020])
-    low, high = stats.t.interval(0.95, 2, differences.mean(), differences.std(ddof=1) / np.sqrt(3))
-    assert (found.difference, found.low, found.high) == pytest.approx(
-        (differences.mean(), low, high)
-    )
-    assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
-    assert (found.seeds, found.basis) == (3, "seeds")
-    assert (found.arm, found.reference) == pytest.approx((0.96166667, 0.945))
+    assert found.by_seed == pytest.approx(tuple(differences))
+    assert found.difference == pytest.approx(differences.mean())
+    error = differences.std(ddof=1) / np.sqrt(3)
+    assert found.estimate.errors[0] == pytest.approx((error, 2))
+    assert found.estimate.paired == pytest.approx((error, 2))
+    assert found.estimate.paired_p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert (found.seeds, found.arm, found.reference) == (3, *map(pytest.approx, (0.961667, 0.945)))
 
 
-@pytest.mark.parametrize(
-    ("won", "lost", "said"),
-    [(4, 0, "same"), (5, 0, "inconclusive"), (6, 0, "better"), (0, 6, "worse")],
-)
-def test_few_images_that_differ_take_an_exact_test(won, lost, said):
-    """McNemar's exact test gives p = .125, .0625 and .03125 for 4, 5 and 6 images of one kind."""
-    arm, reference = np.zeros(1000, bool), np.zeros(1000, bool)
-    arm[:won] = True
-    reference[:lost] = True
-    found = compared({0: arm}, {0: reference})
-    assert found.p == pytest.approx(2 * 0.5 ** (won + lost))
-    assert found.basis == "images"
-    assert verdict(found, margin=0.008) == said
-
-
-def test_one_seed_gives_the_normal_interval_over_the_images():
-    arm, reference = drawn([0.95]), drawn([0.90], seed=1)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_leave_the_images(seeds):
+    arm, reference = drawn([0.95] * seeds), drawn([0.90] * seeds, seed=1)
     found = compared(arm, reference)
-    difference = arm[0].astype(float) - reference[0]
-    half = stats.norm.ppf(0.975) * difference.std(ddof=1) / np.sqrt(1000)
-    assert (found.low, found.high) == pytest.approx(
-        (difference.mean() - half, difference.mean() + half)
-    )
-    assert math.isnan(found.spread)
-
-
-def test_the_interval_over_the_images_is_a_second_one():
-    arm, reference = drawn([0.95] * 4), drawn([0.90] * 4, seed=1)
-    found = compared(arm, reference)
-    by_image = np.mean([arm[s].astype(float) - reference[s] for s in range(4)], axis=0)
+    assert (found.estimate, found.sample) == (None, None)
+    by_image = np.mean([arm[s] * 1.0 - reference[s] for s in range(seeds)], axis=0)
     half = stats.norm.ppf(0.975) * by_image.std(ddof=1) / np.sqrt(1000)
-    assert found.image_high - found.image_low == pytest.approx(2 * half)
-    assert (found.low, found.high) != (found.image_low, found.image_high)
+    assert (found.image_low, found.image_high) == pytest.approx(
+        (found.difference - half, found.difference + half)
+    )
+    assert found.by_seed == pytest.approx([(arm[s] * 1.0 - reference[s]).mean() for s in arm])
 
 
-def test_a_verdict_needs_the_seeds_and_the_images():
-    # The same three images make the difference at every seed: sure of the seeds, not of the images.
-    arm, reference = exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952])
-    found = compared(arm, reference)
-    assert found.low > 0
-    assert found.image_low < 0 < found.image_high
-    assert found.p > 0.05
-    assert verdict(found) == "inconclusive"
+def test_a_difference_of_the_same_images_at_every_seed_is_not_sure():
+    """Sure of the seeds, not of the images: three images make the difference each time."""
+    found = compared(exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952]))
+    over_seeds, over_both = found.estimate.errors
+    assert found.difference > 5 * over_seeds[0]
+    assert over_both[0] > over_seeds[0]
+    assert found.estimate.p > 0.05
+
+
+ARMS = {name: ("e", ("d", name, "a")) for name in ("base", "a", "b", "c")}
+
+
+def of_base(name, epoch=None):
+    return Comparison(
+        ("baseline",), "d", Contrast(name, ((1.0, ARMS[name]),)),
+        Contrast("base", ((1.0, ARMS["base"]),)), epoch,
+    )  # fmt: skip
+
+
+def accuracies(table, images=10_000, experiment="e"):
+    """Scores of cells from accuracies alone [cells, seeds]."""
+    return {
+        (experiment, ("d", name, "a")): Scores(dict(enumerate(map(float, of))), images, {}, "d")
+        for name, of in zip(ARMS, table, strict=True)
+    }
+
+
+def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
+    random = np.random.RandomState(3)
+    table = 0.9 + 0.01 * random.normal(size=(4, 3))
+    found = effects([of_base(name) for name in "abc"], {None: accuracies(table)})
+    often = np.array([True, False, False, False])
+    variances = pooled_variances(table, often, 10_000)
+    for position, one in enumerate(found, 1):
+        weights = np.eye(4)[position] - np.eye(4)[0]
+        variance, freedom = variances.of_contrast(weights)
+        assert one.estimate.errors[0] == pytest.approx((math.sqrt(variance / 3), freedom))
+        assert one.estimate.paired[0] == pytest.approx(
+            (table[position] - table[0]).std(ddof=1) / math.sqrt(3)
+        )
+        assert one.sample.freedom >= 2
+
+
+def test_cells_without_all_of_the_seeds_tell_nothing():
+    random = np.random.RandomState(4)
+    table = 0.9 + 0.01 * random.normal(size=(4, 4))
+    every = accuracies(table)
+    lost = {**every, ARMS["c"]: Scores({0: 0.9, 1: 0.5, 2: 0.1}, 10_000, {}, "d")}
+    without = {source: one for source, one in every.items() if source != ARMS["c"]}
+    found, expected = (
+        effects([of_base(name) for name in "ab"], {None: given}) for given in (lost, without)
+    )
+    assert [one.estimate for one in found] == [one.estimate for one in expected]
+
+
+def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
+    random = np.random.RandomState(5)
+    table = 0.9 + 0.01 * random.normal(size=(4, 4))
+    own = accuracies(table)
+    loud = 0.5 + 0.2 * random.normal(size=(4, 4))
+    others = {("f", cell): one for (_, cell), one in accuracies(loud).items()}
+    others |= {("e", ("other", *cell[1:])): one for (_, cell), one in accuracies(loud).items()}
+    (alone,) = effects([of_base("a")], {None: own})
+    (beside,) = effects([of_base("a")], {None: {**own, **others}, 2: accuracies(loud)})
+    assert alone.estimate == beside.estimate
+    (at_epoch,) = effects([of_base("a", 2)], {None: own, 2: accuracies(loud)})
+    assert at_epoch.estimate.errors[0][0] > 5 * alone.estimate.errors[0][0]
+
+
+def test_between_experiments_the_paired_differences_tell():
+    """What a seed does to all cells of an experiment does not cancel out between two."""
+    random = np.random.RandomState(6)
+    seeds = 0.05 * random.normal(size=4)
+    one = accuracies(0.8 + seeds + 0.001 * random.normal(size=(4, 4)))
+    other = accuracies(0.8 + 0.001 * random.normal(size=(4, 4)), experiment="f")
+    comparison = Comparison(
+        ("budget",), "d", Contrast("e", ((1.0, ARMS["a"]),)),
+        Contrast("f", ((1.0, ("f", ARMS["a"][1])),)),
+    )  # fmt: skip
+    found = effect(comparison, {**one, **other})
+    assert found.estimate.errors[0] == found.estimate.paired
+    assert found.estimate.errors[0][0] > 0.01
+
+
+def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
+    random = np.random.RandomState(7)
+    table = 0.9 + 0.01 * random.normal(size=(4, 3))
+    comparison = Comparison(
+        ("factor",), "d",
+        Contrast("one", ((0.5, ARMS["base"]), (0.5, ARMS["a"]))),
+        Contrast("two", ((0.5, ARMS["b"]), (0.5, ARMS["c"]))),
+    )  # fmt: skip
+    found = effect(comparison, accuracies(table))
+    own = pooled_variances(table, np.zeros(4, bool), 10_000).own
+    error, freedom = found.estimate.errors[0]
+    assert error == pytest.approx(math.sqrt(own.sum() / 4 / 3))
+    assert freedom == pytest.approx(own.sum() ** 2 / ((own**2).sum() / 2))
+    assert freedom > 2
 
 
 def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew():
@@ -114,43 +183,8 @@ def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew()
         reference = dict(enumerate(random.random((seeds, images)) < 0.6))
         found = compared(arm, reference)
         means.append(found.difference)
-        squares.append(found.error**2)
+        squares.append(found.estimate.errors[1][0] ** 2)
     assert np.mean(squares) == pytest.approx(np.var(means), rel=0.15)
-
-
-def test_the_p_value_is_the_larger_of_two():
-    random, larger = np.random.RandomState(6), 0
-    for _ in range(20):
-        own = random.random(500) < 0.2  # images that one arm finds harder, at every seed
-        arm = {s: random.random(500) < np.where(own, 0.8, 0.98) for s in range(8)}
-        reference = {s: random.random(500) < 0.95 for s in range(8)}
-        found = compared(arm, reference)
-        over_seeds = stats.ttest_1samp([(arm[s] * 1.0 - reference[s]).mean() for s in range(8)], 0)
-        together = 2 * stats.t.sf(abs(found.difference) / found.error, found.freedom)
-        assert found.p == pytest.approx(max(over_seeds.pvalue, together))
-        larger += together > over_seeds.pvalue
-    assert 0 < larger < 20
-
-
-def test_two_seeds_that_disagree_have_no_verdict():
-    found = compared(exactly([990, 949]), exactly([900, 950]))
-    assert found.low > 0
-    assert found.agree == 0.5
-    assert verdict(found) == "inconclusive"
-
-
-def test_the_same_takes_both_intervals_within_the_margin():
-    found = compared(exactly([9501, 9500, 9499], 10000), exactly([9500, 9500, 9500], 10000))
-    assert verdict(found) == "same"
-    assert verdict(found, margin=found.image_high - 1e-6) == "inconclusive"
-    wide = compared(exactly([950, 955, 945]), exactly([950, 950, 950]))
-    assert verdict(wide) == "inconclusive"
-
-
-def test_a_clear_difference_within_the_margin_is_still_told_as_one():
-    found = compared(exactly([9530, 9531, 9529], 10000), exactly([9500, 9500, 9500], 10000))
-    assert verdict(found) == "better"
-    assert found.high < 0.005
 
 
 def test_only_seeds_that_both_have_are_compared():
@@ -160,21 +194,8 @@ def test_only_seeds_that_both_have_are_compared():
     assert compared({}, exactly([1])) is None
 
 
-def test_the_same_networks_are_not_ranked():
-    same = exactly([950, 950, 950])
-    found = compared(same, same)
-    assert (found.p, found.difference) == (1.0, 0.0)
-    assert verdict(found) == "same"
-
-
-def test_seeds_that_agree_to_the_image_are_no_certainty():
-    found = compared(exactly([951] * 3), exactly([950] * 3))
-    assert found.high > found.low
-    assert verdict(found, margin=0.0001) == "inconclusive"
-
-
 def test_superiority_counts_every_pair_of_seeds_and_ties_by_half():
-    assert effects.superiority(np.array([3.0, 1.0]), np.array([2.0, 1.0])) == (2 + 0 + 0.5) / 4
+    assert superiority(np.array([3.0, 1.0]), np.array([2.0, 1.0])) == (2 + 0 + 0.5) / 4
     found = compared(exactly([960, 955, 970]), exactly([940, 945, 950]))
     assert (found.superiority, found.agree) == (1.0, 1.0)
 
@@ -242,20 +263,6 @@ def test_images_of_one_source_may_be_the_same():
     assert found.image_error == pytest.approx(sum(errors))
 
 
-def test_two_seeds_do_not_take_consistency_for_accuracy():
-    """An arm that errs on the same images at both seeds, and one that errs on others each time."""
-    images = np.arange(2000)
-    same = {0: images >= 120, 1: images >= 120}
-    other = {0: images >= 120, 1: (images < 1000) | (images >= 1120)}
-    found = compared(other, same)
-    assert found.difference == 0
-    assert effects.sign_test(np.mean([other[s] * 1.0 - same[s] for s in (0, 1)], axis=0)) == 1.0
-    uneven = {0: images >= 120, 1: (images < 1000) | (images >= 1100)}  # 20 images better at once
-    found = compared(uneven, same)
-    z = found.difference / found.image_error
-    assert found.p >= 2 * stats.norm.sf(z) * (1 - 1e-9)
-
-
 def test_sums_in_another_order_are_ties():
     one = Scores({0: 0.1 + 0.2, 1: 0.5, 2: 0.5}, 10, {}, "d")
     other = Scores({0: 0.3, 1: 0.5, 2: 0.5}, 10, {}, "d")
@@ -272,62 +279,20 @@ def test_accuracies_without_images_are_taken_as_independent():
     assert found.image_error == pytest.approx(math.sqrt((p * (1 - p) + q * (1 - q)) / 400))
 
 
-def test_holm_counts_a_question_once():
-    assert holm([0.01, 0.04, 0.03], ["a", "b", "c"]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.01, 0.01, 0.04], ["a", "a", "b"]) == pytest.approx([0.02, 0.02, 0.04])
-    assert holm([], []) == []
+def test_seeds_that_agree_to_the_image_are_no_certainty():
+    found = compared(exactly([951] * 3), exactly([950] * 3))
+    assert found.estimate.errors[0][0] == pytest.approx(1 / 1000 / math.sqrt(3))
+    assert found.estimate.p > 0.05
+    same = compared(exactly([950] * 3), exactly([950] * 3))
+    assert (same.difference, same.estimate.p) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("seeds", "level"), [(3, 0.05), (5, 0.05), (8, 0.01)])
-def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(seeds, level):
-    """Both the spread that the size is told from and that of the new sample are drawn."""
-    random = np.random.RandomState(seeds)
-    told = random.normal(size=(20000, seeds)).std(axis=1, ddof=1) * detectable_factor(seeds, level)
-    sample = random.normal(size=(20000, seeds)) + told[:, None]
-    p = stats.ttest_1samp(sample, 0, axis=1).pvalue
-    assert (p <= level).mean() == pytest.approx(0.8, abs=0.015)
-
-
-def test_the_detectable_difference_shrinks_with_seeds_and_grows_with_comparisons():
-    factors = [detectable_factor(seeds, 0.05) for seeds in (3, 4, 5, 8, 20)]
-    assert factors == sorted(factors, reverse=True)
-    assert detectable_factor(5, 0.01) > detectable_factor(5, 0.05)
-    # for many seeds it is that of the normal test
-    assert detectable_factor(100, 0.05) == pytest.approx((1.96 + 0.8416) / 10, rel=0.03)
-
-
-def test_what_is_detectable_covers_the_images_as_well():
-    steady = compared(exactly([955] * 8), exactly([950] * 8))  # no spread over seeds
-    of = stats.t(steady.freedom)
-    over_images = (of.ppf(0.975) + of.ppf(0.8)) * steady.error
-    assert steady.error >= steady.image_error
-    assert detectable(steady, 0.05, accuracies=True) == pytest.approx(over_images)
-
-
-def test_a_loss_that_makes_errors_frequent_is_harder_to_detect():
-    found = compared(drawn([0.98] * 3, 500), drawn([0.98] * 3, 500, 1))
-    plain, allowed = (detectable(found, 0.01, accuracies=a) for a in (False, True))
-    assert allowed > 1.1 * plain
-    of_many = compared(drawn([0.75] * 5, 100_000), drawn([0.75] * 5, 100_000, 1))
-    plain, allowed = (detectable(of_many, 0.05, accuracies=a) for a in (False, True))
-    assert allowed == pytest.approx(plain, rel=0.02)
-
-
-def test_the_seeds_needed_would_detect_the_difference():
-    random = np.random.RandomState(4)
-
-    def arm(accuracy, seeds=4):
-        return {s: random.random(20_000) < accuracy + 0.004 * random.normal() for s in range(seeds)}
-
-    found = compared(arm(0.956), arm(0.95))
-    needed = effects.seeds_needed(found, 0.05, 0.001)
-    size = abs(found.difference)
-    assert needed > 4
-    assert detectable_factor(needed, 0.05) * found.spread <= size
-    assert detectable_factor(needed - 1, 0.05) * found.spread > size
-    assert effects.seeds_needed(found, 0.05, 0.02) < needed  # the margin, if that is more
-    # What these very images leave open does not shrink with more seeds.
-    fixed = compared({s: np.arange(1000) >= 60 for s in range(3)}, drawn([0.945] * 3, 1000))
-    assert effects.seeds_needed(fixed, 0.05, 0.001) is None
-    hopeless = compared(exactly([955, 900, 1000, 945]), exactly([950, 950, 950, 950]))
-    assert effects.seeds_needed(hopeless, 0.05, 0.0001) is None
+def test_a_cell_in_three_comparisons_of_two_counts_in_many():
+    random = np.random.RandomState(8)
+    table = 0.9 + 0.01 * random.normal(size=(4, 3))
+    (two, _), three = (
+        effects([of_base(name) for name in names], {None: accuracies(table)})
+        for names in ("ab", "abc")
+    )
+    assert two.sample.often == (False, False, False, False)
+    assert three[0].sample.often == (True, False, False, False)

@@ -7,7 +7,6 @@ from scipy import stats
 
 from ablation import cli
 from ablation.analysis.judge import COLUMNS, judge, notes
-from ablation.analysis.pooling import pooled_variances
 from ablation.errors import InputError
 
 
@@ -40,41 +39,6 @@ def test_two_arms_are_compared_by_the_paired_t_test():
     assert (found["arm"], found["reference"], found["seeds"]) == ("arm", "base", 4)
     assert found["difference"] == pytest.approx(0.02)
     assert list(judge(scores({"base": reference, "arm": arm}), "base")) == list(COLUMNS)
-
-
-def test_three_arms_have_variances_of_their_own_with_a_floor():
-    table = np.array([[0.5, 0.5, 0.5], [0.4, 0.6, 0.5], [0.5, 0.54, 0.46]])
-    reference, noisy, quiet = pooled_variances(table, math.inf)
-    mean = (0.01 + 0.0016) / 2  # of the arms' variances 0.01 and 0.0016
-    assert (noisy.value, quiet.value) == pytest.approx((0.01, mean))
-    assert reference.value == pytest.approx(0.7 * mean)
-    assert (reference.freedom, quiet.freedom) == (4, 4)
-    assert noisy.freedom == 2  # 0.01 / 0.0016 is above the F-test's 4.0
-
-
-def test_what_a_seed_does_to_all_arms_counts_for_nothing():
-    random = np.random.default_rng(0)
-    table = 0.5 + 0.01 * random.standard_normal((6, 5))
-    moved = table + 0.1 * random.standard_normal(5)
-    for one, other in zip(
-        pooled_variances(table, math.inf), pooled_variances(moved, math.inf), strict=True
-    ):
-        assert one.value == pytest.approx(other.value)
-
-
-def test_grubbs_variances_are_right_on_average():
-    random = np.random.default_rng(1)
-    spreads = np.array([3.0, 1.0, 1.0, 2.0, 1.0])
-    found = [
-        [
-            one.value
-            for one in pooled_variances(spreads[:, None] * random.normal(size=(5, 8)), math.inf)
-        ]
-        for _ in range(2000)
-    ]
-    # The reference keeps its own variance; an arm has at least the mean of the arms.
-    assert np.mean(found, axis=0)[0] == pytest.approx(9, rel=0.05)
-    assert np.mean(found, axis=0)[3] == pytest.approx(4, rel=0.1)
 
 
 def test_interval_and_verdict_agree():

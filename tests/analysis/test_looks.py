@@ -12,7 +12,7 @@ from scipy import stats
 from ablation.analysis.analyse import analyse
 from ablation.analysis.looks import RESERVED, Looks, Sight, level_of, nominal_level
 from ablation.analysis.pooling import own_variances, pool
-from ablation.analysis.testing import LEVEL, PAIRED_LEVEL, decide
+from ablation.analysis.testing import LEVEL, PAIRED_LEVEL
 from ablation.errors import InputError
 from ablation.report.figures import ArmStyles, draw_differences
 from ablation.storage import is_sealed
@@ -485,7 +485,7 @@ def test_where_nothing_is_left_nothing_is_claimed_and_there_is_no_interval(grow)
     assert "was spent at earlier looks, so nothing is claimed here" in text
     (text,) = told(experiment, "open")
     assert text.startswith("Open: crop and none (+")
-    assert "points without an interval); " in text
+    assert "points, without an interval); " in text
     assert "inf" not in text
     (text,) = told(experiment, "seeds")
     assert "to settle in a study of its own" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablation.analysis import effects
+from ablation.analysis import effects, power, testing
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks/verdicts.py"
 
@@ -52,7 +52,7 @@ def test_arms_are_not_told_apart_by_which_images_they_find_easy(verdicts):
 
 
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
-    monkeypatch.setattr(effects, "holm", lambda p, questions: list(p))
+    monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03)
     (told,) = verdicts.falls_short(verdicts.null_studies(condition, 60, [1, 5]))
     assert "false claims" in told
@@ -60,10 +60,12 @@ def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
 
 
 def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
+    honest = testing.Estimate.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)
+    monkeypatch.setattr(testing.Estimate, "half_width", lambda *given: honest(*given) / 3)
     told = verdicts.falls_short(verdicts.interval_studies(verdicts.GRID, 50, [1, 3]))
-    for over in ("seeds", "images"):
-        assert any(f"over {over}: " in line for line in told)
+    for interval in ("deciding", "over images"):
+        assert any(f"{interval}: " in line for line in told)
 
 
 def test_detectable_differences_are_found(verdicts):
@@ -76,8 +78,10 @@ def test_detectable_differences_are_found(verdicts):
 
 
 def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
-    honest = effects.detectable
-    monkeypatch.setattr(effects, "detectable", lambda *given: honest(*given) / 2)
+    honest = power.detectable
+    monkeypatch.setattr(
+        power, "detectable", lambda *given: tuple(size / 2 for size in honest(*given))
+    )
     told = verdicts.falls_short(
         verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 40, [1])
     )
@@ -88,16 +92,10 @@ def test_intervals_hold_the_truth(verdicts):
     counts = verdicts.interval_studies(verdicts.GRID, 100, [1])
     assert verdicts.falls_short(counts) == []
     assert {measure for _, _, measure in counts} == {
-        f"over {what}: {kind}"
-        for what in ("seeds", "images")
+        f"{what}: {kind}"
+        for what in ("deciding", "over images")
         for kind in ("pair", "main effect", "interaction", "pair at an epoch")
     }
-
-
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_networks_that_are_equally_good_are_rarely_ranked(verdicts, seeds):
-    counts = verdicts.equal_networks(replace(verdicts.BASE, seeds=seeds, spread=0.01), 150, [seeds])
-    assert verdicts.falls_short(counts) == []
 
 
 def test_simulated_files_are_those_of_a_study(verdicts):

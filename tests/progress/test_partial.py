@@ -62,12 +62,17 @@ def test_partial_files_lie_apart_from_those_of_the_study(place, calls):
     place.prepare()
     for command in ("describe-models", "gallery", "analyse", "report"):
         ablation(command, "--partial")
-    aside = Path("results/mine/partial")
+    aside, looks = Path("results/mine/partial"), Path("results/mine/looks.csv")
     plan = place.plan
     assert calls[0] == ("describe_models", (models_request(plan), aside / "models.json"), {})
     assert calls[1][1][1] == aside / "gallery.npz"
     name, (planned, folder), named = calls[2]
-    assert (name, planned.name, folder, named) == ("analyse", "mine", aside, {"partial": True})
+    assert (name, planned.name, folder, named) == (
+        "analyse",
+        "mine",
+        aside,
+        {"partial": True, "looks": looks},
+    )
     assert calls[3] == ("render", ("mine-partial", aside, Path("reports")), {})
     assert {file.name for file in Path("results/mine").iterdir()} == {"partial"}
 
@@ -77,7 +82,10 @@ def test_without_partial_the_files_are_the_studys(place, calls):
         ablation(command)
     folder = Path("results/mine")
     assert [calls[0][1][1], calls[1][1][1]] == [folder / "models.json", folder / "gallery.npz"]
-    assert (calls[2][1][1], calls[2][2]) == (folder, {"partial": False})
+    assert (calls[2][1][1], calls[2][2]) == (
+        folder,
+        {"partial": False, "looks": folder / "looks.csv"},
+    )
     assert calls[3] == ("render", ("mine", folder, Path("reports")), {})
     assert {file.name for file in folder.iterdir()} == {"models.json", "gallery.npz"}
 

@@ -6,12 +6,16 @@ import statistics
 
 import pytest
 
+from ablation.analysis.effects import Sample
+from ablation.analysis.power import detectable_factor
+from ablation.analysis.testing import LEVEL
 from ablation.progress.sensitivity import (
     accuracy,
     factor_of,
     sensitivities,
     sensitivity_text,
 )
+from ablation.study.comparisons import cells_of
 
 
 def two(experiment, seeds):
@@ -87,7 +91,7 @@ def test_seeds_count_that_both_arms_have(place):
     assert (found.seeds, found.factor) == ((2, 3), None)
     text = sensitivity_text([found])
     assert "  2-3  " in text
-    assert "the trained networks only" in text
+    assert "Fewer than 3 seeds (first) give no verdicts." in text
 
 
 def test_a_study_that_compares_nothing_says_so(place):
@@ -100,17 +104,18 @@ def test_the_table_tells_points_where_it_can(place):
     text = sensitivity_text(sensitivities(place.plan, done, lambda experiment, seeds: 2.0))
     assert "2.0 sd" in text
     assert f"{100 * 2 * statistics.stdev([0, 0.1]):.2f} points" in text
-    assert "trained networks only" not in text
+    assert "no verdicts" not in text
     assert max(map(len, text.splitlines())) <= 100
 
 
 def test_the_analysis_shares_its_level_out(place):
     """More comparisons or experiments, larger differences; as many as the analysis would have."""
-    from ablation.analysis.effects import LEVEL, detectable_factor
-
     (experiment,) = place.plan.experiments
-    assert factor_of(place.plan)(experiment, 3) == detectable_factor(3, LEVEL / 2)
+    others = (0.0,) * (len(cells_of(experiment)) - 2)
+    sample = Sample((1.0, -1.0, *others), (False,) * (2 + len(others)), 1.0, math.inf)
+    first_look = 0.8 * LEVEL  # a fifth is left for later looks
+    assert factor_of(place.plan)(experiment, 3) == detectable_factor(sample, 3, first_look / 2)
     text = (place.folder / "config/studies/mine.yaml").read_text()
     place.study(text + text.partition("experiments:\n")[2].replace("first", "second"))
     both = place.plan
-    assert factor_of(both)(both.experiments[1], 5) == detectable_factor(5, LEVEL / 4)
+    assert factor_of(both)(both.experiments[1], 5) == detectable_factor(sample, 5, first_look / 4)

@@ -65,6 +65,7 @@ SAID = {
     "1,000 classes": "990 of 1000 classes by none; ",
     "two classes": "the same within the margin",
     "all wrong": "Little learned: ",
+    "one seed": "* With fewer than three seeds there is no verdict",
     "one arm": "the test accuracy of an arm differs by 0.00 points.",
 }
 STUDIES = {

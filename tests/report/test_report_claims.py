@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from ablation.analysis.claims import CLAIM_COLUMNS
+from ablation.analysis.claims import CLAIM_COLUMNS, CONCLUSIONS, claim_status, part_status
 from ablation.report.render import render
 
 TEXT = "Shortcuts <script>alert(1)</script> *pay* | 50% & $x$ `always` [here](http://claim.example)"
@@ -23,35 +23,40 @@ def part(experiment, claim, number, **values):
            "source": "A paper", "stated_in": "residual", "dataset": "mnist5k",
            "measure": "test_accuracy", "arm": "plain20 · none", "reference": "resnet20 · none",
            "says": "worse", "verdict": "worse", "difference": -0.0234, "low": -0.03,
-           "high": -0.0168, "seeds": 3, "basis": "seeds", "part_status": "holds",
-           "status": "holds", "status_basis": "seeds"}  # fmt: skip
+           "high": -0.0168, "seeds": 3, "part_status": "holds", "status": "holds"}  # fmt: skip
     return row | values
 
 
 def revisited(claim, number, **values):
     """A row of a claim of residual in the experiment that revisits it."""
-    images = {"basis": "images", "status_basis": "images", "seeds": 2, "basis_there": "seeds"}
-    return part("augmentation", claim, number, **images | values)
+    return part("augmentation", claim, number, **values)
 
 
+SMALL = "not by more than the margin"
 ROWS = [
     part("residual", "pays", 1, text=TEXT, source=SOURCE),
     part("residual", "pays", 2, arm="a | b <i>", epoch=2, measure="val_accuracy"),
-    part("residual", "early", 1, verdict="same", part_status="contradicted", status="contradicted"),
+    part("residual", "early", 1, verdict="same", difference=-0.0012, low=-0.004, high=0.0016,
+         part_status=SMALL, status=SMALL),
+    part("residual", "against", 1, verdict="better", difference=0.0234, low=0.0168, high=0.03,
+         part_status="contradicted", status="contradicted"),
+    part("residual", "against", 2, status="contradicted"),
     part("residual", "late", 1, says="different", verdict="none", difference=None, low=None,
-         high=None, seeds=0, basis="", part_status="open", status="open", status_basis=""),
-    part("residual", "never", 1, verdict="inconclusive", part_status="open", status="open"),
+         high=None, seeds=0, part_status="open", status="open"),
+    part("residual", "never", 1, verdict="open", part_status="open", status="open"),
     part("augmentation", "own", 1, stated_in="augmentation", says="same", verdict="same",
          difference=0.0, low=-0.001, high=0.001),
     revisited("pays", 1, text=TEXT, source=SOURCE, verdict="better", difference=0.0111, low=0.01,
               high=0.0122, part_status="contradicted", status="contradicted",
               status_there="holds", conclusion="does not survive"),
-    revisited("early", 1, status_there="contradicted", conclusion="survives"),
-    revisited("late", 1, verdict="inconclusive", part_status="open", status="open",
-              status_there="open", conclusion="undecided"),
+    revisited("early", 1, says="different", verdict="same", difference=0.0012, low=-0.0016,
+              high=0.004, part_status=SMALL, status=SMALL, status_there=SMALL, conclusion=SMALL),
+    revisited("against", 1, status_there="contradicted", conclusion="survives"),
+    revisited("late", 1, verdict="open", low=None, high=None, seeds=2, part_status="open",
+              status="open", status_there="open", conclusion="undecided"),
     {"experiment": "augmentation", "claim": "never", "text": "never is so.", "source": "A paper",
-     "stated_in": "residual", "status": "not tested", "status_basis": "", "status_there": "open",
-     "basis_there": "seeds", "conclusion": "not tested here"},
+     "stated_in": "residual", "status": "not tested", "status_there": "open",
+     "conclusion": "not tested here"},
 ]  # fmt: skip
 
 
@@ -121,35 +126,61 @@ def test_a_row_for_each_comparison_that_tests_a_claim(page):
     told = [[cell.replace(NO_BREAK, " ") for cell in row] for row in rows]
     assert told == [
         ["pays", TEXT, SOURCE, "holds", "plain20 · none against resnet20 · none", "less accurate",
-         "less accurate", "−2.34 (−3.00 to −1.68)", "3", "the arms", "holds"],
+         "less accurate", "−2.34 (−3.00 to −1.68)", "3", "holds"],
         ["pays", "pays is so.", "A paper", "holds",
          "a | b <i> against resnet20 · none, validation accuracy after epoch 2", "less accurate",
-         "less accurate", "−2.34 (−3.00 to −1.68)", "3", "the arms", "holds"],
-        ["early", "early is so.", "A paper", "contradicted",
+         "less accurate", "−2.34 (−3.00 to −1.68)", "3", "holds"],
+        ["early", "early is so.", "A paper", "not by more than the margin",
          "plain20 · none against resnet20 · none", "less accurate", "the same",
-         "−2.34 (−3.00 to −1.68)", "3", "the arms", "contradicted"],
+         "−0.12 (−0.40 to +0.16)", "3", "not by more than the margin"],
+        ["against", "against is so.", "A paper", "contradicted",
+         "plain20 · none against resnet20 · none", "less accurate", "more accurate",
+         "+2.34 (+1.68 to +3.00)", "3", "contradicted"],
+        ["against", "against is so.", "A paper", "contradicted",
+         "plain20 · none against resnet20 · none", "less accurate", "less accurate",
+         "−2.34 (−3.00 to −1.68)", "3", "holds"],
         ["late", "late is so.", "A paper", "open", "plain20 · none against resnet20 · none",
-         "different", "no common finished seed", "–", "0", "–", "open"],
+         "different", "no common finished seed", "–", "0", "open"],
         ["never", "never is so.", "A paper", "open", "plain20 · none against resnet20 · none",
-         "less accurate", "inconclusive", "−2.34 (−3.00 to −1.68)", "3", "the arms", "open"],
+         "less accurate", "open", "−2.34 (−3.00 to −1.68)", "3", "open"],
     ]  # fmt: skip
+
+
+def test_a_comparison_of_fewer_than_three_seeds_has_no_interval_beside_a_claim(page):
+    (late,) = [row for row in of_page(page, "claims-augmentation") if row[0] == "late"]
+    assert late[6:] == ["open", "−2.34", "2", "open"]
+
+
+def test_the_rows_are_as_the_analysis_makes_them():
+    columns, of_claims = set(CLAIM_COLUMNS), {}
+    for row in ROWS:
+        of_claim = of_claims.setdefault((row["experiment"], row["claim"]), [])
+        of_claim += [row["part_status"]] if "part" in row else []
+    for row in ROWS:
+        assert row.keys() <= columns
+        parts = of_claims[row["experiment"], row["claim"]]
+        assert row["status"] == claim_status(parts)
+        if parts:
+            assert row["part_status"] == part_status(row["says"], row["verdict"])
+        if "conclusion" in row:
+            assert row["conclusion"] == CONCLUSIONS[row["status"]]
 
 
 def test_what_survives_of_a_revisited_experiment(page):
     head, *rows = of_page(page, "survival-augmentation")
-    assert head[3:] == ["As measured in residual", "Speaks there of", "Here", "Speaks here of",
-                        "Conclusion"]  # fmt: skip
-    few = "these trained networks only"
+    assert head[3:] == ["As measured in residual", "Here", "Conclusion"]
+    small = "not by more than the margin"
     assert [[row[0], *row[3:]] for row in rows] == [
-        ["pays", "holds", "the arms", "contradicted", few, "does not survive"],
-        ["early", "contradicted", "the arms", "holds", few, "survives"],
-        ["late", "open", "the arms", "open", few, "undecided"],
-        ["never", "open", "the arms", "not tested", "–", "not tested here"],
+        ["pays", "holds", "contradicted", "does not survive"],
+        ["early", small, small, small],
+        ["against", "contradicted", "holds", "survives"],
+        ["late", "open", "open", "undecided"],
+        ["never", "open", "not tested", "not tested here"],
     ]
     assert 'id="survival-residual"' not in page
     # what is not tested has no row among what was compared
     assert [row[0] for row in of_page(page, "claims-augmentation")[1:]] == [
-        "own", "pays", "early", "late"]  # fmt: skip
+        "own", "pays", "early", "against", "late"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["claims-residual", "claims-augmentation",
@@ -194,7 +225,7 @@ def test_sentences_link_to_the_tables_of_their_claims(page):
     assert links("It asks again: 1 survives.") == ["survival-augmentation"]
 
 
-def test_notes_say_what_open_means_and_what_few_seeds_and_test_validation_do(page):
+def test_notes_say_what_the_statuses_mean_and_what_test_validation_does(page):
     def notes(name):
         rest = page[page.index(f'<table id="{name}"') :]
         return rest[rest.index("</table>") : rest.index("Download") if "claims" in name else 2000]
@@ -202,16 +233,20 @@ def test_notes_say_what_open_means_and_what_few_seeds_and_test_validation_do(pag
     own, again = notes("claims-residual"), notes("claims-augmentation")
     for text in (own, again, notes("survival-augmentation")):
         assert "does not refute it" in text
-    assert "fewer than three seeds" not in own
-    assert "fewer than three seeds" in again
+    for text in (own, again):
+        assert "not by more than the margin: the arms of a comparison are the same;" in text
+    assert "not by more than the margin: the arms are the same here;" in notes(
+        "survival-augmentation"
+    )
     assert "†" not in own
     assert "† The test split was used for validation" in again
-    assert of_page(page, "claims-augmentation")[0][7] == "Difference, points (95 % interval) †"
+    assert of_page(page, "claims-augmentation")[0][7] == "Difference, points (interval) †"
 
 
 def test_the_rows_of_the_claims_can_be_downloaded(claimed):
     rows = pd.read_csv(claimed / "sample/claims-residual.csv")
-    assert rows["claim"].tolist() == ["pays", "pays", "early", "late", "never"]
+    names = ["pays", "pays", "early", "against", "against", "late", "never"]
+    assert rows["claim"].tolist() == names
     assert rows["text"].iloc[0] == TEXT
 
 

@@ -85,7 +85,7 @@ def test_an_edited_analysis_is_refused(folder):
     assert refused(folder, file.name) == CHANGED
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "[" * 100_000, "{}", '{"format": 4}'])
+@pytest.mark.parametrize("text", ["", "[]", "3", "[" * 100_000, "{}", '{"format": 5}'])
 def test_what_is_no_analysis_is_refused(folder, text):
     (folder / "analysis.json").write_text(text)
     refused(folder, "analysis.json")

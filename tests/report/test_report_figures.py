@@ -401,7 +401,7 @@ def test_rows_tell_the_reference_and_the_runs_that_count():
 
 
 def test_the_form_of_the_marker_tells_the_verdict():
-    verdicts = ["better", "worse", "same", "inconclusive"]
+    verdicts = ["better", "worse", "same", "open"]
     rows = pd.DataFrame([compared(ARMS[1], verdict=verdict) for verdict in verdicts])
     drawn = draw_differences(rows, styles_of(), 0.005, False)
     looks = [look(drawn, f"difference {i}:resnet8:crop") for i in range(4)]
@@ -414,6 +414,7 @@ def test_the_legend_has_the_verdicts_that_occur():
     told = texts(draw_differences(rows, styles_of(), 0.005, False))
     assert "more accurate" in told
     assert "less accurate" not in told
+    assert "open" not in told
     assert "no result: no seed in common" in told
     assert "within the margin of ±0.5 points" in told
 
@@ -438,7 +439,7 @@ def test_an_interaction_keeps_its_sides_apart():
 
 def test_a_wide_interval_is_cut_and_does_not_flatten_the_others():
     ordinary = [compared(arm, 0.01 * i, 0.01) for i, arm in enumerate(ARMS[:5])]
-    wide = compared(ARMS[5], 0.0, 0.9, "inconclusive")
+    wide = compared(ARMS[5], 0.0, 0.9, "open")
 
     def span(rows):
         """How far apart 0 and 4 points are drawn, as a part of the figure."""
@@ -465,11 +466,16 @@ def test_no_difference_lies_beyond_the_axis():
     assert "clipped <" not in found
 
 
-def test_with_fewer_than_three_seeds_no_interval_over_seeds_is_shown():
-    rows = pd.DataFrame([compared(ARMS[1], basis="images", seeds=2)])
-    told = texts(draw_differences(rows, styles_of(), 0.005, False))
-    assert "95 % interval over images" in told
-    assert "95 % interval over seeds" not in told
+@pytest.mark.parametrize(("seeds", "basis", "decides"), [(2, "images", False), (3, "seeds", True)])
+def test_with_fewer_than_three_seeds_no_interval_that_decides_is_shown(seeds, basis, decides):
+    verdict = "better" if decides else "open"
+    rows = pd.DataFrame([compared(ARMS[1], verdict=verdict, basis=basis, seeds=seeds)])
+    drawn = draw_differences(rows, styles_of(), 0.005, False)
+    told = texts(drawn)
+    assert "95 % interval, test images only" in told
+    assert ("interval that decides" in told) == decides
+    assert ("stroke-width: 2.6" in drawn.decode()) == decides
+    assert ("open" in told) == (not decides)
 
 
 def test_a_budget_tells_its_epoch_and_split():
@@ -480,7 +486,8 @@ def test_a_budget_tells_its_epoch_and_split():
     told = texts(draw_differences(pd.DataFrame([row]), styles_of(), 0.005, False))
     assert "− resnet8 · none at epoch 20, validation" in told
     assert "difference in accuracy, points" in told
-    assert "95 % interval over images" not in told
+    assert "interval that decides" in told
+    assert "95 % interval, test images only" not in told
 
 
 # Cost

@@ -174,6 +174,7 @@ def test_findings_link_to_the_tables_of_their_sources(page):
     assert links("The median spread is") == ["accuracies-residual-mnist5k"]
     assert links("The gap is 2.22") == ["ablation-residual-mnist5k"]
     assert links("Whether residual holds") == ["rules"]
+    assert links("Looked at 4 times.") == ["judging"]
     assert links("plain56 · none diverged") == []
 
 
@@ -195,7 +196,17 @@ def test_alt_texts_carry_the_numbers(parsed, tables):
         for name in ("val_accuracy_last", "ece", "ece_scaled"):
             assert f"{100 * cell[name]:.2f} %" in alts
     found = tables["comparisons"].dropna(subset=["difference"]).iloc[0]
-    assert f"{found['arm']} against {found['reference']} {signed(found['difference'])} (" in alts
+    limits = f"{signed(found['low'])} to {signed(found['high'])}"
+    names = f"{found['arm']} against {found['reference']}"
+    assert f"{names} {signed(found['difference'])} ({limits}), the same; " in alts
+    few = tables["comparisons"].query("experiment == 'augmentation'").iloc[0]
+    limits = f"{signed(few['image_low'])} to {signed(few['image_high'])}"
+    names = f"{few['arm']} against {few['reference']}"
+    assert f"{names} {each_seed(few, 2)} ({limits} *), open; " in alts
+    note = "* 95 % intervals for test images only, these runs."
+    told = [a.get("alt", "") for _, a in parsed.elements]
+    told = [alt for alt in told if alt.startswith("Differences on ")]
+    assert [note in alt for alt in told] == [False, False, True, True]  # augmentation comes last
     confused = tables["confusion"].query("true != predicted and experiment == 'residual'")
     worst = confused.loc[confused["share"].idxmax()]
     told = f"{worst['true']} taken for {worst['predicted']} in {100 * worst['share']:.2f} %"
@@ -241,8 +252,9 @@ def test_the_ablation_table_says_what_cells_and_comparisons_say(page, tables):
         "better": "more accurate than",
         "worse": "less accurate than",
         "same": "the same as",
-        "inconclusive": "inconclusive against",
+        "open": "open against",
     }  # fmt: skip
+    seen = set()
     compared = (
         tables["comparisons"]
         .query("kind == 'baseline'")
@@ -268,10 +280,17 @@ def test_the_ablation_table_says_what_cells_and_comparisons_say(page, tables):
                 assert row[2] == "3 of 3 (3 diverged)"
                 assert row[4:6] == ["–", f"no finished seed in common with {found['reference']}"]
                 continue
-            assert row[4] == (
-                f"{signed(found['difference'])} ({signed(found['low'])} to {signed(found['high'])})"
-            )
-            assert row[5].startswith(words[found["verdict"]])
+            limits = f"{signed(found['low'])} to {signed(found['high'])}"
+            if experiment == "augmentation":  # two seeds
+                assert row[4] == f"{each_seed(found, 2)} ({limits} *)"
+            else:
+                assert row[4] == f"{signed(found['difference'])} ({limits})"
+            said = f"{words[found['verdict']]} {found['reference']}"
+            if found["verdict"] == "same":
+                said += "; a failure rate above 63 % is ruled out"
+            assert row[5] == said
+            seen.add(found["verdict"])
+    assert seen == {"better", "same", "open"}
 
 
 def test_the_table_of_epochs_says_what_choosing_one_would_have_added(page, tables):
@@ -285,6 +304,7 @@ def test_the_table_of_epochs_says_what_choosing_one_would_have_added(page, table
 
 
 def test_every_comparison_has_its_row(page, tables):
+    seen = set()
     for (experiment, dataset), compared in tables["comparisons"].groupby(["experiment", "dataset"]):
         rows = rows_of(page, f"comparisons-{experiment}-{dataset}")
         for row, found in zip(rows, compared.to_dict("records"), strict=True):
@@ -292,20 +312,82 @@ def test_every_comparison_has_its_row(page, tables):
                 assert row[3:] == ["0", *["–"] * 7, "no common finished seed"]
                 continue
             assert row[3] == f"{found['seeds']:.0f}"
+            assert row[7:9] == [f"{100 * found['agree']:.0f}", "0.75"]
+            assert row[10] == f"{signed(found['image_low'])} to {signed(found['image_high'])}"
+            seen.add(found["verdict"])
+            if experiment == "augmentation":
+                continue  # two seeds: the next test
             assert row[4] == signed(found["difference"])
             assert row[5] == f"{signed(found['low'])} to {signed(found['high'])}"
             assert row[6] == ("&lt;0.001" if found["p_holm"] < 0.001 else "0.210")
-            assert row[7:10] == [f"{100 * found['agree']:.0f}", "0.75", "1.23"]
-            assert row[10] == f"{signed(found['image_low'])} to {signed(found['image_high'])}"
-            words = {"better": "more accurate", "worse": "less accurate", "same": "the same"}
-            assert row[11] == words.get(found["verdict"], "inconclusive")
+            assert row[9] == "1.23 (0.87 to 2.91)"
+            assert row[11] == {
+                "better": "more accurate", "worse": "less accurate", "open": "open",
+                "same": "the same; a failure rate above 63 % is ruled out",
+            }[found["verdict"]]  # fmt: skip
+    assert seen == {"better", "worse", "same", "open"}
+    assert heads_of(page, "comparisons-residual-mnist5k")[9] == (
+        "Smallest detectable difference, points (95 % interval)"
+    )
     kinds = {row[0] for row in rows_of(page, "comparisons-residual-mnist5k")}
     assert kinds == {"baseline", "twin", "budget, epoch 2, validation accuracy"}
-    note = "these verdicts speak of the trained networks only"
-    tables_ = section_of(page, "tables")
-    middle = tables_.index('id="section-tables-augmentation-mnist5k"')
-    assert note in tables_[middle:]
-    assert note not in tables_[:middle]
+
+
+def each_seed(found, seeds):
+    """The differences of a comparison at its seeds, which are few."""
+    shown = [signed(float(value)) for value in found["by_seed"].split()]
+    assert len(shown) == seeds
+    return ", ".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("which", "experiment", "seeds", "rows"),
+    [("", "augmentation", 2, 18), ("partial_", "residual", 1, 2)],
+)
+def test_with_fewer_than_three_seeds_a_comparison_shows_the_seeds_and_no_test(
+    request, which, experiment, seeds, rows
+):
+    page, results = (request.getfixturevalue(f"{which}{name}") for name in ("page", "results"))
+    compared = pd.read_csv(results / "comparisons.csv", dtype={"by_seed": str}).query(
+        f"experiment == '{experiment}'"
+    )
+    marked = 0
+    for dataset, found in compared.groupby("dataset"):
+        shown = rows_of(page, f"comparisons-{experiment}-{dataset}")
+        for row, one in zip(shown, found.to_dict("records"), strict=True):
+            assert ("*" in row[5]) == (one["basis"] == "images")
+            if one["basis"] != "images":
+                continue
+            marked += 1
+            limits = f"{signed(one['image_low'])} to {signed(one['image_high'])}"
+            assert row[3:7] == [str(seeds), each_seed(one, seeds), f"{limits} *", "–"]
+            assert row[9:12] == ["–", limits, "open"]
+    assert marked == rows
+
+
+def test_a_note_says_what_is_shown_with_fewer_than_three_seeds(page, partial_page):
+    note = (
+        "* With fewer than three seeds there is no verdict: shown are the differences at the "
+        "seeds, with 95 % intervals for test images only, these runs."
+    )
+
+    def notes(page, table):
+        rest = page[page.index("</table>", page.index(f'<table id="{table}"')) :]
+        return rest[: rest.index("Download")]
+
+    for few in ("ablation-augmentation-mnist5k", "comparisons-augmentation-mnist5k",
+                "comparisons-augmentation-all"):  # fmt: skip
+        assert note in notes(page, few), few
+    for enough in ("ablation-residual-mnist5k", "comparisons-residual-mnist5k",
+                   "comparisons-residual-all"):  # fmt: skip
+        assert "fewer than three" not in notes(page, enough), enough
+        assert note in notes(partial_page, enough), enough  # an arm has a single seed there
+    by_class = (
+        "* With fewer than three seeds no effect is claimed: shown are 95 % intervals for test "
+        "images only, these runs."
+    )
+    assert by_class in notes(page, "class-effects-augmentation-mnist5k")
+    assert by_class not in notes(page, "class-effects-residual-mnist5k")
 
 
 def test_rows_of_the_baseline_are_marked(page, tables):
@@ -346,6 +428,12 @@ def test_a_long_table_of_classes_shows_the_most_helped_and_harmed(page, tables):
     strongest = effects.sort_values("difference", ascending=False)["difference"]
     wanted = [*strongest[:10], *strongest[-10:]]
     assert [row[5] for row in rows] == [signed(value) for value in wanted]
+    assert [row[6:] for row in rows] == [  # two seeds
+        [f"{signed(value - 0.02)} to {signed(value + 0.02)} *", "–", "unclear"] for value in wanted
+    ]
+    few = [row[6:8] for row in rows_of(page, "class-effects-residual-mnist5k")]
+    assert not any("*" in limits for limits, _ in few)
+    assert {p for _, p in few} == {"0.300"}
     assert "the 10 most helped and the 10 most harmed of 100 pairs" in page
     assert len(rows_of(page, "class-effects-residual-mnist5k")) == 20
     means = tables["classes"].query("experiment == 'augmentation'").groupby("class")["accuracy"]
@@ -434,6 +522,18 @@ def test_how_it_was_made_is_told(page):
         "budget proposed &lt;where&gt; runs still improve",
     ):  # fmt: skip
         assert text in page, text
+
+
+def test_how_experiments_were_judged_is_told_with_the_number_of_looks(page):
+    assert heads_of(page, "judging") == [
+        "Experiment", "Seeds", "Comparisons", "Level, %", "Margin, points", "Looks",
+    ]  # fmt: skip
+    assert rows_of(page, "judging") == [
+        ["residual", "0, 1, 2", "17", "2.50", "0.50", "4"],
+        ["augmentation", "0, 1", "17", "2.50", "0.50", "1"],
+    ]
+    rest = page[page.index("</table>", page.index('<table id="judging"')) :]
+    assert "at how many sets of finished seeds it has been looked" in rest[:500]
 
 
 def test_downloads_hold_the_rows_behind_figures_and_tables(parsed, reports, results):

@@ -50,9 +50,9 @@ def test_a_failing_report_leaves_the_older_one_alone(reports, results, tmp_path)
 def test_an_analysis_of_another_format_is_refused(results, tmp_path):
     shutil.copytree(results, tmp_path / "old")
     file = tmp_path / "old" / "analysis.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 4}))
     with pytest.raises(
-        InputError, match=r"analysis\.json is of format 1, this version reads 4; run"
+        InputError, match=r"analysis\.json is of format 4, this version reads 5; run"
     ):
         read_inputs(tmp_path / "old")
 

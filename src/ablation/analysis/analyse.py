@@ -246,12 +246,19 @@ def compare(
     Args:
         plan: the study.
         by_folder: its runs by folder; what is missing counts as not run yet.
-        looks: the looks at it; by default this one counts as the only one, of the last seeds.
+        looks: the looks at it; by default the level is that of a study that is looked at once.
     """
-    cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
-    scores = _scores(plan, _sources(cells))
+    scores = all_scores(plan, by_folder)
     parts = [_compare(plan, experiment, scores, looks) for experiment in plan.experiments]
     return _below_each_other(parts)
+
+
+def all_scores(
+    plan: Plan, by_folder: Mapping[str, RunResult]
+) -> dict[int | None, dict[Source, Scores]]:
+    """Return how every cell of a study did, by epoch; None: after training."""
+    cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
+    return _scores(plan, _sources(cells))
 
 
 def open_comparisons(comparisons: pd.DataFrame) -> int:

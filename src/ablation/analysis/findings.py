@@ -102,11 +102,6 @@ def size(share: float) -> str:
     return f"{100 * abs(share):.2f}"
 
 
-def by_seed(differences: str) -> str:
-    """Write the differences of single seeds in points: ``+1.20 and −0.35``."""
-    return join([points(float(one)) for one in differences.split()])
-
-
 def count(value: float) -> str:
     """Write a whole number."""
     return f"{int(value)}"
@@ -367,22 +362,16 @@ class Writer:
 
     def _numbers(self, say: Sentence, row: Row) -> str:
         where = self._where(row)
-        low, high = "low", "high"
-        if row["basis"] == "seeds":
-            text = f"{self._cited(say, 'difference', points, where)} points, interval "
-            if math.isnan(_number(row["low"])):
-                text = text.replace(", interval ", " without an interval")
-                low = ""
+        text = f"{self._cited(say, 'difference', points, where)} points, "
+        if row["basis"] == "images":
+            text += f"for test images only, these runs: {say.rule('interval')} % "
+        if math.isnan(_number(row["low"])):
+            text += "without an interval"
         else:
-            seeds = "the only seed" if row["seeds"] == 1 else "the seeds"
-            text = (
-                f"{self._cited(say, 'by_seed', by_seed, where)} points at {seeds}, "
-                f"{say.rule('interval')} % interval for test images only, these runs, "
+            text += (
+                f"interval {self._cited(say, 'low', points, where)} to "
+                f"{self._cited(say, 'high', points, where)}"
             )
-            low, high = "image_low", "image_high"
-        if low:
-            ends = (self._cited(say, end, points, where) for end in (low, high))
-            text += " to ".join(ends)
         if not math.isnan(_number(row["epoch"])):
             text += f", after epoch {self._cited(say, 'epoch', count, where)}"
         planned = len(self.experiment.block.seeds)

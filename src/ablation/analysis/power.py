@@ -3,6 +3,7 @@
 import bisect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from ablation.analysis.testing import PAIRED_LEVEL, together
 
 POWER = 0.8
 MOST_SEEDS = 100  # as many as are looked through for how many would do
-STUDIES = 2000  # that are simulated
+STUDIES = 1000  # that are simulated
 MOST_CELLS = 12  # more cells hardly make the variance surer
 
 
@@ -37,9 +38,10 @@ def detectable(found: Effect, level: float) -> tuple[float, float, float] | None
         sample.spread * math.sqrt(sample.freedom / float(stats.chi2.isf(at, sample.freedom)))
         for at in (tail, 1 - tail)
     )
+    known = replace(sample, freedom=math.inf)
     size, low, high = (
-        spread * detectable_factor(sample, found.seeds, level, found.image_error / spread)
-        for spread in (sample.spread, lowest, highest)
+        spread * detectable_factor(of, found.seeds, level, found.image_error / spread)
+        for of, spread in ((sample, sample.spread), (known, lowest), (known, highest))
     )
     return size, low, high
 
@@ -77,11 +79,13 @@ def seeds_needed(found: Effect, level: Callable[[int], float], margin: float) ->
 def detectable_factor(sample: Sample, seeds: int, level: float, image_error: float = 0.0) -> float:
     """Return the smallest difference found with 80 % power, in standard deviations.
 
-    In units of the standard deviation of the difference over seeds. Studies are simulated whose
-    cells vary alike, and judged as real ones are.
+    In units of the standard deviation of the difference over seeds, as the sample estimates it: how
+    far such an estimate is off is allowed for. Studies are simulated whose cells vary alike, and
+    judged as real ones are.
 
     Args:
-        sample: which cells are compared, beside which others.
+        sample: which cells are compared, beside which others; with an infinite number of degrees of
+            freedom its spread is taken as known.
         seeds: 3 or more.
         level: of the comparison by itself; at 0 nothing is found.
         image_error: standard error over the images, in the same units.
@@ -92,29 +96,45 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     used = [cell for cell in cells if cell[0]]
     rest = [cell for cell in cells if not cell[0]]
     simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
-    return _factor(simulated, seeds, level, round(image_error, 2))
+    mean, error, freedom, paired, image_luck = _simulate(simulated, seeds)
+    spread = np.ones(STUDIES)  # that there really is
+    if math.isfinite(sample.freedom):
+        drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
+        spread = np.sqrt(sample.freedom / drawn)
+    error = spread * error
+    both, of_both = together(error, freedom, image_error, 0.0, math.inf)
+    needed = np.maximum(
+        error * stats.t.isf(level / 2, freedom), both * stats.t.isf(level / 2, of_both)
+    )
+    guard = spread * paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1)
+    luck = spread * mean + image_error * image_luck
+    return float(np.quantile(np.maximum(needed, guard) - luck, POWER))
 
 
-@lru_cache(maxsize=4096)
-def _factor(
-    cells: tuple[tuple[float, bool], ...], seeds: int, level: float, image_error: float
-) -> float:
+@lru_cache(maxsize=256)
+def _simulate(cells: tuple[tuple[float, bool], ...], seeds: int) -> tuple[np.ndarray, ...]:
+    """Simulate studies without any difference whose cells vary alike.
+
+    Args:
+        cells: the weight of each, and whether it is in many comparisons.
+        seeds: runs of each cell.
+
+    Returns:
+        For each study, in units of the standard deviation of the difference over seeds: its mean,
+        the standard error and degrees of freedom of the test over seeds, the standard error of the
+        paired test, and a standard normal number for the images.
+    """
     weights = np.array([weight for weight, _ in cells])
-    weights /= math.sqrt((weights**2).sum())  # the difference has a standard deviation of 1
+    weights /= math.sqrt((weights**2).sum())
     random = np.random.default_rng(0)
     drawn = random.standard_normal((STUDIES, len(cells), seeds))
-    paired = np.einsum("c,ncs->ns", weights, drawn)
-    spread = paired.std(axis=1, ddof=1)
-    variance, freedom = spread**2, seeds - 1.0
+    differences = np.einsum("c,ncs->ns", weights, drawn)
+    spread = differences.std(axis=1, ddof=1)
+    variance, freedom = spread**2, np.full(STUDIES, seeds - 1.0)
     if len(cells) >= ARMS_TO_POOL:
-        often = np.array([often for _, often in cells])
+        often = np.array([is_often for _, is_often in cells])
         variances = pool(own_variances(drawn, math.inf), often, seeds)
         variance, freedom = variances.of_contrast(weights)
-    error = np.sqrt(variance / seeds)
-    both, freedom_of_both = together(error, freedom, image_error, 0.0, math.inf)
-    needed = np.maximum(
-        error * stats.t.isf(level / 2, freedom), both * stats.t.isf(level / 2, freedom_of_both)
-    )
-    guard = spread / math.sqrt(seeds) * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1)
-    noise = paired.mean(axis=1) + image_error * random.standard_normal(STUDIES)
-    return float(np.quantile(np.maximum(needed, guard) - noise, POWER))
+    luck = random.standard_normal(STUDIES)
+    root = math.sqrt(seeds)
+    return differences.mean(axis=1), np.sqrt(variance) / root, freedom, spread / root, luck

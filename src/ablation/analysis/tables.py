@@ -204,13 +204,11 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
     verdict = decision.verdict(margin)
     if verdict == "same" and effect.near_chance:
         verdict = OPEN  # networks that learned nothing are equal whatever is compared
-    reach = {}
-    if math.isfinite(decision.low):  # at level 0 there is no interval
-        reach = {"low": decision.low, "high": decision.high}
+    known = math.isfinite(decision.low)  # at level 0 there is no interval
     return {
-        **dict.fromkeys(("low", "high")),
-        **reach,
-        "p": max(effect.estimate.p, effect.estimate.paired_p),
+        "low": decision.low if known else None,
+        "high": decision.high if known else None,
+        "p": effect.estimate.p,
         "p_holm": decision.p,
         "verdict": verdict,
         "basis": "seeds",

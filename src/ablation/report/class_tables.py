@@ -1,10 +1,13 @@
 """Tables of single classes: one function a table, each of an experiment on one data set."""
 
+import math
+
 import pandas as pd
 
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.report.cells import points_cell
 from ablation.report.model import Cell, Column, Download, Numbering, Table
-from ablation.report.part import Part, every_arm, extremes
+from ablation.report.part import Part, Row, every_arm, extremes
 from ablation.report.tables import ARM_COLUMNS
 from ablation.report.text import (
     interval,
@@ -15,6 +18,10 @@ from ablation.report.text import (
 
 SHOWN_CLASSES = 10  # rows of each kind in a table of classes that would be long
 LONG_TABLE = 30  # rows from which on a table of classes is cut
+OF_IMAGES = (
+    "* With fewer than three seeds no effect is claimed: shown are 95 % intervals for test images "
+    "only, these runs."
+)
 
 
 def class_effects_table(part: Part, numbering: Numbering) -> Table | None:
@@ -34,6 +41,8 @@ def class_effects_table(part: Part, numbering: Numbering) -> Table | None:
             f"Shown are the {len(helped)} most helped and the {len(harmed)} most harmed of "
             f"{len(effects):,} pairs of class and comparison; the file has all of them."
         )
+    if any(map(_of_images, shown.to_dict("records"))):
+        notes.append(OF_IMAGES)
     return Table(
         id=anchor,
         number=numbering.table(),
@@ -57,7 +66,7 @@ def class_effects_table(part: Part, numbering: Numbering) -> Table | None:
                 Cell(number(row["images"], 0), row["images"]),
                 Cell(number(row["seeds"], 0), row["seeds"]),
                 points_cell(row["difference"]),
-                Cell(interval(row["low"], row["high"]), row["low"]),
+                Cell(interval(row["low"], row["high"]) + " *" * _of_images(row), row["low"]),
                 Cell(p_value(row["p_holm"]), row["p_holm"]),
                 Cell(row["verdict"]),
             ]
@@ -67,6 +76,11 @@ def class_effects_table(part: Part, numbering: Numbering) -> Table | None:
         notes=[*notes, *part.notes],
         downloads=[Download.of_rows(anchor, effects, "CSV")],
     )
+
+
+def _of_images(row: Row) -> bool:
+    """Whether an interval is for the test images only; a class without images has none."""
+    return bool(row["seeds"] < SEEDS_FOR_VERDICTS and math.isfinite(row["low"]))
 
 
 def hardest_classes_table(part: Part, numbering: Numbering) -> Table | None:

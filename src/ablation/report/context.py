@@ -307,6 +307,7 @@ class _Builder:
             for one in self.inputs.analysis["method"]
         ]
         judging: list[Table] = [background.judging_table(self.experiments, self.numbering)]
+        self.sources.add(judging[-1], "judging")
         rules = self.inputs.tables["rules"]
         if len(rules):
             judging.append(background.rules_table(rules, self.numbering))

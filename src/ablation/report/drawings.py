@@ -77,6 +77,7 @@ def differences_drawing(part: Part, numbering: Numbering) -> Drawing | None:
         f"{VERDICTS.get(row['verdict'], row['verdict'])}"
         for row in compared.to_dict("records")
     ]
+    few = bool((compared["basis"] == "images").any())
     return Drawing(
         id=anchor,
         number=numbering.figure(),
@@ -85,7 +86,9 @@ def differences_drawing(part: Part, numbering: Numbering) -> Drawing | None:
         picture=Picture(
             draw_differences(compared, part.styles, part.block["margin"], part.optimistic),
             "svg",
-            f"Differences on {part.dataset} in points: {_listed(told)}." + _optimistic_alt(part),
+            f"Differences on {part.dataset} in points: {_listed(told)}."
+            + " * 95 % intervals for test images only, these runs." * few
+            + _optimistic_alt(part),
         ),
         notes=part.notes,
         downloads=[Download.of_rows(anchor, compared, "Data as CSV")],

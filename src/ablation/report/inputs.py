@@ -14,7 +14,7 @@ from ablation.analysis.measures import MEASURES
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE, file_sha256, is_sealed
 
-FORMAT = 4
+FORMAT = 5
 
 _CELL = ["experiment", "dataset", "model", "augmentation"]
 

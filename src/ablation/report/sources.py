@@ -33,6 +33,7 @@ _OF_DIAGNOSES = {
     "training length": "ablation",
     "claims": "claims",
     "revisited": "survives",
+    "looks": "judging",
 }
 
 

@@ -428,7 +428,7 @@ def _difference(found: Row | None) -> Cell:
 
 def _verdict(cell: Row, found: Row | None) -> str:
     if found is not None:
-        return AGAINST[found["verdict"]].format(found["reference"])
+        return AGAINST[found["verdict"]].format(found["reference"]) + _ruled_out(found)
     return "baseline" if cell["is_baseline"] else "not compared"
 
 
@@ -450,7 +450,7 @@ def _comparison(row: Row) -> list[Cell]:
         Cell(number(row["superiority"]), row["superiority"]),
         Cell(_detectable(row), row["detectable"]),
         Cell(interval(row["image_low"], row["image_high"]), row["image_low"]),
-        Cell(_said(row)),
+        Cell(VERDICTS[row["verdict"]] + _ruled_out(row)),
     ]
 
 
@@ -462,11 +462,11 @@ def _detectable(row: Row) -> str:
     return text if text == NOTHING else f"{text} ({low} to {high})".replace(" ", NO_BREAK)
 
 
-def _said(row: Row) -> str:
-    said = VERDICTS[row["verdict"]]
-    if row["verdict"] == "same":
-        said += f"; more than {percent(row['failure_rate'], 0)} % failing runs excluded"
-    return said
+def _ruled_out(row: Row) -> str:
+    """Tell beside a verdict of the same which rate of failing runs it leaves open."""
+    if row["verdict"] != "same":
+        return ""
+    return f"; a failure rate above {percent(row['failure_rate'], 0)} % is ruled out"
 
 
 def _notes_on_differences(part: Part, compared: Sequence[Row]) -> list[str]:

@@ -1,0 +1,118 @@
+"""Variances over seeds, pooled over arms."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ablation.analysis.pooling import own_variances, pooled_variances
+
+NONE = np.zeros(6, dtype=bool)
+REFERENCE = np.arange(6) == 0
+
+
+def arms(variances, seeds=3):
+    """Accuracies of arms whose variances by themselves are these, for three arms or fewer."""
+    steps = np.linspace(-1, 1, seeds)
+    return 0.5 + np.sqrt(variances)[:, None] * steps / steps.std(ddof=1)
+
+
+def test_three_arms_have_the_plain_variance_and_at_least_the_mean():
+    found = pooled_variances(arms([0.01, 0.0004, 0.0016]), NONE[:3], math.inf)
+    mean = (0.01 + 0.0004 + 0.0016) / 3
+    assert found.own == pytest.approx([0.01, 0.0004, 0.0016])
+    assert found.pooled == pytest.approx([0.01, mean, mean])
+    # The F-test of the first, at 20 %: 0.01 / 0.001 is above 3.4.
+    assert found.noisier.tolist() == [True, False, False]
+    assert found.freedom.tolist() == [2, 4, 4]
+
+
+def test_an_arm_of_many_comparisons_keeps_its_own_variance_above_a_floor():
+    random = np.random.default_rng(2)
+    accuracy = 0.5 + 0.01 * random.standard_normal((6, 4))
+    loud, quiet = accuracy.copy(), accuracy.copy()
+    loud[0] = 0.5 + 8 * (accuracy[0] - accuracy[0].mean())
+    quiet[0] = 0.5
+    mean = {key: pooled_variances(of, REFERENCE, math.inf) for key, of in
+            (("loud", loud), ("quiet", quiet))}  # fmt: skip
+    for found in mean.values():
+        assert found.pooled[1:].min() == pytest.approx(found.own[1:].mean())
+    assert mean["loud"].pooled[0] == mean["loud"].own[0]
+    assert mean["loud"].freedom[0] == 3
+    assert mean["quiet"].pooled[0] == pytest.approx(0.7 * mean["quiet"].own[1:].mean())
+    assert mean["quiet"].freedom[0] == 15
+
+
+def test_what_a_seed_does_to_all_arms_counts_for_nothing():
+    random = np.random.default_rng(0)
+    accuracy = 0.5 + 0.01 * random.standard_normal((6, 5))
+    moved = accuracy + 0.1 * random.standard_normal(5)
+    one, other = (pooled_variances(of, NONE, math.inf) for of in (accuracy, moved))
+    assert one.pooled == pytest.approx(other.pooled)
+
+
+def test_grubbs_variances_are_right_on_average():
+    random = np.random.default_rng(1)
+    spreads = np.array([3.0, 1.0, 1.0, 2.0, 1.0])
+    drawn = spreads[:, None] * random.normal(size=(4000, 5, 8))
+    found = own_variances(drawn, math.inf).mean(axis=0)
+    assert found[[0, 3]] == pytest.approx([9, 4], rel=0.05)
+    assert (found[[1, 2, 4]] < 1.5).all()  # kept positive: a quarter of the mean at least
+
+
+def test_an_outlier_is_left_out_from_five_seeds_on():
+    random = np.random.default_rng(3)
+    accuracy = 0.5 + 0.004 * random.standard_normal((6, 5))
+    loud = accuracy.copy()
+    loud[3] = 0.5 + 0.08 * random.standard_normal(5)
+    rest = np.arange(6) != 3
+    found = pooled_variances(loud, REFERENCE, math.inf)
+    alone = pooled_variances(accuracy[rest], REFERENCE[rest], math.inf)
+    assert found.pooled[rest] == pytest.approx(alone.pooled)
+    assert found.pooled[3] == pytest.approx(loud[3].var(ddof=1))
+    assert found.freedom[3] == 4
+    with_three_seeds = pooled_variances(loud[:, :3], REFERENCE, math.inf)
+    assert with_three_seeds.pooled[1] > 3 * found.pooled[1]
+
+
+def test_a_noisy_arm_does_not_hide_another():
+    random = np.random.default_rng(4)
+    accuracy = 0.5 + 0.002 * random.standard_normal((8, 3))
+    accuracy[2:4] = 0.5 + np.array([[-0.09, 0.0, 0.09], [0.1, -0.08, 0.0]])
+    found = pooled_variances(accuracy, np.arange(8) == 0, math.inf)
+    assert found.noisier.tolist() == [False, False, True, True, False, False, False, False]
+    assert found.freedom.tolist()[2:5] == [2, 2, 14]
+
+
+def test_a_variance_is_that_of_half_an_image_at_least():
+    found = pooled_variances(np.full((4, 3), 0.9), NONE[:4], 100)
+    assert found.pooled == pytest.approx([1 / (2 * 100**2)] * 4)
+    assert pooled_variances(np.full((4, 3), 0.9), NONE[:4], math.inf).pooled.min() > 0
+
+
+def test_a_difference_takes_pooled_variances_and_a_wider_contrast_its_own():
+    random = np.random.default_rng(5)
+    found = pooled_variances(0.5 + 0.01 * random.standard_normal((6, 4)), REFERENCE, math.inf)
+    variance, freedom = found.of_contrast(np.array([-1.0, 1, 0, 0, 0, 0]))
+    parts = found.pooled[:2]
+    assert variance == pytest.approx(parts.sum())
+    assert freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
+    weights = np.array([1, 1, 1, -1, -1, -1]) / 3
+    variance, freedom = found.of_contrast(weights)
+    assert variance == pytest.approx(found.own.sum() / 9)
+    assert freedom == pytest.approx(found.own.sum() ** 2 / ((found.own**2).sum() / 3))
+
+
+def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():
+    random = np.random.default_rng(8)
+    accuracy = 0.5 + 0.01 * random.standard_normal((6, 3))
+    found = pooled_variances(accuracy, REFERENCE, math.inf)
+    assert not found.noisier.any()
+    variance, freedom = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
+    assert variance == pytest.approx(2 * found.own.mean())
+    assert freedom == pytest.approx(10)
+    accuracy[5] = 0.5 + np.array([-0.3, 0.0, 0.3])
+    found = pooled_variances(accuracy, REFERENCE, math.inf)
+    variance, freedom = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
+    assert variance == pytest.approx(found.own[:5].mean() + found.own[5])
+    assert 2 <= freedom < 2.3
