@@ -544,9 +544,7 @@ def test_6_met(tables):
     verdict, evidence = study.answer()[6]
     assert verdict == MET
     assert "compared with the arm none over seeds 0 and 1" in evidence
-    assert (
-        "flip +1.23 points (better), cutmix −0.20 points (open) and mixup −2.00" in evidence
-    )
+    assert "flip +1.23 points (better), cutmix −0.20 points (open) and mixup −2.00" in evidence
     assert "gallery" in evidence
 
 

@@ -45,6 +45,7 @@ def shrink(study):
         if name != "cutmix":  # the one that starts from weights of the real size
             experiment["models"] = [_narrow(model) for model in experiment["models"]]
         experiment["seeds"] = experiment["seeds"][:1]
+        experiment.pop("final_seeds", None)
         blocks = [experiment["training"], *(o["training"] for o in experiment.get("overrides", []))]
         for training in blocks:
             if "epochs" in training:

@@ -190,7 +190,11 @@ def test_a_partial_report_leaves_the_study_as_it_is(looked_on, tmp_path):
     for name in ("tiny-partial.html", "tiny-partial.md"):
         assert (project.folder / "reports" / name).stat().st_size > 0
     assert "batch_size 1000" in (project.folder / "reports/tiny-partial.html").read_text()
-    assert {file.name for file in (project.folder / "results/tiny").iterdir()} == {"partial"}
+    left = {file.name for file in (project.folder / "results/tiny").iterdir()}
+    assert left == {"partial", "looks.csv"}
+    header, look = (project.folder / "results/tiny/looks.csv").read_text().splitlines()
+    assert header == "look,time,seeds,open"
+    assert re.fullmatch(r"1,[^,]+Z,tiny: 0 with 1 of 3 runs,0", look)
     assert not list(project.folder.glob("reports/tiny.*"))
     after = {file: file.stat().st_mtime_ns for file in project.folder.glob("results/runs/**/*")}
     assert after == runs

@@ -1,6 +1,7 @@
 """Whole runs through Snakemake."""
 
 import os
+import re
 import subprocess
 import time
 
@@ -23,6 +24,25 @@ def test_bare_snakemake_runs_the_study_to_its_report(finished):
         folder = f"results/runs/digits/small/{row.augmentation}/seed-{row.seed}-{row.id}"
         files = {file.name for file in (finished.folder / folder).iterdir()}
         assert files == {"history.csv", "timing.csv", "predictions.npz", "run.json"}
+
+
+def test_the_record_of_looks_outlives_what_snakemake_deletes(project):
+    """The outputs of a rule are deleted before it runs again and when it fails."""
+    looks = project.folder / "results/tiny/looks.csv"
+    before = looks.read_bytes()
+    header, look = before.decode().splitlines()
+    assert header == "look,time,seeds,open"
+    assert re.fullmatch(r"1,[^,]+Z,tiny: 0,1", look)
+    again = project.snakemake("--forcerun", "analyse", "--until", "analyse")
+    assert "Analyse the runs of tiny" in again.output
+    assert looks.read_bytes() == before  # the same runs are no second look
+
+    (file,) = project.folder.glob("results/runs/digits/small/cutmix/*/history.csv")
+    file.write_text("edited")
+    failed = project.snakemake("--forcerun", "analyse", "--until", "analyse", check=False)
+    assert failed.returncode != 0
+    assert not (project.folder / "results/tiny/analysis.json").exists()
+    assert looks.read_bytes() == before
 
 
 def test_one_job_trains_at_a_time(finished):
@@ -198,6 +218,8 @@ def test_prune_lists_and_removes_what_no_study_asks_for(project):
     assert not list(project.folder.glob("results/runs/*/*/cutmix"))
     assert list(project.folder.glob("results/runs/*/*/none/*/history.csv"))
     assert list(project.folder.glob("results/data/*/*/images.npy"))
+    assert "looks.csv" not in listed + removed
+    assert (project.folder / "results/tiny/looks.csv").exists()
 
 
 def test_prune_leaves_alone_what_is_not_its_own(project, tmp_path):

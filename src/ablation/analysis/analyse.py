@@ -198,14 +198,14 @@ def _tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables that are made experiment by experiment."""
     sources = _sources(cells)
-    scores = _scores(plan, sources)
+    scores = _scores(plan, cells)
     frames: dict[str, list[pd.DataFrame]] = {}
     for experiment in plan.experiments:
         results = cells[experiment.name]
         by_class = class_effects(
             [c for c in experiment.comparisons if c.epoch is None and "factor" not in c.kinds],
             sources,
-            looks.level(experiment.name, family_level(plan.comparing)),
+            _level(plan, experiment, looks),
         )
         by_class.insert(0, "experiment", experiment.name)
         runs = made.runs_table(experiment, results, missing)
@@ -258,7 +258,7 @@ def all_scores(
 ) -> dict[int | None, dict[Source, Scores]]:
     """Return how every cell of a study did, by epoch; None: after training."""
     cells = {experiment.name: _cells(experiment, by_folder) for experiment in plan.experiments}
-    return _scores(plan, _sources(cells))
+    return _scores(plan, cells)
 
 
 def open_comparisons(comparisons: pd.DataFrame) -> int:
@@ -268,16 +268,18 @@ def open_comparisons(comparisons: pd.DataFrame) -> int:
 
 
 def _look_counts(plan: Plan, looks: Looks) -> pd.DataFrame:
-    """Rows for the diagnostics: how often an experiment has been looked at, if more than once."""
-    counts = {one.name: len(looks.of(one.name)) for one in plan.experiments}
-    everywhere = dict.fromkeys(made.CELL, "")
-    return made.diagnostics_rows(
-        [
-            {**everywhere, "experiment": name, "diagnosis": "looks", "count": count}
-            for name, count in counts.items()
-            if count > 1
-        ]
-    )
+    """Rows for the diagnostics: looks at an experiment, if several, and whether its level is spent.
+
+    The value is the level of this look.
+    """
+    rows: list[dict[str, Any]] = []
+    for experiment in plan.experiments:
+        name = experiment.name
+        count, value = len(looks.of(name)), _level(plan, experiment, looks)
+        row = {**dict.fromkeys(made.CELL, ""), "experiment": name, "count": count, "value": value}
+        rows += [{**row, "diagnosis": "looks"}] if count > 1 else []
+        rows += [{**row, "diagnosis": "level spent"}] if looks.is_spent(name) else []
+    return made.diagnostics_rows(rows)
 
 
 def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
@@ -285,12 +287,15 @@ def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
     seen = {}
     for experiment in plan.experiments:
         if experiment.comparisons:
-            of_seeds: dict[int, list[bool]] = {}
-            for run in experiment.runs:
-                of_seeds.setdefault(run.seed, []).append(run.folder in by_folder)
-            finished = sorted(seed for seed, runs in of_seeds.items() if any(runs))
-            partly = not all(all(of_seeds[seed]) for seed in finished)
-            seen[experiment.name] = Sight(tuple(finished), partly, experiment.block.final_seeds)
+            there = [run for run in experiment.runs if run.folder in by_folder]
+            seeds, final = experiment.block.seeds, experiment.block.final_seeds
+            missing = len(there) < len(experiment.runs)
+            cells = len(experiment.runs) // len(seeds)
+            seen[experiment.name] = Sight(
+                tuple(sorted({run.seed for run in there})),
+                (len(there), cells * (final or len(seeds))) if missing else None,
+                final,
+            )
     return seen
 
 
@@ -306,14 +311,21 @@ def _compare(
     looks: Looks | None,
 ) -> pd.DataFrame:
     def level(seeds: int | None = None) -> float:
-        """The level of all comparisons, at this look or at the next one with so many seeds."""
-        by_itself = family_level(plan.comparing) / max(1, experiment.questions)
-        if looks is not None:
-            by_itself = looks.level(experiment.name, by_itself, seeds)
-        return by_itself * max(1, experiment.questions)
+        return _level(plan, experiment, looks, seeds)
 
     found = effects(experiment.comparisons, scores)
     return made.comparisons_table(experiment, found, level, plan.study.margin / 100)
+
+
+def _level(
+    plan: Plan, experiment: PlannedExperiment, looks: Looks | None, seeds: int | None = None
+) -> float:
+    """The level of all comparisons, at this look or at the next one with so many seeds."""
+    questions = max(1, experiment.questions)
+    by_itself = family_level(plan.comparing) / questions
+    if looks is not None:
+        by_itself = looks.level(experiment.name, by_itself, seeds)
+    return by_itself * questions
 
 
 def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
@@ -325,18 +337,21 @@ def _sources(cells: Mapping[str, Cells]) -> dict[Source, list[RunResult]]:
     }
 
 
-def _scores(
-    plan: Plan, sources: Mapping[Source, Sequence[RunResult]]
-) -> dict[int | None, dict[Source, Scores]]:
+def _scores(plan: Plan, cells: Mapping[str, Cells]) -> dict[int | None, dict[Source, Scores]]:
     """What comparisons are made from: right answers on test, or accuracies at an epoch."""
     epochs = {one.epoch for experiment in plan.experiments for one in experiment.comparisons}
     return {
-        epoch: {source: _score(results, epoch) for source, results in sources.items()}
+        epoch: {
+            (name, cell): _score(results, epoch)
+            for name, of_experiment in cells.items()
+            for cell, results in of_experiment.items()
+        }
         for epoch in epochs
     }
 
 
-def _score(results: Sequence[RunResult], epoch: int | None) -> Scores:
+def _score(every: Sequence[RunResult], epoch: int | None) -> Scores:
+    results = [result for result in every if not result.diverged]
     if epoch is None:
         correct = {result.run.seed: result.correct for result in results}
         accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
@@ -358,6 +373,7 @@ def _score(results: Sequence[RunResult], epoch: int | None) -> Scores:
         source=data.settings["source"] if data else "",
         near_chance=bool(labels)
         and near_chance(float(np.mean(list(accuracy.values()))), chance(labels[0])),
+        diverged=len(results) < len(every),
     )
 
 
@@ -397,7 +413,7 @@ def _describe(experiment: PlannedExperiment, plan: Plan, looks: Looks) -> dict[s
         "training": block.training.model_dump(),
         "overrides": [_tell_override(override) for override in block.overrides],
         "margin": plan.study.margin / 100,
-        "level": looks.level(experiment.name, family_level(plan.comparing)),
+        "level": _level(plan, experiment, looks),
         "looks": len(looks.of(experiment.name)),
         "comparisons": experiment.questions,
     }

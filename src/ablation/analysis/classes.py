@@ -129,6 +129,7 @@ def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
         table["error"] * stats.t.isf(at / 2, table["freedom"]),
     )
     half = np.where(np.isnan(at), table["image_reach"], half)
+    half = np.where(at == 0, math.nan, half)  # at level 0 there is no interval
     claimed = p <= LEVEL
     return table.assign(
         low=table["difference"] - half,

@@ -28,6 +28,7 @@ class Scores:
         data: which images they are; the same for cells that were scored on the same ones.
         source: where the images come from; other data of the same source may hold the same ones.
         near_chance: whether the mean accuracy is near chance.
+        diverged: whether runs have diverged, which are not among these.
     """
 
     accuracy: Mapping[int, float]
@@ -36,6 +37,7 @@ class Scores:
     data: str
     source: str = ""
     near_chance: bool = False
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Effect:
         images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
         near_chance: whether every cell of the comparison is near chance.
+        diverged: whether runs of some cell of the comparison have diverged.
         sample: what decides how small a difference such a study finds; None below three seeds.
     """
 
@@ -72,6 +75,7 @@ class Effect:
     arm: float
     reference: float
     near_chance: bool
+    diverged: bool
     sample: "Sample | None"
 
     @property
@@ -223,6 +227,7 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
         arm=float(arm.mean()),
         reference=float(reference.mean()),
         near_chance=all(one.near_chance for one in of_cells.values()),
+        diverged=any(one.diverged for one in of_cells.values()),
         sample=sample,
     )
 

@@ -365,10 +365,13 @@ class Writer:
         text = f"{self._cited(say, 'difference', points, where)} points, "
         if row["basis"] == "images":
             text += f"for test images only, these runs: {say.rule('interval')} % "
-        text += (
-            f"interval {self._cited(say, 'low', points, where)} to "
-            f"{self._cited(say, 'high', points, where)}"
-        )
+        if math.isnan(_number(row["low"])):
+            text += "without an interval"
+        else:
+            text += (
+                f"interval {self._cited(say, 'low', points, where)} to "
+                f"{self._cited(say, 'high', points, where)}"
+            )
         if not math.isnan(_number(row["epoch"])):
             text += f", after epoch {self._cited(say, 'epoch', count, where)}"
         planned = len(self.experiment.block.seeds)
@@ -387,7 +390,7 @@ class Writer:
             listed = []
             for row in rows.to_dict("records"):
                 numbers = self._numbers(say, row)
-                if row["basis"] == "seeds":
+                if not math.isnan(_number(row["detectable"])):
                     detected = self._cited(say, "detectable", size, self._where(row))
                     numbers += f"; detectable {detected}"
                 listed.append(f"{self._arm(row)} and {row['reference']} ({numbers})")
@@ -397,7 +400,7 @@ class Writer:
             number = say("diagnostics", "count", count, **where)
             of = say("diagnostics", "of", count, **where)
             text = f"{number} of {of} comparisons are open."
-            pairs = rows[(rows["kind"] != "factor") & (rows["basis"] == "seeds")]
+            pairs = rows[(rows["kind"] != "factor") & rows["detectable"].notna()]
             if len(pairs) > 1:
                 least, most = (self._extreme(pairs, "detectable", low) for low in (True, False))
                 power = say.rule("power")
@@ -420,6 +423,12 @@ class Writer:
             f"looks together claim a difference where there is none in at most {say.rule('level')} "
             "% of studies, so each look has a lower level of its own."
         )
+        rows = self.tables["diagnostics"]
+        if not rows.loc[rows["diagnosis"] == "looks", "value"].iloc[0]:
+            text += (
+                " What these seeds may spend of it was spent at earlier looks, so nothing is "
+                "claimed here; a study of its own with new seeds can claim something."
+            )
         return Finding("evidence", "looks", text, tuple(say.sources))
 
     def _seed_range(self) -> Finding:
@@ -715,6 +724,7 @@ class Writer:
 
     def _more_seeds(self) -> Finding | None:
         rows = self.once[(self.once["verdict"] == OPEN) & ~self.once["near_chance"]]
+        rows = rows[~rows["diverged"] | rows["seeds_needed"].notna()]
         say = self._sentence()
         few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_VERDICTS
         if few:
@@ -738,6 +748,8 @@ class Writer:
                 f"{say.rule('margin')} points where that is more, what is open takes "
                 f"{needed} to settle"
             )
+            if self._has("level spent"):
+                text += " in a study of its own, because this one has spent its error probability"
             if beyond and len(known):
                 text += f"; some takes more than {say.rule('most seeds')}, or more test images"
             elif beyond:

@@ -8,22 +8,30 @@ keep to it: alpha spending (Lan & DeMets 1983, Discrete Sequential Boundaries fo
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import ndtr
 
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.errors import InputError
 from ablation.storage import atomically
 
 COLUMNS = ("look", "time", "seeds", "open")
 POWER_OF_TIME = 3  # of the spending function (Kim & DeMets 1987), close to O'Brien and Fleming's
 RESERVED = 0.2  # of the error probability is left for later looks where no last one is declared
-NODES = 400  # of the numerical integration between the boundaries
+NODES = 100  # of the numerical integration between the boundaries
+FARTHEST = 9  # standard deviations from zero, where nothing is
+SHOWN = 40  # characters of what cannot be read
+_SIGHT = re.compile(
+    r"(none|\d+(?: \d+)*)(?: of ([1-9]\d*))?(?: with (\d+) of ([1-9]\d*) runs)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -31,20 +39,22 @@ class Sight:
     """What there is to see of an experiment.
 
     Attributes:
-        seeds: finished ones.
-        partly: whether the last of them lack some runs.
-        final: how many seeds it shall have in the end, if that is declared.
+        seeds: those of which any run has finished.
+        runs: where runs of the study are missing: how many have finished, of how many that it
+            shall have in the end.
+        final: how many seeds it shall have in the end, if that is declared. It is not compared:
+            who declares it after a look has seen nothing new.
     """
 
     seeds: tuple[int, ...]
-    partly: bool = False
-    final: int | None = None
+    runs: tuple[int, int] | None = None
+    final: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        """Write it as in ``looks.csv``: ``0 1 2``, ``0 1 2 partly``, ``0 1 2 of 5``."""
+        """Write it as in ``looks.csv``: ``0 1 2``, ``0 1 2 of 5``, ``0 1 2 with 9 of 15 runs``."""
         text = " ".join(map(str, self.seeds)) or "none"
-        text += " partly" if self.partly else ""
-        return text if self.final is None else f"{text} of {self.final}"
+        text += "" if self.final is None else f" of {self.final}"
+        return text if self.runs is None else f"{text} with {self.runs[0]} of {self.runs[1]} runs"
 
     @classmethod
     def of_text(cls, text: str) -> "Sight":
@@ -53,13 +63,25 @@ class Sight:
         Raises:
             ValueError: it is something else.
         """
-        known, _, final = text.partition(" of ")
-        seeds = known.removesuffix(" partly")
+        found = _SIGHT.fullmatch(text)
+        if found is None:
+            raise ValueError(f"'{text[:SHOWN]}' names no seeds")
+        seeds, final, done, of = found.groups()
         return cls(
             () if seeds == "none" else tuple(map(int, seeds.split())),
-            known != seeds,
+            (int(done), int(of)) if done else None,
             int(final) if final else None,
         )
+
+    @property
+    def share(self) -> float:
+        """Share of what may be spent until all is there that may be spent on this."""
+        there = 1.0
+        if self.runs is not None:
+            there = self.runs[0] / self.runs[1]
+        elif self.final is not None:
+            there = len(self.seeds) / self.final
+        return min(there, 1.0) ** POWER_OF_TIME
 
 
 Seen = Mapping[str, Sight]  # by experiment
@@ -79,23 +101,29 @@ class Looks:
     def __init__(self, file: Path, seen: Seen) -> None:
         self.file, self.seen = file, dict(seen)
         self._rows = _read(file)
-        self._history = [_of_text(row["seeds"], seen) for row in self._rows]
+        self._history = [_of_text(row["seeds"]) for row in self._rows]
         same = [i for i, known in enumerate(self._history) if known == self.seen]
-        self.is_new = not same
+        self.is_new = bool(self.seen) and not same
         if same:
             self._history = self._history[: same[0] + 1]
         else:
             self._history.append(self.seen)
 
-    @property
-    def number(self) -> int:
-        """How many looks there have been, this one included."""
-        return len(self._history)
-
     def of(self, experiment: str) -> list[Sight]:
-        """Return what was seen of an experiment, in order, up to now; each sight once."""
-        sights = [known[experiment] for known in self._history if experiment in known]
-        return list(dict.fromkeys(sight for sight in sights if sight.seeds))
+        """Return what was seen of an experiment, in order, up to now; each sight once.
+
+        With fewer than three seeds there is no verdict, so that these are left out.
+        """
+        known = [sights[experiment] for sights in self._history if experiment in sights]
+        enough = (sight for sight in known if len(sight.seeds) >= SEEDS_FOR_VERDICTS)
+        found = list(dict.fromkeys(enough))
+        now = self.seen.get(experiment)
+        return found[: found.index(now) + 1] if now in found else found
+
+    def is_spent(self, experiment: str) -> bool:
+        """Whether the whole level of an experiment is spent with this look."""
+        sights = self.of(experiment)
+        return bool(sights) and _spent(sights)[-1] >= 1
 
     def level(self, experiment: str, level: float, seeds: int | None = None) -> float:
         """Return the level of a comparison at this look.
@@ -103,12 +131,14 @@ class Looks:
         Args:
             experiment: its experiment.
             level: of the comparison over all looks.
-            seeds: instead, its level at the next look, with so many seeds.
+            seeds: instead, its level at the next look, with so many seeds; where nothing is left
+                for one, that in a study of its own.
         """
         sights = self.of(experiment)
         if seeds is not None:
-            final = sights[-1].final if sights else None
-            sights = [*sights, Sight(tuple(range(seeds)), final=final)]
+            if self.is_spent(experiment):
+                return level
+            sights = [*sights, Sight(tuple(range(seeds)), final=self.seen[experiment].final)]
         return level_of(sights, level) if sights else level
 
     def record(self, undecided: int) -> None:
@@ -160,70 +190,69 @@ def nominal_level(seeds: Sequence[int], spent: Sequence[float], level: float) ->
         spent: share of the level that is spent up to each look, 0 to 1, not falling.
         level: over all looks.
     """
-    return _nominal_level(tuple(seeds), tuple(spent), level)
+    boundary, time = _boundary(tuple(seeds), tuple(spent), level)
+    return float(2 * ndtr(-boundary / math.sqrt(time))) if len(seeds) > 1 else level * spent[0]
 
 
 @lru_cache(maxsize=4096)
-def _nominal_level(seeds: tuple[int, ...], spent: tuple[float, ...], level: float) -> float:
-    if len(seeds) == 1:
-        return level * spent[0]
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    places, masses = np.zeros(1), np.ones(1)  # of the motion, where no boundary has been crossed
-    time = before = 0.0
-    boundary = math.inf
-    for count, share in zip(seeds, spent, strict=True):
-        now = max(float(count), time + 1)  # other seeds, but no more, are new ones as well
-        step = math.sqrt(now - time)
-        farthest = 12 * math.sqrt(now)
-        boundary = _boundary(places, masses, step, level * (share - before), farthest)
-        reach = min(boundary, farthest)
-        at = reach * nodes
-        density = stats.norm.pdf((at[:, None] - places) / step) @ masses / step
-        places, masses = at, density * weights * reach
-        time, before = now, share
-    return float(2 * stats.norm.sf(boundary / math.sqrt(time)))
-
-
-def _boundary(
-    places: np.ndarray, masses: np.ndarray, step: float, probability: float, farthest: float
-) -> float:
-    """Where the motion crosses with a probability in one step; infinite for none."""
+def _boundary(seeds: tuple[int, ...], spent: tuple[float, ...], level: float) -> tuple[float, int]:
+    """The boundary of the last look, infinite where nothing is left, and the time of it."""
+    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
+    time = max(seeds[-1], before + 1)  # other seeds, but no more, are new ones as well
+    step = math.sqrt(time - before)
+    probability = level * (spent[-1] - (spent[-2] if len(spent) > 1 else 0.0))
 
     def beyond(boundary: float) -> float:
-        above = stats.norm.sf((boundary - places) / step)
-        below = stats.norm.cdf((-boundary - places) / step)
+        above, below = ndtr((places - boundary) / step), ndtr((-boundary - places) / step)
         return float(masses @ (above + below)) - probability
 
+    farthest = FARTHEST * math.sqrt(time)
     if probability <= 0 or beyond(farthest) >= 0:
-        return math.inf
-    return float(optimize.brentq(beyond, 0, farthest))
+        return math.inf, time
+    return float(optimize.brentq(beyond, 0, farthest)), time
+
+
+@lru_cache(maxsize=512)
+def _inside(
+    seeds: tuple[int, ...], spent: tuple[float, ...], level: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where the motion is that has crossed no boundary: places, probabilities, and the time."""
+    if not seeds:
+        return np.zeros(1), np.ones(1), 0
+    boundary, time = _boundary(seeds, spent, level)
+    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
+    step = math.sqrt(time - before)
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    reach = min(boundary, FARTHEST * math.sqrt(time))
+    found = reach * nodes
+    density = np.exp(-(((found[:, None] - places) / step) ** 2) / 2) @ masses
+    return found, density * weights * reach / step / math.sqrt(2 * math.pi), time
 
 
 def _spent(sights: Sequence[Sight]) -> list[float]:
     """Share of the level that is spent up to each look."""
-    spent, most = [], 0.0
-    for number, sight in enumerate(sights):
-        if sight.final is None:
-            share = 1 - RESERVED / 2**number
-        else:
-            share = min(len(sight.seeds) / sight.final, 1.0) ** POWER_OF_TIME
-        most = max(most, share)
+    spent: list[float] = []
+    most = base = 0.0  # up to this look; when the present aim was set
+    extended, final = 0, sights[0].final
+    for sight in sights:
+        if sight.final != final:
+            base, final = most, sight.final
+        aim = 1.0 if final is not None else 1 - RESERVED / 2**extended
+        most = max(most, sight.share * aim + (1 - sight.share) * base)
         spent.append(most)
+        if final is None and sight.runs is None:
+            extended, base = extended + 1, most
     return spent
 
 
 def _text(seen: Seen) -> str:
-    if len(seen) == 1:
-        return str(next(iter(seen.values())))
     return "; ".join(f"{name}: {sight}" for name, sight in seen.items())
 
 
-def _of_text(text: str, seen: Seen) -> dict[str, Sight]:
-    """Read what `_text` writes; where no experiment is named, it was the only one."""
-    if ":" not in text:
-        return dict.fromkeys(seen, Sight.of_text(text))
-    parts = (part.split(": ", 1) for part in text.split("; "))
-    return {name: Sight.of_text(of_name) for name, of_name in parts}
+def _of_text(text: str) -> dict[str, Sight]:
+    """Read what `_text` writes."""
+    parts = (part.partition(": ") for part in text.split("; "))
+    return {name: Sight.of_text(of_name) for name, _, of_name in parts}
 
 
 def _read(file: Path) -> list[dict[str, str]]:
@@ -231,10 +260,10 @@ def _read(file: Path) -> list[dict[str, str]]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
             for row in rows:
-                _of_text(row["seeds"], {"": Sight(())})
+                _of_text(row["seeds"])
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise InputError(
             f"{file}: this is no record of looks ({error}); move it away, and looks are counted "
             "from now on"

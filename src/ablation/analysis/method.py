@@ -77,11 +77,14 @@ def method(margin: float) -> list[dict[str, str]]:
         "come out better although it loses on small ones, and a class with few images hardly bears "
         "on the verdict. Balanced accuracy and the effects on single classes tell of that.",
         "Looks": "A look is an analysis of seeds that were not all there before; looks.csv records "
-        "them. Their levels add up to that of the experiment (alpha spending, Lan & DeMets 1983). "
-        "Where the study declares the final number of seeds, a look spends the share of it to the "
-        "power of three, and the look at all of them, if it is the only one, the whole level. "
-        f"Otherwise the first look spends {1 - RESERVED:.0%}, and each further look half of what "
-        "is left.",
+        "them. All looks together keep to the level of the experiment (alpha spending, Lan & "
+        "DeMets 1983). Where the study declares the final number of seeds, a look spends the share "
+        "of it to the power of three, and the look at all of them, if it is the only one, the "
+        f"whole level. Otherwise the first look spends {1 - RESERVED:.0%}, and each further look "
+        "half of what is left; a look while runs are missing spends of that the share of the runs "
+        f"that are there to the power of three. Fewer than {SEEDS_FOR_VERDICTS} seeds give no "
+        "verdict and spend nothing. Once all is spent, only a study of its own with new seeds can "
+        "claim more.",
         "Claims": "A claim is something that somebody has said. The comparisons that the study "
         "names for it test it, and each of them is a part of it. A part holds if its verdict is "
         "what the claim says (for different: better or worse). It is contradicted if the verdict "

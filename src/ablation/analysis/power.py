@@ -28,10 +28,10 @@ def detectable(found: Effect, level: float) -> tuple[float, float, float] | None
 
     Returns:
         The difference, a share, and the ends of its 95 % interval, which come from the spread
-        being an estimate; None below three seeds.
+        being an estimate; None below three seeds, and at level 0.
     """
     sample = found.sample
-    if sample is None:
+    if sample is None or not level:
         return None
     tail = (1 - INTERVAL) / 2
     lowest, highest = (
@@ -87,9 +87,11 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
         sample: which cells are compared, beside which others; with an infinite number of degrees of
             freedom its spread is taken as known.
         seeds: 3 or more.
-        level: of the comparison by itself, above 0.
+        level: of the comparison by itself; at 0 nothing is found.
         image_error: standard error over the images, in the same units.
     """
+    if not level:
+        return math.inf
     cells = list(zip(sample.weights, sample.often, strict=True))
     used = [cell for cell in cells if cell[0]]
     rest = [cell for cell in cells if not cell[0]]

@@ -45,6 +45,7 @@ COMPARISON_COLUMNS = (
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
     "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
     "near_chance", "by_seed", "detectable_low", "detectable_high", "failure_rate",
+    "diverged",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -156,23 +157,29 @@ def comparisons_table(
             look (None) or at a next one with so many seeds.
         margin: differences within it do not matter, as a share.
     """
-    judged = [
-        (comparison.question, effect.estimate)
-        for comparison, effect in zip(experiment.comparisons, found, strict=True)
+    pairs = list(zip(experiment.comparisons, found, strict=True))
+    judged = {
+        place: effect.estimate
+        for place, (_, effect) in enumerate(pairs)
         if effect is not None and effect.estimate is not None
-    ]
-    questions, estimates = [list(part) for part in zip(*judged, strict=True)] or [[], []]
-    decisions = dict(zip(questions, decide(estimates, questions, level(None)), strict=True))
+    }
+    questions = [experiment.comparisons[place].question for place in judged]
+    decided = decide(list(judged.values()), questions, level(None))
+    decisions = dict(zip(judged, decided, strict=True))
     rows = []
-    for comparison, effect in zip(experiment.comparisons, found, strict=True):
+    for place, (comparison, effect) in enumerate(pairs):
         row = _told(comparison)
         if effect is None:
-            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False}
+            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False, "diverged": False}
         else:
             row |= _found(effect)
-            if comparison.question in decisions:
-                row |= _judged(effect, decisions[comparison.question], margin)
-                row |= _reach(comparison, effect, row, level, experiment.questions, margin)
+            if place in decisions:
+                row |= _judged(effect, decisions[place], margin)
+                row |= _reach(comparison, effect, level, experiment.questions)
+                if decisions[place].verdict(margin) == OPEN and not effect.near_chance:
+                    row["seeds_needed"] = power.seeds_needed(
+                        effect, lambda seeds: level(seeds) / experiment.questions, margin
+                    )
         rows += [{"experiment": experiment.name, "kind": kind, **row} for kind in comparison.kinds]
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     return table.astype({"seeds": "Int64", "epoch": "Int64", "seeds_needed": "Int64"})
@@ -194,6 +201,7 @@ def _found(effect: Effect) -> dict[str, Any]:
         "arm_accuracy": effect.arm,
         "reference_accuracy": effect.reference,
         "near_chance": effect.near_chance,
+        "diverged": effect.diverged,
         "by_seed": " ".join(f"{value:.6g}" for value in effect.by_seed),
     }
 
@@ -202,11 +210,14 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
     """What is said of an effect from three seeds on."""
     assert effect.estimate is not None
     verdict = decision.verdict(margin)
-    if verdict == "same" and effect.near_chance:
-        verdict = OPEN  # networks that learned nothing are equal whatever is compared
+    # Networks that learned nothing are equal whatever is compared, and the runs of an arm that
+    # diverge are no part of its mean.
+    if verdict == "same" and (effect.near_chance or effect.diverged):
+        verdict = OPEN
+    known = math.isfinite(decision.low)  # at level 0 there is no interval
     return {
-        "low": decision.low,
-        "high": decision.high,
+        "low": decision.low if known else None,
+        "high": decision.high if known else None,
         "p": effect.estimate.p,
         "p_holm": decision.p,
         "verdict": verdict,
@@ -218,21 +229,16 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
 def _reach(
     comparison: Comparison,
     effect: Effect,
-    row: Mapping[str, Any],
     level: Callable[[int | None], float],
     questions: int,
-    margin: float,
 ) -> dict[str, Any]:
-    """How small a difference the comparison finds, and how many seeds would settle it."""
+    """How small a difference the comparison finds."""
     # An interaction is a difference of differences, each of 1 at most.
     largest = 2 ** max(0, len(comparison.factors) - 1)
     found = power.detectable(effect, level(None) / questions)
     sizes = [min(size, largest) for size in found] if found else [None] * 3
-    needed = None
-    if row["verdict"] == OPEN and not effect.near_chance:
-        needed = power.seeds_needed(effect, lambda seeds: level(seeds) / questions, margin)
     names = ("detectable", "detectable_low", "detectable_high")
-    return {**dict(zip(names, sizes, strict=True)), "seeds_needed": needed}
+    return dict(zip(names, sizes, strict=True))
 
 
 def _told(comparison: Comparison) -> dict[str, Any]:

@@ -293,7 +293,6 @@ def draw_differences(
     places, height = _row_places(labels)
     low, high = _axis_of_differences(comparisons, margin)
     seen = [verdict for verdict in VERDICTS if (comparisons["verdict"] == verdict).any()]
-    bases = set(comparisons.loc[comparisons["verdict"] != "none", "basis"])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height + 1.0), layout="constrained")
         ax = figure.subplots()
@@ -331,7 +330,7 @@ def draw_differences(
             )
             for verdict in seen
         }  # fmt: skip
-        if "seeds" in bases:
+        if comparisons.loc[comparisons["basis"] == "seeds", "low"].notna().any():
             handles["interval that decides"] = Line2D([], [], color=INK, linewidth=2.6)
         if comparisons["image_low"].notna().any():
             handles["95 % interval, test images only"] = Line2D([], [], color=INK, linewidth=1)

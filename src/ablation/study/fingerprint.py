@@ -115,6 +115,7 @@ def plan_digest(plan: Plan) -> str:
                 **experiment.block.model_dump(
                     include={
                         "question",
+                        "final_seeds",
                         "baseline",
                         "comparisons",
                         "claims",

@@ -14,7 +14,9 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -544,8 +546,9 @@ class Experiment(Strict):
     final_seeds: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None,
         description="How many seeds the experiment shall have in the end, if that is decided "
-        "before its results are looked at. Without it, a fifth of the error probability is kept "
-        "for seeds that are added after a look.",
+        "before its results are looked at; no fewer than `seeds` names. With all of them, an "
+        "analysis that is the only one has the whole error probability. Without it, a fifth is "
+        "kept for seeds that are added after a look.",
     )
     baseline: Baseline | None = Field(default=None, description="What every arm is compared with.")
     comparisons: list[Comparison] = Field(
@@ -574,6 +577,18 @@ class Experiment(Strict):
     )
     overrides: list[Override] = Field(default=[], description="Other settings for some cells.")
     exclude: list[Cells] = Field(default=[], description="Cells that are not run.")
+
+    @field_validator("final_seeds")
+    @classmethod
+    def _has_room_for_the_seeds(cls, final: int | None, found: ValidationInfo) -> int | None:
+        seeds = len(found.data.get("seeds", []))
+        if final is not None and final < seeds:
+            raise PydanticCustomError(
+                "order",
+                "{reason}",
+                {"reason": f"is {final}, but seeds names {seeds}: give {seeds} or more"},
+            )
+        return final
 
 
 class Study(Strict):
