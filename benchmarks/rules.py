@@ -31,7 +31,7 @@ from scipy import stats
 
 from ablation.analysis.looks import Sight, level_of
 from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, pooled_variances
-from ablation.analysis.testing import LEVEL, Decision, Estimate, decide, holm
+from ablation.analysis.testing import LEVEL, Decision, Estimate, decide, estimate, holm
 
 STUDIES, QUICK_STUDIES = 4000, 200  # simulated in each condition
 POWER = 0.8
@@ -106,20 +106,16 @@ def contrasts(form: str, cells: int) -> np.ndarray:
 
 def estimates(accuracy: np.ndarray, weights: np.ndarray) -> list[Estimate]:
     """Return what the rule tests, as `effects.effects` and `judge.judge` do without images."""
-    cells, seeds = accuracy.shape
+    cells = len(accuracy)
     pairs = weights[np.count_nonzero(weights, axis=1) == 2]
     often = np.count_nonzero(pairs, axis=0) >= OFTEN
-    variances = pooled_variances(accuracy, often, math.inf) if cells >= ARMS_TO_POOL else None
-    differences = weights @ accuracy
-    found = []
-    for of_contrast, paired in zip(weights, differences, strict=True):
-        own = (float(paired.std(ddof=1)) / math.sqrt(seeds), seeds - 1.0)
-        test = own
-        if variances is not None:
-            variance, freedom = variances.of_contrast(of_contrast)
-            test = (math.sqrt(variance / seeds), float(freedom))
-        found.append(Estimate(float(paired.mean()), (test,), own))
-    return found
+    if cells < ARMS_TO_POOL:
+        return [estimate(differences, None) for differences in weights @ accuracy]
+    variances = pooled_variances(accuracy, often, math.inf)
+    return [
+        estimate(differences, variances.of_contrast(of_contrast))
+        for of_contrast, differences in zip(weights, weights @ accuracy, strict=True)
+    ]
 
 
 def by_rule(accuracy: np.ndarray, weights: np.ndarray, level: float = LEVEL) -> list[Decision]:

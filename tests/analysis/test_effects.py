@@ -48,7 +48,7 @@ def test_two_arms_are_tested_by_the_paired_t_test_over_the_seeds():
     assert found.by_seed == pytest.approx(tuple(differences))
     assert found.difference == pytest.approx(differences.mean())
     error = differences.std(ddof=1) / np.sqrt(3)
-    assert found.estimate.errors[0] == pytest.approx((error, 2))
+    assert found.estimate.ways[0][1][0] == pytest.approx((error, 2))
     assert found.estimate.paired == pytest.approx((error, 2))
     assert found.estimate.paired_p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
     assert (found.seeds, found.arm, found.reference) == (3, *map(pytest.approx, (0.961667, 0.945)))
@@ -70,7 +70,7 @@ def test_fewer_than_three_seeds_leave_the_images(seeds):
 def test_a_difference_of_the_same_images_at_every_seed_is_not_sure():
     """Sure of the seeds, not of the images: three images make the difference each time."""
     found = compared(exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952]))
-    over_seeds, over_both = found.estimate.errors
+    ((_, (over_seeds, over_both)),) = found.estimate.ways
     assert found.difference > 5 * over_seeds[0]
     assert over_both[0] > over_seeds[0]
     assert found.estimate.p > 0.05
@@ -102,8 +102,9 @@ def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
     variances = pooled_variances(table, often, 10_000)
     for position, one in enumerate(found, 1):
         weights = np.eye(4)[position] - np.eye(4)[0]
-        variance, freedom = variances.of_contrast(weights)
-        assert one.estimate.errors[0] == pytest.approx((math.sqrt(variance / 3), freedom))
+        spread = variances.of_contrast(weights)
+        variance, freedom = spread.variance, spread.freedom
+        assert one.estimate.ways[0][1][0] == pytest.approx((math.sqrt(variance / 3), freedom))
         assert one.estimate.paired[0] == pytest.approx(
             (table[position] - table[0]).std(ddof=1) / math.sqrt(3)
         )
@@ -133,7 +134,7 @@ def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
     (beside,) = effects([of_base("a")], {None: {**own, **others}, 2: accuracies(loud)})
     assert alone.estimate == beside.estimate
     (at_epoch,) = effects([of_base("a", 2)], {None: own, 2: accuracies(loud)})
-    assert at_epoch.estimate.errors[0][0] > 5 * alone.estimate.errors[0][0]
+    assert at_epoch.estimate.ways[0][1][0][0] > 5 * alone.estimate.ways[0][1][0][0]
 
 
 def test_between_experiments_the_paired_differences_tell():
@@ -147,8 +148,8 @@ def test_between_experiments_the_paired_differences_tell():
         Contrast("f", ((1.0, ("f", ARMS["a"][1])),)),
     )  # fmt: skip
     found = effect(comparison, {**one, **other})
-    assert found.estimate.errors[0] == found.estimate.paired
-    assert found.estimate.errors[0][0] > 0.01
+    assert found.estimate.ways[0][1][0] == found.estimate.paired
+    assert found.estimate.ways[0][1][0][0] > 0.01
 
 
 def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
@@ -161,7 +162,7 @@ def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
     )  # fmt: skip
     found = effect(comparison, accuracies(table))
     own = pooled_variances(table, np.zeros(4, bool), 10_000).own
-    error, freedom = found.estimate.errors[0]
+    error, freedom = found.estimate.ways[0][1][0]
     assert error == pytest.approx(math.sqrt(own.sum() / 4 / 3))
     assert freedom == pytest.approx(own.sum() ** 2 / ((own**2).sum() / 2))
     assert freedom > 2
@@ -183,7 +184,7 @@ def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew()
         reference = dict(enumerate(random.random((seeds, images)) < 0.6))
         found = compared(arm, reference)
         means.append(found.difference)
-        squares.append(found.estimate.errors[1][0] ** 2)
+        squares.append(found.estimate.ways[0][1][1][0] ** 2)
     assert np.mean(squares) == pytest.approx(np.var(means), rel=0.15)
 
 
@@ -281,7 +282,7 @@ def test_accuracies_without_images_are_taken_as_independent():
 
 def test_seeds_that_agree_to_the_image_are_no_certainty():
     found = compared(exactly([951] * 3), exactly([950] * 3))
-    assert found.estimate.errors[0][0] == pytest.approx(1 / 1000 / math.sqrt(3))
+    assert found.estimate.ways[0][1][0][0] == pytest.approx(1 / 1000 / math.sqrt(3))
     assert found.estimate.p > 0.05
     same = compared(exactly([950] * 3), exactly([950] * 3))
     assert (same.difference, same.estimate.p) == (0.0, 1.0)

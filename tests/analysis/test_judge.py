@@ -159,3 +159,13 @@ def test_the_command_writes_what_the_function_returns(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"missing\.csv: cannot be read as CSV: No such file"):
         cli.main(["judge", str(tmp_path / "missing.csv"), "--reference", "base"])
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_two_collapsed_arms_do_not_hide_the_difference_of_two_quiet_ones():
+    """The mean of the variances is hundreds of times theirs; a paired t-test is not misled."""
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(50):
+        values = drawn(random, [0.9, 0.92, 0.8, 0.5], [0.004, 0.004, 0.024, 0.1], 5)
+        hits += judge(values, "a0").set_index("arm")["verdict"]["a1"] == "better"
+    assert hits > 40

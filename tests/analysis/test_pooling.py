@@ -93,14 +93,16 @@ def test_a_variance_is_that_of_half_an_image_at_least():
 def test_a_difference_takes_pooled_variances_and_a_wider_contrast_its_own():
     random = np.random.default_rng(5)
     found = pooled_variances(0.5 + 0.01 * random.standard_normal((6, 4)), REFERENCE, math.inf)
-    variance, freedom = found.of_contrast(np.array([-1.0, 1, 0, 0, 0, 0]))
+    spread = found.of_contrast(np.array([-1.0, 1, 0, 0, 0, 0]))
     parts = found.pooled[:2]
-    assert variance == pytest.approx(parts.sum())
-    assert freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
+    assert spread.variance == pytest.approx(parts.sum())
+    assert spread.paired_share == 0.1
+    assert spread.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
     weights = np.array([1, 1, 1, -1, -1, -1]) / 3
-    variance, freedom = found.of_contrast(weights)
-    assert variance == pytest.approx(found.own.sum() / 9)
-    assert freedom == pytest.approx(found.own.sum() ** 2 / ((found.own**2).sum() / 3))
+    spread = found.of_contrast(weights)
+    assert spread.variance == pytest.approx(found.own.sum() / 9)
+    assert spread.paired_share == 0
+    assert spread.freedom == pytest.approx(found.own.sum() ** 2 / ((found.own**2).sum() / 3))
 
 
 def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():
@@ -116,3 +118,15 @@ def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():
     variance, freedom = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
     assert variance == pytest.approx(found.own[:5].mean() + found.own[5])
     assert 2 <= freedom < 2.3
+
+
+def test_where_variances_differ_the_paired_test_has_a_share_of_the_level():
+    random = np.random.default_rng(9)
+    spreads = np.array([0.004, 0.004, 0.024, 0.1])
+    few, many = random.standard_normal((4, 3)), random.standard_normal((4, 5))
+    alike = 0.5 + 0.004 * many
+    shares = [
+        pooled_variances(accuracy, NONE[:4], math.inf).paired_share
+        for accuracy in (alike, 0.5 + spreads[:, None] * many, 0.5 + 0.004 * few)
+    ]
+    assert shares == [0, 0.5, 0.1]  # three seeds cannot show that variances differ

@@ -10,7 +10,7 @@ from scipy import stats
 from ablation.analysis.effects import Effect, Sample
 from ablation.analysis.pooling import pooled_variances
 from ablation.analysis.power import MOST_SEEDS, detectable, detectable_factor, seeds_needed
-from ablation.analysis.testing import Estimate, decide
+from ablation.analysis.testing import decide, estimate
 
 PAIR = Sample((1.0, -1.0), (False, False), 1.0, math.inf)
 
@@ -40,12 +40,10 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(arms, s
         drawn = random.standard_normal((arms, seeds))
         drawn[-1] += size
         paired = weights @ drawn
-        own = (paired.std(ddof=1) / math.sqrt(seeds), seeds - 1.0)
-        test = own
+        pooled = None
         if arms > 2:
-            variance, freedom = pooled_variances(drawn, often, math.inf).of_contrast(weights)
-            test = (math.sqrt(variance / seeds), freedom)
-        (found,) = decide([Estimate(paired.mean(), (test,), own)], ["a"], level)
+            pooled = pooled_variances(drawn, often, math.inf).of_contrast(weights)
+        (found,) = decide([estimate(paired, pooled)], ["a"], level)
         hits += found.p <= 0.05 and found.low > 0
     assert hits / 800 == pytest.approx(0.8, abs=0.05)
 

@@ -7,25 +7,39 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ablation.analysis.testing import LEVEL, PAIRED_LEVEL, Decision, Estimate, decide, holm
+from ablation.analysis.pooling import Spread
+from ablation.analysis.testing import (
+    LEVEL,
+    PAIRED_LEVEL,
+    Decision,
+    Estimate,
+    decide,
+    estimate,
+    holm,
+    together,
+)
 
 
-def estimate(p, freedom=10.0, paired=1e-6):
+def one_way(tests, paired, difference=1.0):
+    return Estimate(difference, ((1.0, tests),), paired)
+
+
+def of_p(p, freedom=10.0, paired=1e-6):
     """One that has these p-values, in its only test and in the paired test."""
     error = 1 / float(stats.t.isf(p / 2, freedom))
-    return Estimate(1.0, ((error, freedom),), (1 / float(stats.t.isf(paired / 2, 2)), 2.0))
+    return one_way(((error, freedom),), (1 / float(stats.t.isf(paired / 2, 2)), 2.0))
 
 
 def test_the_larger_p_value_counts():
-    both = Estimate(1.0, ((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
+    both = one_way(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
     assert both.p == pytest.approx(max(2 * stats.t.sf(2, 4), 2 * stats.t.sf(2.5, 3)))
     assert both.paired_p == pytest.approx(2 * stats.t.sf(10, 2))
 
 
 def test_the_interval_is_the_widest_of_the_tests():
-    both = Estimate(1.0, ((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
+    both = one_way(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
     assert both.half_width(0.01) == pytest.approx(0.4 * stats.t.isf(0.005, 3))
-    paired = Estimate(1.0, ((0.5, 4.0),), (0.9, 2.0))
+    paired = one_way(((0.5, 4.0),), (0.9, 2.0))
     assert paired.half_width(0.05) == pytest.approx(0.9 * stats.t.isf(PAIRED_LEVEL / 2, 2))
 
 
@@ -50,7 +64,7 @@ def test_holm_leaves_more_to_what_comes_later():
 def test_nothing_is_claimed_at_level_0():
     corrected, levels = holm(np.array([0.0, 0.5]), 0.0)
     assert (corrected.tolist(), levels.tolist()) == ([1, 1], [0, 0])
-    (decision,) = decide([estimate(1e-9)], ["a"], 0.0)
+    (decision,) = decide([of_p(1e-9)], ["a"], 0.0)
     assert (decision.p, decision.low) == (1.0, -math.inf)
     assert decision.verdict(0.5) == "open"
 
@@ -62,7 +76,10 @@ def test_interval_p_value_and_verdict_agree():
         family = [
             Estimate(
                 difference,
-                tuple((float(error), 6.0) for error in random.uniform(0.2, 1, 2)),
+                tuple(
+                    (share, tuple((float(error), 6.0) for error in random.uniform(0.2, 1, 2)))
+                    for share in (0.7, 0.3)
+                ),
                 (float(random.uniform(0.1, 1)), 2.0),
             )
             for difference in random.normal(0, 2.5, 4)
@@ -80,7 +97,7 @@ def test_interval_p_value_and_verdict_agree():
 
 def test_a_paired_test_has_to_agree_at_a_level_of_its_own():
     agrees, disagrees = (
-        decide([estimate(1e-6, paired=at)], ["a"])[0]
+        decide([of_p(1e-6, paired=at)], ["a"])[0]
         for at in (0.99 * PAIRED_LEVEL, 1.01 * PAIRED_LEVEL)
     )
     assert agrees.p == pytest.approx(0.99 * LEVEL)
@@ -89,8 +106,8 @@ def test_a_paired_test_has_to_agree_at_a_level_of_its_own():
 
 
 def test_a_question_counts_once():
-    twice = decide([estimate(0.02), estimate(0.02), estimate(0.04)], ["a", "a", "b"])
-    once = decide([estimate(0.02), estimate(0.04)], ["a", "b"])
+    twice = decide([of_p(0.02), of_p(0.02), of_p(0.04)], ["a", "a", "b"])
+    once = decide([of_p(0.02), of_p(0.04)], ["a", "b"])
     assert [twice[0], twice[2]] == once
     assert twice[0] == twice[1]
     assert decide([], []) == []
@@ -101,3 +118,36 @@ def test_the_same_lies_within_the_margin():
     assert Decision(0.3, -0.006, 0.002).verdict(0.005) == "open"
     assert Decision(0.01, 0.001, 0.002).verdict(0.005) == "better"
     assert Decision(0.01, -0.002, -0.001).verdict(0.005) == "worse"
+
+
+def test_one_of_two_ways_is_enough_at_its_share_of_the_level():
+    first, second = ((0.5, 4.0),), ((0.1, 2.0), (0.2, 2.0))
+    both = Estimate(1.0, ((0.9, first), (0.1, second)), (0.1, 2.0))
+    p = [2 * stats.t.sf(2, 4) / 0.9, 2 * stats.t.sf(5, 2) / 0.1]
+    assert both.p == pytest.approx(min(p))
+    halves = [0.5 * stats.t.isf(0.9 * 0.01 / 2, 4), 0.2 * stats.t.isf(0.1 * 0.01 / 2, 2)]
+    assert both.half_width(0.01) == pytest.approx(min(halves))
+
+
+def test_the_paired_test_decides_where_arms_tell_nothing():
+    differences = np.array([0.02, 0.01, 0.03, 0.02])
+    found = estimate(differences, None)
+    assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    low, high = stats.t.interval(0.95, 3, 0.02, differences.std(ddof=1) / 2)
+    assert found.half_width(0.05) == pytest.approx((high - low) / 2)
+    assert found.ways[0][1] == (found.paired,)
+
+
+def test_pooled_and_paired_tests_have_the_images_added():
+    differences = np.array([0.02, 0.01, 0.03, 0.02])
+    pooled = Spread(0.0004, 9.0, 0.1)
+    found = estimate(differences, pooled, image_error=0.004, shared=1e-6, images=1000)
+    over_seeds = (0.01, 9.0)
+    assert found.ways[0] == (0.9, (over_seeds, together(*over_seeds, 0.004, 1e-6, 1000)))
+    assert found.ways[1] == (0.1, (found.paired, together(*found.paired, 0.004, 1e-6, 1000)))
+    without = estimate(differences, Spread(0.0004, 9.0, 0.0))
+    assert without.ways == ((1.0, (over_seeds,)),)
+
+
+def test_no_standard_deviation_is_less_than_an_image():
+    assert estimate(np.zeros(4), None, images=100).paired == (0.01 / 2, 3)

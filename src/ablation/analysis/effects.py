@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, Variances, pooled_variances
-from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, together
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, estimate
 from ablation.study.comparisons import Comparison, Contrast, Source
 
 INTERVAL = 0.95  # of the interval over the test images
@@ -198,25 +198,20 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
     image_error, shared = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    estimate, sample = None, None
+    found, sample = None, None
     if len(seeds) >= SEEDS_FOR_VERDICTS:
-        root = math.sqrt(len(seeds))
-        spread, freedom = max(float(paired.std(ddof=1)), 1 / images), len(seeds) - 1.0
-        paired_error = (spread / root, freedom)
-        sample = Sample((1.0, -1.0), (False, False), spread, freedom)
+        spread = max(float(paired.std(ddof=1)), 1 / images)
+        sample, pooled = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0), None
         if pool := pools.sample(_weights(comparison), tuple(seeds), images):
             variances, weights, often = pool
-            variance, freedom = variances.of_contrast(weights)
-            spread = math.sqrt(variance)
+            pooled = variances.of_contrast(weights)
             expected, known = variances.expected(weights)
             sample = Sample(tuple(map(float, weights)), often, math.sqrt(expected), known)
-        over_seeds = (spread / root, freedom)
-        over_both = together(*over_seeds, image_error, shared, images)
-        estimate = Estimate(mean, (over_seeds, over_both), paired_error)
+        found = estimate(paired, pooled, image_error=image_error, shared=shared, images=images)
     return Effect(
         by_seed=tuple(map(float, paired)),
         difference=mean,
-        estimate=estimate,
+        estimate=found,
         agree=float((np.sign(paired) == np.sign(mean)).mean()),
         superiority=superiority(arm, reference),
         image_low=mean - reach,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, pooled_variances
-from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, together
+from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, Spread, pooled_variances
+from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
 from ablation.errors import InputError, nearest, visible
 from ablation.storage import atomically
 
@@ -156,37 +156,30 @@ def _estimate(
     arm: Mapping[object, float],
     reference: Mapping[object, float],
     images: tuple[float, float],
-    pooled: tuple[float, float] | None,
+    pooled: Spread | None,
 ) -> Estimate:
     """Estimate the difference of an arm and the reference over the seeds that both have.
 
     Args:
         arm, reference: accuracy by seed.
         images: number of test images of both, infinite if it is not known.
-        pooled: variance of the difference at one seed and its degrees of freedom, if there is one
-            from all arms.
+        pooled: how much the difference varies from seed to seed, if all arms tell that.
     """
     pairs = np.array([(arm[seed], reference[seed]) for seed in reference if seed in arm])
-    count, means = len(pairs), pairs.mean(axis=0)
-    differences = pairs[:, 0] - pairs[:, 1]
-    least = max(1 / min(images), ROUNDING)
-    paired = (max(float(differences.std(ddof=1)), least) / math.sqrt(count), count - 1.0)
-    error, freedom = paired
-    if pooled is not None:
-        error, freedom = math.sqrt(pooled[0] / count), pooled[1]
-    errors = [(error, freedom)]
-    if math.isfinite(max(images)):
-        # Which images each arm gets wrong is not known: the arms are taken as independent.
-        squared = sum(p * (1 - p) / number for p, number in zip(means, images, strict=True))
-        over_images = max(math.sqrt(squared), least)
-        errors.append(together(error, freedom, over_images, 0.0, min(images)))
-    return Estimate(float(differences.mean()), tuple(errors), paired)
+    differences, least = pairs[:, 0] - pairs[:, 1], min(images)
+    if math.isinf(max(images)):
+        return estimate(differences, pooled, images=least)
+    # Which images each arm gets wrong is not known: the arms are taken as independent.
+    means = pairs.mean(axis=0)
+    squared = sum(p * (1 - p) / number for p, number in zip(means, images, strict=True))
+    over_images = max(math.sqrt(squared), 1 / least)
+    return estimate(differences, pooled, image_error=over_images, images=least)
 
 
 def _pooled(
     table: Mapping[str, Mapping[object, float]], reference: str, images: float
-) -> dict[str, tuple[float, float]]:
-    """Variance and degrees of freedom of each arm less the reference; none without a pool."""
+) -> dict[str, Spread]:
+    """How much each arm less the reference varies from seed to seed; none without a pool."""
     arms = list(table)
     shared = [seed for seed in table[reference] if all(seed in one for one in table.values())]
     if len(arms) < ARMS_TO_POOL or len(shared) < SEEDS_FOR_VERDICTS:

@@ -13,16 +13,35 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-NOISIER = 0.01  # significance from which an arm has the degrees of freedom of its own seeds alone
+NOISIER = 0.015  # significance from which an arm has the degrees of freedom of its own seeds alone
 NOISIER_OF_FEW = 0.2  # the same with up to four arms, whose pooled variance is of little weight
 FEW = 4
-TRIMMED = 2  # of the other arms, so many of the noisiest are left out of the test for noisier arms
+TRIMMED = 2  # of the other arms, so many of the noisiest are left out of the test for noisier arms,
+TRIMMED_SHARE = 4  # or one in so many of all arms, if that is more
+UNEQUAL = 0.01  # significance from which the paired t-test gets a share where variances differ
+SHARE_OF_UNEQUAL = 0.5  # of the level, for the paired t-test
+SHARE_OF_FEW_SEEDS = 0.1  # the same with fewer seeds than can show that variances differ
 OUTLIER = 0.01  # significance from which the noisiest arm is left out of what the others share
 SEEDS_FOR_OUTLIERS = 5  # with fewer, a second noisy arm could pass for a quiet one
 FLOOR = 0.7  # of the pooled variance: the least that an arm of many comparisons is taken to have
 ARMS_TO_POOL = 3  # with fewer, the paired t-test decides
 OFTEN = 3  # comparisons of two arms from which on an arm's variance counts in many
 ROUNDING = 1e-12  # the least standard deviation, where every run has the same accuracy
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much a difference varies from seed to seed.
+
+    Attributes:
+        variance: at one seed.
+        freedom: its degrees of freedom.
+        paired_share: of the level of the comparison, for a paired t-test by itself.
+    """
+
+    variance: Any
+    freedom: Any
+    paired_share: Any
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class Variances:
         pooled: with what the arms share [..., arms].
         freedom: degrees of freedom of ``pooled`` [..., arms].
         noisier: which arms an F-test finds noisier than the others [..., arms].
+        paired_share: of the level of a comparison, for a paired t-test by itself [...].
         seeds: how many.
     """
 
@@ -41,9 +61,10 @@ class Variances:
     pooled: np.ndarray
     freedom: np.ndarray
     noisier: np.ndarray
+    paired_share: np.ndarray
     seeds: int
 
-    def of_contrast(self, weights: np.ndarray) -> tuple[Any, Any]:
+    def of_contrast(self, weights: np.ndarray) -> "Spread":
         """Return the variance of a weighted sum of the arms' accuracies of one seed.
 
         A difference of two arms takes the pooled variances. A sum over more arms (a main effect, an
@@ -54,14 +75,15 @@ class Variances:
             weights: of each arm, summing to zero [arms].
 
         Returns:
-            The variance [...], and its degrees of freedom [...] (Satterthwaite 1946, An
-            Approximate Distribution of Estimates of Variance Components).
+            The variance and its degrees of freedom (Satterthwaite 1946, An Approximate
+            Distribution of Estimates of Variance Components), each [...].
         """
         pair = np.count_nonzero(weights) == 2
         parts = weights**2 * (self.pooled if pair else self.own)
         freedom = self.freedom if pair else self.seeds - 1.0
         total = parts.sum(axis=-1)
-        return total, total**2 / (parts**2 / freedom).sum(axis=-1)
+        share = self.paired_share if pair else np.zeros_like(self.paired_share)
+        return Spread(total, total**2 / (parts**2 / freedom).sum(axis=-1), share)
 
     def expected(self, weights: np.ndarray) -> tuple[float, float]:
         """Return the variance of such a sum to expect in other runs, and its degrees of freedom.
@@ -92,6 +114,10 @@ def pooled_variances(accuracy: np.ndarray, often: np.ndarray, images: float) -> 
 
     With more than four arms and five seeds or more, an arm that an F-test finds to be an outlier
     has its plain variance, and the others are estimated without it: it would hide what they show.
+
+    Noisy arms make the mean too large for quiet ones. Where an F-test finds that variances differ,
+    half of the level is therefore left to the paired t-test, which knows nothing of other arms.
+    Three or four seeds cannot show that, and always leave it a tenth.
 
     Args:
         accuracy: shares of right answers [arms, seeds], at least three of each.
@@ -134,15 +160,27 @@ def pool(own: np.ndarray, often: np.ndarray, seeds: int) -> Variances:
         seeds: how many the variances are from.
     """
     arms, freedom = own.shape[-1], seeds - 1
-    noisier = np.stack([_is_noisier(own, often, arm, freedom) for arm in range(arms)], axis=-1)
+    level = NOISIER if arms > FEW else NOISIER_OF_FEW
+    trimmed = max(TRIMMED, arms // TRIMMED_SHARE)
+    noisier = np.stack(
+        [_stands_out(own, often, arm, freedom, level, trimmed) for arm in range(arms)], axis=-1
+    )
     mean = own[..., _others(often)].mean(axis=-1, keepdims=True)
     least = np.where(often, FLOOR * mean, mean)
     by_itself = np.where(often, own >= least, noisier)
+    share = np.full(own.shape[:-1], SHARE_OF_FEW_SEEDS)
+    if seeds >= SEEDS_FOR_OUTLIERS:
+        none = np.zeros(arms, dtype=bool)
+        tests = [
+            _stands_out(own, none, arm, freedom, UNEQUAL / arms, TRIMMED) for arm in range(arms)
+        ]
+        share = np.where(np.any(tests, axis=0), SHARE_OF_UNEQUAL, 0.0)
     return Variances(
         own=own,
         pooled=np.maximum(own, least),
         freedom=np.where(by_itself, freedom, (arms - 1) * freedom),
         noisier=noisier,
+        paired_share=share,
         seeds=seeds,
     )
 
@@ -153,11 +191,12 @@ def _others(often: np.ndarray, arm: int | None = None) -> np.ndarray:
     return others if arm is None else others & (np.arange(len(often)) != arm)
 
 
-def _is_noisier(own: np.ndarray, often: np.ndarray, arm: int, freedom: int) -> np.ndarray:
+def _stands_out(
+    own: np.ndarray, often: np.ndarray, arm: int, freedom: int, level: float, trimmed: int
+) -> np.ndarray:
     """Whether an F-test finds an arm noisier than the others, without the noisiest of these."""
     rest = np.sort(own[..., _others(often, arm)], axis=-1)
-    rest = rest[..., : max(2, rest.shape[-1] - TRIMMED)]
-    level = NOISIER if own.shape[-1] > FEW else NOISIER_OF_FEW
+    rest = rest[..., : max(2, rest.shape[-1] - trimmed)]
     critical = _critical_f(level, freedom, rest.shape[-1] * freedom)
     return np.asarray(own[..., arm] > critical * rest.mean(axis=-1))
 
@@ -171,6 +210,7 @@ def _without(accuracy: np.ndarray, often: np.ndarray, images: float, outlier: in
     """Estimate the variances with an outlier kept apart, with its plain variance."""
     seeds = accuracy.shape[1]
     rest = np.arange(len(accuracy)) != outlier
+    every = pool(own_variances(accuracy, images), often, seeds)
     others = pool(own_variances(accuracy[rest], images), often[rest], seeds)
     plain = max(float(accuracy[outlier].var(ddof=1)), _least(images))
     return Variances(
@@ -178,6 +218,7 @@ def _without(accuracy: np.ndarray, often: np.ndarray, images: float, outlier: in
         pooled=np.insert(others.pooled, outlier, plain),
         freedom=np.insert(others.freedom, outlier, seeds - 1),
         noisier=np.insert(others.noisier, outlier, values=True),
+        paired_share=every.paired_share,
         seeds=seeds,
     )
 

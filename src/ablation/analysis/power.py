@@ -3,14 +3,15 @@
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from ablation.analysis.effects import INTERVAL, Effect, Sample
-from ablation.analysis.pooling import ARMS_TO_POOL, own_variances, pool
+from ablation.analysis.pooling import ARMS_TO_POOL, Spread, own_variances, pool
 from ablation.analysis.testing import PAIRED_LEVEL, together
 
 POWER = 0.8
@@ -96,45 +97,60 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     used = [cell for cell in cells if cell[0]]
     rest = [cell for cell in cells if not cell[0]]
     simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
-    mean, error, freedom, paired, image_luck = _simulate(simulated, seeds)
+    study = _simulate(simulated, seeds)
     spread = np.ones(STUDIES)  # that there really is
     if math.isfinite(sample.freedom):
         drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
         spread = np.sqrt(sample.freedom / drawn)
-    error = spread * error
-    both, of_both = together(error, freedom, image_error, 0.0, math.inf)
-    needed = np.maximum(
-        error * stats.t.isf(level / 2, freedom), both * stats.t.isf(level / 2, of_both)
-    )
-    guard = spread * paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1)
-    luck = spread * mean + image_error * image_luck
-    return float(np.quantile(np.maximum(needed, guard) - luck, POWER))
+
+    def needed(error: np.ndarray, freedom: Any, share: Any) -> np.ndarray:
+        both, of_both = together(spread * error, freedom, image_error, 0.0, math.inf)
+        over_seeds = spread * error * stats.t.isf(level * share / 2, freedom)
+        return np.maximum(over_seeds, both * stats.t.isf(level * share / 2, of_both))
+
+    share = study.spread.paired_share
+    half = needed(np.sqrt(study.spread.variance / seeds), study.spread.freedom, 1 - share)
+    if np.any(share):
+        half = np.minimum(half, needed(study.paired, seeds - 1, share))
+    half = np.maximum(half, spread * study.paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1))
+    luck = spread * study.mean + image_error * study.image_luck
+    return float(np.quantile(half - luck, POWER))
+
+
+@dataclass(frozen=True)
+class _Studies:
+    """Simulated studies, in units of the standard deviation of the difference over seeds.
+
+    Attributes:
+        mean: of the difference [studies].
+        spread: as it is estimated, each part [studies].
+        paired: standard error of the paired t-test [studies].
+        image_luck: a standard normal number [studies].
+    """
+
+    mean: np.ndarray
+    spread: Spread
+    paired: np.ndarray
+    image_luck: np.ndarray
 
 
 @lru_cache(maxsize=256)
-def _simulate(cells: tuple[tuple[float, bool], ...], seeds: int) -> tuple[np.ndarray, ...]:
+def _simulate(cells: tuple[tuple[float, bool], ...], seeds: int) -> _Studies:
     """Simulate studies without any difference whose cells vary alike.
 
     Args:
         cells: the weight of each, and whether it is in many comparisons.
         seeds: runs of each cell.
-
-    Returns:
-        For each study, in units of the standard deviation of the difference over seeds: its mean,
-        the standard error and degrees of freedom of the test over seeds, the standard error of the
-        paired test, and a standard normal number for the images.
     """
     weights = np.array([weight for weight, _ in cells])
     weights /= math.sqrt((weights**2).sum())
     random = np.random.default_rng(0)
     drawn = random.standard_normal((STUDIES, len(cells), seeds))
     differences = np.einsum("c,ncs->ns", weights, drawn)
-    spread = differences.std(axis=1, ddof=1)
-    variance, freedom = spread**2, np.full(STUDIES, seeds - 1.0)
+    own = differences.std(axis=1, ddof=1)
+    spread = Spread(own**2, np.full(STUDIES, seeds - 1.0), np.zeros(STUDIES))
     if len(cells) >= ARMS_TO_POOL:
         often = np.array([is_often for _, is_often in cells])
-        variances = pool(own_variances(drawn, math.inf), often, seeds)
-        variance, freedom = variances.of_contrast(weights)
+        spread = pool(own_variances(drawn, math.inf), often, seeds).of_contrast(weights)
     luck = random.standard_normal(STUDIES)
-    root = math.sqrt(seeds)
-    return differences.mean(axis=1), np.sqrt(variance) / root, freedom, spread / root, luck
+    return _Studies(differences.mean(axis=1), spread, own / math.sqrt(seeds), luck)

@@ -1,11 +1,14 @@
 """Tests of a difference over seeds and images, and what is left of them for many comparisons."""
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from ablation.analysis.pooling import ROUNDING, Spread
 
 LEVEL = 0.05  # how often a study without any difference may claim one
 PAIRED_LEVEL = 0.06  # of the paired t-test that has to agree, for each comparison by itself
@@ -31,18 +34,25 @@ class Estimate:
 
     Attributes:
         difference: mean over the seeds, as a share.
-        errors: standard error and degrees of freedom of each test at the corrected level.
-        paired: those of the paired t-test, which is held against `PAIRED_LEVEL`.
+        ways: of finding a difference, each with its share of the level and with the standard error
+            and degrees of freedom of its tests, which all have to find it.
+        paired: those of the paired t-test, which is held against `PAIRED_LEVEL` besides.
     """
 
     difference: float
-    errors: tuple[tuple[float, float], ...]
+    ways: tuple[tuple[float, tuple[tuple[float, float], ...]], ...]
     paired: tuple[float, float]
 
     @property
     def p(self) -> float:
-        """The largest of the p-values at the corrected level."""
-        return max(float(t_test(self.difference / error, of)) for error, of in self.errors)
+        """The p-value at the corrected level: the least of the ways, the largest of its tests."""
+        return min(
+            1.0,
+            *(
+                max(float(t_test(self.difference / error, of)) for error, of in tests) / share
+                for share, tests in self.ways
+            ),
+        )
 
     @property
     def paired_p(self) -> float:
@@ -51,13 +61,56 @@ class Estimate:
         return float(t_test(self.difference / error, freedom))
 
     def half_width(self, level: float) -> float:
-        """Return half of the interval that excludes zero where every test finds a difference.
+        """Return half of the interval that excludes zero where a difference is found.
 
         Args:
             level: of the corrected tests; the interval is infinite at level 0.
         """
-        tests = [(*test, level) for test in self.errors] + [(*self.paired, PAIRED_LEVEL)]
-        return max(error * float(stats.t.isf(at / 2, freedom)) for error, freedom, at in tests)
+        of_ways = [
+            max(error * _quantile(level * share, freedom) for error, freedom in tests)
+            for share, tests in self.ways
+        ]
+        error, freedom = self.paired
+        return max(min(of_ways), error * _quantile(PAIRED_LEVEL, freedom))
+
+
+def _quantile(level: float, freedom: float) -> float:
+    return float(stats.t.isf(level / 2, freedom))
+
+
+def estimate(
+    differences: np.ndarray,
+    pooled: Spread | None,
+    *,
+    image_error: float = 0.0,
+    shared: float = 0.0,
+    images: float = math.inf,
+) -> Estimate:
+    """Estimate a difference from three seeds or more.
+
+    Args:
+        differences: at each seed, as shares [seeds].
+        pooled: how much they vary from seed to seed, as all arms of the experiment tell it; None
+            where they do not, so that the paired t-test decides.
+        image_error: standard error over the images, as a share; 0 if it is not known.
+        shared: variance that is in the squared errors over seeds and over images alike.
+        images: number of test images; a standard deviation is no less than one of them.
+    """
+    seeds = len(differences)
+    spread = max(float(differences.std(ddof=1)), 1 / images, ROUNDING)
+    paired = (spread / math.sqrt(seeds), seeds - 1.0)
+
+    def tests(over_seeds: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+        if not image_error:
+            return (over_seeds,)
+        return over_seeds, together(*over_seeds, image_error, shared, images)
+
+    ways = [(1.0, tests(paired))]
+    if pooled is not None:
+        share = float(pooled.paired_share)
+        over_seeds = (math.sqrt(pooled.variance / seeds), float(pooled.freedom))
+        ways = [(1 - share, tests(over_seeds)), *[(share, tests(paired))] * bool(share)]
+    return Estimate(float(differences.mean()), tuple(ways), paired)
 
 
 @dataclass(frozen=True)
