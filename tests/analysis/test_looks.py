@@ -16,7 +16,6 @@ from ablation.analysis.testing import LEVEL, PAIRED_LEVEL
 from ablation.errors import InputError
 from ablation.report.figures import ArmStyles, draw_differences
 from ablation.storage import is_sealed
-from ablation.study.fingerprint import plan_digest
 from ablation.study.plan import load_config, load_plan
 
 from ..conftest import write_answers
@@ -498,15 +497,3 @@ def test_the_figure_of_a_look_at_which_nothing_is_left(grow):
     drawn = draw_differences(rows, ArmStyles([experiment]), 0.005, False).decode()
     assert "interval that decides" not in drawn
     assert "test images only" in drawn
-
-
-def test_the_final_number_of_seeds_decides_the_analysis_and_no_run(project):
-    project(STUDY)
-    before = load_plan(load_config())
-    project(STUDY.replace("    baseline:", "    final_seeds: 5\n    baseline:"))
-    after = load_plan(load_config())
-    assert list(before.runs) == list(after.runs)
-    assert [run.settings for run in before.runs.values()] == [
-        run.settings for run in after.runs.values()
-    ]
-    assert plan_digest(before) != plan_digest(after)
