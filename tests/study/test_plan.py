@@ -147,7 +147,7 @@ def test_experiments_share_runs(project):
         (
             "[0, 1]",
             "[0, 1]\n    final_seeds: 1",
-            "9:18: experiments.first.final_seeds",
+            "9:5: experiments.first.final_seeds",
             "is 1, but seeds names 2: give 2 or more",
         ),
         (
