@@ -16,7 +16,6 @@ from ablation.analysis.testing import LEVEL, PAIRED_LEVEL
 from ablation.errors import InputError
 from ablation.report.figures import ArmStyles, draw_differences
 from ablation.storage import is_sealed
-from ablation.study.fingerprint import plan_digest
 from ablation.study.plan import load_config, load_plan
 
 from ..conftest import write_answers
@@ -30,8 +29,12 @@ def boundaries(seeds, spent, level=LEVEL):
     ]
 
 
-def sight(seeds, final=None, runs=None):
-    return Sight(tuple(range(seeds)), runs, final)
+def sight(seeds, final=None, lacking=None):
+    return Sight(tuple(range(seeds)), lacking, final)
+
+
+def planned(seeds, more):
+    return Sight(tuple(range(seeds)), planned=more)
 
 
 def levels(*sights):
@@ -121,13 +124,14 @@ def test_an_undeclared_number_keeps_a_fifth():
 
 
 def test_a_look_while_runs_are_missing_leaves_the_level_to_the_whole_study():
-    early, last = levels(sight(5, 5, (7, 10)), sight(5, 5))
+    early, last = levels(sight(5, 5, (3, 10)), sight(5, 5))
     assert early == pytest.approx(LEVEL * 0.7**3)
     assert last > 0.75 * LEVEL
     early, last = levels(sight(5, None, (5, 10)), sight(5))
     assert early == pytest.approx(LEVEL * (1 - RESERVED) / 8)
     assert 0.036 < last < 0.04
-    added = levels(sight(3), sight(5, None, (8, 10)), sight(5))  # 0.512 of the next tenth
+    assert levels(planned(3, 5), sight(5))[0] == pytest.approx(LEVEL * (1 - RESERVED) * 0.6**3)
+    added = levels(sight(3), sight(5, None, (2, 10)), sight(5))  # 0.512 of the next tenth
     assert added[1] > LEVEL * 0.1 * 0.512
     assert added[2] > LEVEL * 0.1 * 0.488
 
@@ -147,22 +151,25 @@ def test_what_was_spent_under_another_declaration_is_spent():
     ("one", "text"),
     [
         (Sight((0, 1, 2)), "0 1 2"),
-        (Sight((0, 7, 1994), final=5), "0 7 1994 of 5"),
-        (Sight((0, 1), (3, 9)), "0 1 with 3 of 9 runs"),
-        (Sight((0, 1, 2), (7, 15), 5), "0 1 2 of 5 with 7 of 15 runs"),
-        (Sight((), (0, 4)), "none with 0 of 4 runs"),
+        (Sight((0, 7, 1994), None, 5), "0 7 1994 of 5"),
+        (Sight((0, 1), planned=5), "0 1 of 5 or more"),
+        (Sight((0, 1), (1, 4)), "0 1 lacking 1 of 4 runs"),
+        (Sight((0, 1, 2), (2, 9), 5), "0 1 2 of 5 lacking 2 of 9 runs"),
+        (Sight((3,), (2, 3), planned=5), "3 of 5 or more lacking 2 of 3 runs"),
+        (Sight((), planned=3), "none of 3 or more"),
         (Sight(()), "none"),
     ],
 )
 def test_what_was_seen_is_written_and_read(one, text):
     again = Sight.of_text(text)
-    assert (again, again.final, str(one)) == (one, one.final, text)
+    assert (again, str(again), str(one)) == (one, text, text)
+    assert (again.final, again.planned) == (one.final, one.planned)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "0 1 x", "0  1", " 0", "0 of", "0 of 0", "0 with 1 runs", "none 1", "-1", "0 1 2\n",
-     "٣", "0 with 1 of 0 runs"],
+    ["", "x", "0 1 x", "0  1", " 0", "0 of", "0 of 0", "0 lacking 1 runs", "none 1", "-1",
+     "0 1 2\n", "٣", "0 lacking 1 of 0 runs", "0 or more"],
 )  # fmt: skip
 def test_what_names_no_seeds_is_refused(text):
     with pytest.raises(ValueError, match="names no seeds"):
@@ -219,11 +226,19 @@ def test_going_back_to_seeds_that_were_seen_is_no_look(look):
 
 
 def test_seeds_that_lack_runs_are_told_from_finished_ones(look):
-    look(a=sight(3, runs=(4, 6)))
-    assert look(a=sight(3, runs=(5, 6))).is_new
+    look(a=sight(3, lacking=(2, 6)))
+    assert look(a=sight(3, lacking=(1, 6))).is_new
     assert look(a=sight(3)).is_new
-    assert not look(a=sight(3, runs=(5, 6))).is_new
+    assert not look(a=sight(3, lacking=(1, 6))).is_new
     assert len(look.rows()) == 3
+
+
+def test_seeds_that_are_only_planned_are_no_look(look):
+    first = look(a=sight(3))
+    looks = look(a=planned(3, 5))
+    assert not looks.is_new
+    assert looks.level("a", LEVEL) == first.level("a", LEVEL)
+    assert look(a=sight(5)).level("a", LEVEL) == levels(sight(3), sight(5))[1]
 
 
 def test_seeds_that_are_too_few_for_verdicts_cost_nothing(look):
@@ -449,11 +464,21 @@ def test_seeds_that_are_added_make_the_next_look_pay(grow):
 def test_a_partial_analysis_is_a_look_that_leaves_the_level_to_the_whole(grow):
     left_out = [("mix", 3), ("mix", 4)]
     early = grow(5, final=5, left_out=left_out, partial=True)
-    assert looks_table()["seeds"].tolist() == ["arms: 0 1 2 3 4 of 5 with 13 of 15 runs"]
+    assert looks_table()["seeds"].tolist() == ["arms: 0 1 2 3 4 of 5 lacking 2 of 15 runs"]
     assert early["level"] == pytest.approx(LEVEL * (13 / 15) ** 3)
     whole = grow(5, final=5)
     assert (whole["looks"], len(looks_table())) == (2, 2)
     assert 0.6 * LEVEL < whole["level"] < LEVEL
+
+
+def test_a_partial_analysis_of_whole_seeds_of_a_study_that_shall_have_more(grow):
+    seeds = [(arm, seed) for arm in ("none", "crop", "mix") for seed in (3, 4)]
+    early = grow(5, left_out=seeds, partial=True)
+    assert looks_table()["seeds"].tolist() == ["arms: 0 1 2 of 5 or more"]
+    assert early["level"] == pytest.approx(0.8 * LEVEL * 0.6**3)
+    assert 0.7 * LEVEL < grow(5)["level"] < 0.8 * LEVEL
+    grow(5, partial=True)  # all is there, and has been seen
+    assert len(looks_table()) == 2
 
 
 def test_a_declared_number_of_seeds_that_is_reached_at_once_has_the_whole_level(grow):
@@ -498,15 +523,3 @@ def test_the_figure_of_a_look_at_which_nothing_is_left(grow):
     drawn = draw_differences(rows, ArmStyles([experiment]), 0.005, False).decode()
     assert "interval that decides" not in drawn
     assert "test images only" in drawn
-
-
-def test_the_final_number_of_seeds_decides_the_analysis_and_no_run(project):
-    project(STUDY)
-    before = load_plan(load_config())
-    project(STUDY.replace("    baseline:", "    final_seeds: 5\n    baseline:"))
-    after = load_plan(load_config())
-    assert list(before.runs) == list(after.runs)
-    assert [run.settings for run in before.runs.values()] == [
-        run.settings for run in after.runs.values()
-    ]
-    assert plan_digest(before) != plan_digest(after)

@@ -71,6 +71,11 @@ def test_an_included_experiment_comes_first_and_shares_its_runs(studies):
     assert second.study.title == "The second"
 
 
+def test_an_included_experiment_keeps_its_final_number_of_seeds(studies):
+    studies(FIRST.replace("seeds: [0]", "seeds: [0]\n    final_seeds: 4"), "first")
+    assert [one.block.final_seeds for one in plan().experiments] == [4, None]
+
+
 def test_a_comparison_carries_its_claim(studies):
     for experiment in plan().experiments:
         assert [c.claims for c in experiment.comparisons] == [(("helps", "better"),)]

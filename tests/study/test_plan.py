@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from ablation.errors import InputError
+from ablation.study.fingerprint import plan_digest
 from ablation.study.grid import canonical_json, identity
 from ablation.study.plan import load_config, load_plan
 
@@ -82,6 +83,18 @@ def test_an_edit_makes_new_runs_and_leaves_the_others(project, old, new, changed
     assert len(before & after) == 8 - changed
 
 
+@pytest.mark.parametrize("final", [2, 5])
+def test_a_final_number_of_seeds_changes_no_run(project, final):
+    before = plan_of(project)
+    after = plan_of(project, STUDY.replace("[0, 1]", f"[0, 1]\n    final_seeds: {final}"))
+    assert after.experiments[0].block.final_seeds == final
+    assert list(after.runs) == list(before.runs)
+    assert [run.settings for run in after.runs.values()] == [
+        run.settings for run in before.runs.values()
+    ]
+    assert plan_digest(after) != plan_digest(before)  # but the analysis
+
+
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
     project(STUDY)
     before = set(load_plan(load_config()).runs)
@@ -131,6 +144,20 @@ def test_experiments_share_runs(project):
         ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
         ("[0, 1]", "[]", "seeds", "must not be empty"),
         ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
+        (
+            "[0, 1]",
+            "[0, 1]\n    final_seeds: 1",
+            "9:5: experiments.first.final_seeds",
+            "is 1, but seeds names 2: give 2 or more",
+        ),
+        (
+            "[0, 1]",
+            "[0, 1]\n    final_seeds: 0",
+            "final_seeds",
+            "greater than or equal to 1, not 0",
+        ),
+        ("[0, 1]", "[0, 1]\n    final_seeds: 1001", "final_seeds", "1000, not 1001"),
+        ("[0, 1]", "[0, 1]\n    final_seeds: 2.0", "final_seeds", "valid integer, not 2.0"),
         ("first:", "a b:", "experiments.a b", "is not a name"),
         ("none:", "../up:", "augmentations", "is not a name"),
         ("none:", "none: flip, none:", "7:33", "key 'none' stands twice"),

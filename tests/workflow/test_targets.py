@@ -194,7 +194,7 @@ def test_a_partial_report_leaves_the_study_as_it_is(looked_on, tmp_path):
     assert left == {"partial", "looks.csv"}
     header, look = (project.folder / "results/tiny/looks.csv").read_text().splitlines()
     assert header == "look,time,seeds,open"
-    assert re.fullmatch(r"1,[^,]+Z,tiny: 0 with 1 of 3 runs,0", look)
+    assert re.fullmatch(r"1,[^,]+Z,tiny: 0 lacking 2 of 3 runs,0", look)
     assert not list(project.folder.glob("reports/tiny.*"))
     after = {file: file.stat().st_mtime_ns for file in project.folder.glob("results/runs/**/*")}
     assert after == runs

@@ -289,12 +289,14 @@ def _seen(plan: Plan, by_folder: Mapping[str, RunResult]) -> dict[str, Sight]:
         if experiment.comparisons:
             there = [run for run in experiment.runs if run.folder in by_folder]
             seeds, final = experiment.block.seeds, experiment.block.final_seeds
-            missing = len(there) < len(experiment.runs)
-            cells = len(experiment.runs) // len(seeds)
+            found = sorted({run.seed for run in there})
+            runs = len(experiment.runs) // len(seeds) * len(found)
+            more = final is None and len(found) < len(seeds)
             seen[experiment.name] = Sight(
-                tuple(sorted({run.seed for run in there})),
-                (len(there), cells * (final or len(seeds))) if missing else None,
+                tuple(found),
+                (runs - len(there), runs) if len(there) < runs else None,
                 final,
+                len(seeds) if more else None,
             )
     return seen
 

@@ -30,7 +30,8 @@ NODES = 100  # of the numerical integration between the boundaries
 FARTHEST = 9  # standard deviations from zero, where nothing is
 SHOWN = 40  # characters of what cannot be read
 _SIGHT = re.compile(
-    r"(none|\d+(?: \d+)*)(?: of ([1-9]\d*))?(?: with (\d+) of ([1-9]\d*) runs)?", re.ASCII
+    r"(none|\d+(?: \d+)*)(?: of ([1-9]\d*)( or more)?)?(?: lacking (\d+) of ([1-9]\d*) runs)?",
+    re.ASCII,
 )
 
 
@@ -38,23 +39,36 @@ _SIGHT = re.compile(
 class Sight:
     """What there is to see of an experiment.
 
+    Two are the same if the same is there, whatever shall come to it: who plans or declares more
+    seeds after a look has seen nothing new.
+
     Attributes:
         seeds: those of which any run has finished.
-        runs: where runs of the study are missing: how many have finished, of how many that it
-            shall have in the end.
-        final: how many seeds it shall have in the end, if that is declared. It is not compared:
-            who declares it after a look has seen nothing new.
+        lacking: how many of the runs of these seeds are not there, and of how many; None if all
+            are.
+        final: how many seeds there shall be in the end, if that is declared.
+        planned: how many there shall be for now, if that is not declared and more than there are.
     """
 
     seeds: tuple[int, ...]
-    runs: tuple[int, int] | None = None
+    lacking: tuple[int, int] | None = None
     final: int | None = field(default=None, compare=False)
+    planned: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        """Write it as in ``looks.csv``: ``0 1 2``, ``0 1 2 of 5``, ``0 1 2 with 9 of 15 runs``."""
+        """Write it as in ``looks.csv``.
+
+        For example ``0 1 2``, ``0 1 2 of 5``, ``0 1 2 of 5 or more``, each with
+        ``lacking 2 of 9 runs`` where some are not there.
+        """
         text = " ".join(map(str, self.seeds)) or "none"
-        text += "" if self.final is None else f" of {self.final}"
-        return text if self.runs is None else f"{text} with {self.runs[0]} of {self.runs[1]} runs"
+        if self.final is not None:
+            text += f" of {self.final}"
+        elif self.planned is not None:
+            text += f" of {self.planned} or more"
+        if self.lacking is not None:
+            text += " lacking {} of {} runs".format(*self.lacking)
+        return text
 
     @classmethod
     def of_text(cls, text: str) -> "Sight":
@@ -66,22 +80,27 @@ class Sight:
         found = _SIGHT.fullmatch(text)
         if found is None:
             raise ValueError(f"'{text[:SHOWN]}' names no seeds")
-        seeds, final, done, of = found.groups()
+        seeds, number, more, lacking, of = found.groups()
+        in_the_end = int(number) if number else None
         return cls(
             () if seeds == "none" else tuple(map(int, seeds.split())),
-            (int(done), int(of)) if done else None,
-            int(final) if final else None,
+            (int(lacking), int(of)) if lacking else None,
+            None if more else in_the_end,
+            in_the_end if more else None,
         )
+
+    @property
+    def whole(self) -> bool:
+        """Whether all is there that is planned for now, of a number that is not declared."""
+        return self.lacking is None and self.planned is None and self.final is None
 
     @property
     def share(self) -> float:
         """Share of what may be spent until all is there that may be spent on this."""
-        there = 1.0
-        if self.runs is not None:
-            there = self.runs[0] / self.runs[1]
-        elif self.final is not None:
-            there = len(self.seeds) / self.final
-        return min(there, 1.0) ** POWER_OF_TIME
+        there = float(len(self.seeds))
+        if self.lacking is not None:
+            there *= 1 - self.lacking[0] / self.lacking[1]
+        return min(there / (self.final or self.planned or len(self.seeds)), 1.0) ** POWER_OF_TIME
 
 
 Seen = Mapping[str, Sight]  # by experiment
@@ -138,7 +157,8 @@ class Looks:
         if seeds is not None:
             if self.is_spent(experiment):
                 return level
-            sights = [*sights, Sight(tuple(range(seeds)), final=self.seen[experiment].final)]
+            final = self.seen[experiment].final
+            sights = [*sights, Sight(tuple(range(seeds)), final=final)]
         return level_of(sights, level) if sights else level
 
     def record(self, undecided: int) -> None:
@@ -240,7 +260,7 @@ def _spent(sights: Sequence[Sight]) -> list[float]:
         aim = 1.0 if final is not None else 1 - RESERVED / 2**extended
         most = max(most, sight.share * aim + (1 - sight.share) * base)
         spent.append(most)
-        if final is None and sight.runs is None:
+        if sight.whole:
             extended, base = extended + 1, most
     return spent
 

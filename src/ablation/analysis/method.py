@@ -81,8 +81,8 @@ def method(margin: float) -> list[dict[str, str]]:
         "DeMets 1983). Where the study declares the final number of seeds, a look spends the share "
         "of it to the power of three, and the look at all of them, if it is the only one, the "
         f"whole level. Otherwise the first look spends {1 - RESERVED:.0%}, and each further look "
-        "half of what is left; a look while runs are missing spends of that the share of the runs "
-        f"that are there to the power of three. Fewer than {SEEDS_FOR_VERDICTS} seeds give no "
+        "half of what is left; of either, a look while runs are missing spends the share of the "
+        f"runs that are there to the power of three. Fewer than {SEEDS_FOR_VERDICTS} seeds give no "
         "verdict and spend nothing. Once all is spent, only a study of its own with new seeds can "
         "claim more.",
         "Claims": "A claim is something that somebody has said. The comparisons that the study "
