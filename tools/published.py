@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ablation.analysis.claims import CONTRADICTED, HOLDS, OPEN, claim_status
+from ablation.analysis.claims import CONTRADICTED, HOLDS, OPEN, SMALL, claim_status
 from ablation.analysis.judge import judge, read_scores
 from ablation.errors import InputError
 from ablation.study.loading import read_yaml
@@ -124,7 +124,9 @@ def part_status(expected: list[str], verdict: str) -> str:
     """Return what one verdict says of a claim that expects one of several."""
     if verdict == "open":
         return OPEN
-    return HOLDS if verdict in expected else CONTRADICTED
+    if verdict in expected:
+        return HOLDS
+    return SMALL if verdict == "same" else CONTRADICTED
 
 
 def summary(all_groups: dict[str, dict]) -> str:
