@@ -345,11 +345,14 @@ def claims(studies, arms=4):
             weights[[0, arm]] = -1, 1
             paired = scores[:, arm] - scores[:, 0]
             root = math.sqrt(seeds)
-            variance, freedom = variances.of_contrast(weights)
-            pooled = 2 * stats.t.sf(np.abs(paired.mean(1)) * root / np.sqrt(variance), freedom)
+            spread = variances.of_contrast(weights)
+            t = np.abs(paired.mean(1)) * root / np.sqrt(spread.variance)
+            pooled = 2 * stats.t.sf(t, spread.freedom) / (1 - spread.paired_share)
             t = np.abs(paired.mean(1)) * root / paired.std(1, ddof=1)
-            agrees = 2 * stats.t.sf(t, seeds - 1) <= PAIRED_LEVEL
-            least = np.minimum(least, np.where(agrees, pooled, 1))
+            own = 2 * stats.t.sf(t, seeds - 1)
+            with np.errstate(divide="ignore"):
+                either = np.minimum(pooled, own / spread.paired_share)
+            least = np.minimum(least, np.where(own <= PAIRED_LEVEL, either, 1))
         found.append(least * (arms - 1))  # the first step of Holm's method decides
     return np.array(found)
 
