@@ -297,3 +297,15 @@ def test_a_cell_in_three_comparisons_of_two_counts_in_many():
     )
     assert two.sample.often == (False, False, False, False)
     assert three[0].sample.often == (True, False, False, False)
+
+
+def test_where_variances_differ_what_is_detectable_is_that_of_the_paired_test():
+    random = np.random.RandomState(9)
+    spreads = np.array([[0.1], [0.003], [0.024], [0.003]])
+    table = 0.8 + spreads * random.normal(size=(4, 5))
+    comparison = Comparison(
+        ("arm",), "d", Contrast("a", ((1.0, ARMS["a"]),)), Contrast("c", ((1.0, ARMS["c"]),))
+    )
+    sample = effect(comparison, accuracies(table)).sample
+    assert sample.spread == pytest.approx((table[1] - table[3]).std(ddof=1))
+    assert (sample.freedom, sample.share) == (4, 0.5)

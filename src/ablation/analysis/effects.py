@@ -3,13 +3,19 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, Variances, pooled_variances
+from ablation.analysis.pooling import (
+    ARMS_TO_POOL,
+    OFTEN,
+    SHARE_OF_UNEQUAL,
+    Variances,
+    pooled_variances,
+)
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, estimate
 from ablation.study.comparisons import Comparison, Contrast, Source
 
@@ -93,12 +99,14 @@ class Sample:
         often: which of the cells are in many comparisons.
         spread: standard deviation of the difference over seeds, to expect of other runs.
         freedom: degrees of freedom that it is estimated with.
+        share: of the level of the comparison that such a test has.
     """
 
     weights: tuple[float, ...]
     often: tuple[bool, ...]
     spread: float
     freedom: float
+    share: float = 1.0
 
 
 def effects(
@@ -205,8 +213,11 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
         if pool := pools.sample(_weights(comparison), tuple(seeds), images):
             variances, weights, often = pool
             pooled = variances.of_contrast(weights)
-            expected, known = variances.expected(weights)
-            sample = Sample(tuple(map(float, weights)), often, math.sqrt(expected), known)
+            variance, freedom = variances.expected(weights)
+            if pooled.paired_share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance):
+                sample = replace(sample, share=SHARE_OF_UNEQUAL)  # the paired t-test finds more
+            else:
+                sample = Sample(tuple(map(float, weights)), often, math.sqrt(variance), freedom)
         found = estimate(paired, pooled, image_error=image_error, shared=shared, images=images)
     return Effect(
         by_seed=tuple(map(float, paired)),

@@ -97,7 +97,7 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     used = [cell for cell in cells if cell[0]]
     rest = [cell for cell in cells if not cell[0]]
     simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
-    study = _simulate(simulated, seeds)
+    study, level = _simulate(simulated, seeds), level * sample.share
     spread = np.ones(STUDIES)  # that there really is
     if math.isfinite(sample.freedom):
         drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
