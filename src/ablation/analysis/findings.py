@@ -189,6 +189,8 @@ class Writer:
         say = self._sentence()
         parts = []
         told = self.comparisons[self.comparisons["verdict"] != NO_VERDICT]
+        if len(told) and told["seeds"].max() < SEEDS_FOR_VERDICTS:
+            return self._too_few_seeds(say)
         for kind in GROUPS:
             rows = told[told["group"] == kind]
             if len(rows):
@@ -202,6 +204,19 @@ class Writer:
             f"{text[0].upper()}{text[1:]}; {self._reach(say)}.",
             tuple(say.sources),
         )
+
+    def _too_few_seeds(self, say: Sentence) -> Finding:
+        """Say that there is no verdict, and the largest difference between arms that was seen."""
+        text = f"{self._reach(say)}, so every comparison stays open"
+        pairs = self.once[self.once["kind"] != "factor"]
+        if len(pairs):
+            at = int(np.argmax(np.abs(np.asarray(pairs["difference"], float))))
+            row = dict(pairs.iloc[at])
+            text += (
+                f"; the largest difference seen is that of {self._arm(row)} and {row['reference']}, "
+                f"{self._numbers(say, row)}"
+            )
+        return Finding("answer", "verdicts", f"{text[0].upper()}{text[1:]}.", tuple(say.sources))
 
     def _group(self, say: Sentence, kind: str, rows: pd.DataFrame) -> str:
         references = list(dict.fromkeys(rows["reference"]))
