@@ -213,8 +213,8 @@ class Writer:
             at = int(np.argmax(np.abs(np.asarray(pairs["difference"], float))))
             row = dict(pairs.iloc[at])
             text += (
-                f"; the largest difference seen is that of {self._arm(row)} and {row['reference']}, "
-                f"{self._numbers(say, row)}"
+                f"; the largest difference seen is that of {self._arm(row)} and "
+                f"{row['reference']}, {self._numbers(say, row)}"
             )
         return Finding("answer", "verdicts", f"{text[0].upper()}{text[1:]}.", tuple(say.sources))
 
