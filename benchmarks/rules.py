@@ -113,7 +113,7 @@ def estimates(accuracy: np.ndarray, weights: np.ndarray) -> list[Estimate]:
         return [estimate(differences, None) for differences in weights @ accuracy]
     variances = pooled_variances(accuracy, often, math.inf)
     return [
-        estimate(differences, variances.of_contrast(of_contrast))
+        estimate(differences, variances.of_contrast(of_contrast, differences))
         for of_contrast, differences in zip(weights, weights @ accuracy, strict=True)
     ]
 

@@ -102,7 +102,7 @@ def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
     variances = pooled_variances(table, often, 10_000)
     for position, one in enumerate(found, 1):
         weights = np.eye(4)[position] - np.eye(4)[0]
-        spread = variances.of_contrast(weights)
+        spread = variances.of_contrast(weights, weights @ table)
         variance, freedom = spread.variance, spread.freedom
         assert one.estimate.ways[0][1][0] == pytest.approx((math.sqrt(variance / 3), freedom))
         assert one.estimate.paired[0] == pytest.approx(
@@ -153,7 +153,7 @@ def test_between_experiments_the_paired_differences_tell():
 
 
 def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
-    random = np.random.RandomState(7)
+    random = np.random.RandomState(10)
     table = 0.9 + 0.01 * random.normal(size=(4, 3))
     comparison = Comparison(
         ("factor",), "d",
@@ -300,7 +300,7 @@ def test_a_cell_in_three_comparisons_of_two_counts_in_many():
 
 
 def test_where_variances_differ_what_is_detectable_is_that_of_the_paired_test():
-    random = np.random.RandomState(9)
+    random = np.random.RandomState(11)
     spreads = np.array([[0.1], [0.003], [0.024], [0.003]])
     table = 0.8 + spreads * random.normal(size=(4, 5))
     comparison = Comparison(

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from ablation import cli
-from ablation.analysis.judge import COLUMNS, judge, notes
+from ablation.analysis.judge import COLUMNS, judge, notes, read_scores
 from ablation.errors import InputError
 
 
@@ -109,7 +109,8 @@ def test_below_three_seeds_nothing_is_decided():
 
 @pytest.mark.parametrize("arms", [2, 3, 6])
 def test_accuracies_that_never_vary_are_compared(arms):
-    table = {"base": [0.5] * 3, **{f"arm{i}": [0.5] * 3 for i in range(1, arms)}, "arm1": [0.6] * 3}
+    same, more = [0.512] * 3, [0.612] * 3
+    table = {"base": same, **{f"arm{i}": same for i in range(1, arms)}, "arm1": more}
     verdicts = judge(scores(table), "base").set_index("arm")["verdict"]
     assert verdicts.to_dict() == {
         "arm1": "better",
@@ -169,3 +170,31 @@ def test_two_collapsed_arms_do_not_hide_the_difference_of_two_quiet_ones():
         values = drawn(random, [0.9, 0.92, 0.8, 0.5], [0.004, 0.004, 0.024, 0.1], 5)
         hits += judge(values, "a0").set_index("arm")["verdict"]["a1"] == "better"
     assert hits > 40
+
+
+def test_rounded_accuracies_with_ties_are_not_sure():
+    """Equal differences at three seeds are chance where accuracies are rounded to 0.1 points."""
+    random = np.random.default_rng(1)
+    claimed = 0
+    for _ in range(200):
+        values = drawn(random, [0.9] * 6, [0.001] * 6, 3)
+        claimed += claims(judge(values.assign(accuracy=values["accuracy"].round(3)), "a0")).any()
+    assert claimed <= 12
+
+
+def test_an_arm_may_be_called_none(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("arm,seed,accuracy\n" + "".join(
+        f"{arm},{seed},{value + seed / 100}\n" for arm, value in (("None", 0.5), ("NA", 0.6))
+        for seed in range(3)
+    ))  # fmt: skip
+    assert judge(read_scores(file), "None")["arm"].tolist() == ["NA"]
+
+
+def test_an_arm_with_few_seeds_does_not_take_the_pool_from_others():
+    random = np.random.default_rng(2)
+    values = drawn(random, [0.9] * 6, [0.001] * 6, 4)
+    lonely = pd.DataFrame({"arm": ["alone"], "seed": [0], "accuracy": [0.9]})
+    found = judge(pd.concat([values, lonely]), "a0")
+    assert found["verdict"].iloc[-1] == "open"
+    pd.testing.assert_frame_equal(found.iloc[:-1], judge(values, "a0"))

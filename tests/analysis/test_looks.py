@@ -11,7 +11,7 @@ from scipy import stats
 
 from ablation.analysis.analyse import analyse
 from ablation.analysis.looks import RESERVED, Looks, Sight, level_of, nominal_level
-from ablation.analysis.pooling import own_variances, pool
+from ablation.analysis.pooling import pool
 from ablation.analysis.testing import LEVEL, PAIRED_LEVEL
 from ablation.errors import InputError
 from ablation.report.figures import ArmStyles, draw_differences
@@ -338,14 +338,14 @@ def claims(studies, arms=4):
     found = []
     for seeds in SEEDS:
         scores = drawn[:, :, :seeds]
-        variances = pool(own_variances(scores, math.inf), often, seeds)
+        variances = pool(scores, often)
         least = np.ones(studies)
         for arm in range(1, arms):
             weights = np.zeros(arms)
             weights[[0, arm]] = -1, 1
             paired = scores[:, arm] - scores[:, 0]
             root = math.sqrt(seeds)
-            spread = variances.of_contrast(weights)
+            spread = variances.of_contrast(weights, paired)
             t = np.abs(paired.mean(1)) * root / np.sqrt(spread.variance)
             pooled = 2 * stats.t.sf(t, spread.freedom) / (1 - spread.paired_share)
             t = np.abs(paired.mean(1)) * root / paired.std(1, ddof=1)

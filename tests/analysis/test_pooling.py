@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ablation.analysis.pooling import own_variances, pooled_variances
+from ablation.analysis.pooling import pooled_variances
 
 NONE = np.zeros(6, dtype=bool)
 REFERENCE = np.arange(6) == 0
@@ -17,7 +17,7 @@ def arms(variances, seeds=3):
     return 0.5 + np.sqrt(variances)[:, None] * steps / steps.std(ddof=1)
 
 
-def test_three_arms_have_the_plain_variance_and_at_least_the_mean():
+def test_an_arm_has_its_own_variance_and_at_least_the_mean():
     found = pooled_variances(arms([0.01, 0.0004, 0.0016]), NONE[:3], math.inf)
     mean = (0.01 + 0.0004 + 0.0016) / 3
     assert found.own == pytest.approx([0.01, 0.0004, 0.0016])
@@ -43,21 +43,34 @@ def test_an_arm_of_many_comparisons_keeps_its_own_variance_above_a_floor():
     assert mean["quiet"].freedom[0] == 15
 
 
-def test_what_a_seed_does_to_all_arms_counts_for_nothing():
+def test_what_a_seed_does_to_all_arms_leaves_half_of_the_level_to_the_paired_test():
+    """The variances then hold what cancels out in a difference."""
     random = np.random.default_rng(0)
     accuracy = 0.5 + 0.01 * random.standard_normal((6, 5))
     moved = accuracy + 0.1 * random.standard_normal(5)
     one, other = (pooled_variances(of, NONE, math.inf) for of in (accuracy, moved))
-    assert one.pooled == pytest.approx(other.pooled)
+    assert (one.paired_share, other.paired_share) == (0, 0.5)
+    assert one.seeds_matter > 0.01 > other.seeds_matter
 
 
-def test_grubbs_variances_are_right_on_average():
+def test_of_a_sum_over_more_arms_the_paired_test_decides_where_arms_share_their_seeds():
+    """What a seed does to the arms of one side is in each of them, so it does not average out."""
     random = np.random.default_rng(1)
-    spreads = np.array([3.0, 1.0, 1.0, 2.0, 1.0])
-    drawn = spreads[:, None] * random.normal(size=(4000, 5, 8))
-    found = own_variances(drawn, math.inf).mean(axis=0)
-    assert found[[0, 3]] == pytest.approx([9, 4], rel=0.05)
-    assert (found[[1, 2, 4]] < 1.5).all()  # kept positive: a quarter of the mean at least
+    weights = np.array([1, 1, 1, -1, -1, -1]) / 3
+    apart, shared = 0, 0
+    for _ in range(200):
+        alone = 0.01 * random.standard_normal((6, 8))
+        groups = np.repeat(0.01 * random.standard_normal((2, 8)), 3, axis=0)
+        for accuracy in (alone, 0.3 * alone + groups):
+            found = pooled_variances(accuracy, NONE, math.inf)
+            share = found.of_contrast(weights, weights @ accuracy).paired_share
+            assert share in (0, 1)
+            if accuracy is alone:
+                apart += share
+            else:
+                shared += share
+    assert apart < 0.3 * 200
+    assert shared > 0.9 * 200
 
 
 def test_an_outlier_is_left_out_from_five_seeds_on():
@@ -70,6 +83,7 @@ def test_an_outlier_is_left_out_from_five_seeds_on():
     alone = pooled_variances(accuracy[rest], REFERENCE[rest], math.inf)
     assert found.pooled[rest] == pytest.approx(alone.pooled)
     assert found.pooled[3] == pytest.approx(loud[3].var(ddof=1))
+    assert found.paired_share == 0.5
     assert found.freedom[3] == 4
     with_three_seeds = pooled_variances(loud[:, :3], REFERENCE, math.inf)
     assert with_three_seeds.pooled[1] > 3 * found.pooled[1]
@@ -92,14 +106,16 @@ def test_a_variance_is_that_of_half_an_image_at_least():
 
 def test_a_difference_takes_pooled_variances_and_a_wider_contrast_its_own():
     random = np.random.default_rng(5)
-    found = pooled_variances(0.5 + 0.01 * random.standard_normal((6, 4)), REFERENCE, math.inf)
-    spread = found.of_contrast(np.array([-1.0, 1, 0, 0, 0, 0]))
+    accuracy = 0.5 + 0.01 * random.standard_normal((6, 4))
+    found = pooled_variances(accuracy, REFERENCE, math.inf)
+    pair = np.array([-1.0, 1, 0, 0, 0, 0])
+    spread = found.of_contrast(pair, pair @ accuracy)
     parts = found.pooled[:2]
     assert spread.variance == pytest.approx(parts.sum())
     assert spread.paired_share == 0.1
     assert spread.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
     weights = np.array([1, 1, 1, -1, -1, -1]) / 3
-    spread = found.of_contrast(weights)
+    spread = found.of_contrast(weights, weights @ accuracy)
     assert spread.variance == pytest.approx(found.own.sum() / 9)
     assert spread.paired_share == 0
     assert spread.freedom == pytest.approx(found.own.sum() ** 2 / ((found.own**2).sum() / 3))

@@ -42,7 +42,7 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(arms, s
         paired = weights @ drawn
         pooled = None
         if arms > 2:
-            pooled = pooled_variances(drawn, often, math.inf).of_contrast(weights)
+            pooled = pooled_variances(drawn, often, math.inf).of_contrast(weights, paired)
         (found,) = decide([estimate(paired, pooled)], ["a"], level)
         hits += found.p <= 0.05 and found.low > 0
     assert hits / 800 == pytest.approx(0.8, abs=0.05)
@@ -65,7 +65,7 @@ def test_it_shrinks_with_seeds_and_arms_and_grows_with_comparisons():
     factors = [detectable_factor(PAIR, seeds, 0.05) for seeds in (3, 4, 5, 8, 20)]
     assert factors == sorted(factors, reverse=True)
     assert detectable_factor(PAIR, 5, 0.01) > detectable_factor(PAIR, 5, 0.05)
-    assert detectable_factor(of_arms(6), 3, 0.01) < 0.5 * detectable_factor(PAIR, 3, 0.01)
+    assert detectable_factor(of_arms(6), 3, 0.01) < 0.6 * detectable_factor(PAIR, 3, 0.01)
     # for many seeds it is that of the normal test
     assert detectable_factor(PAIR, 100, 0.05) == pytest.approx((1.96 + 0.8416) / 10, rel=0.05)
 

@@ -212,10 +212,11 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
         sample, pooled = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0), None
         if pool := pools.sample(_weights(comparison), tuple(seeds), images):
             variances, weights, often = pool
-            pooled = variances.of_contrast(weights)
+            pooled = variances.of_contrast(weights, paired)
             variance, freedom = variances.expected(weights)
-            if pooled.paired_share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance):
-                sample = replace(sample, share=SHARE_OF_UNEQUAL)  # the paired t-test finds more
+            share = float(pooled.paired_share)
+            if share == 1 or (share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance)):
+                sample = replace(sample, share=share)  # the paired t-test finds more
             else:
                 sample = Sample(tuple(map(float, weights)), often, math.sqrt(variance), freedom)
         found = estimate(paired, pooled, image_error=image_error, shared=shared, images=images)

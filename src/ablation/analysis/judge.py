@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, Spread, pooled_variances
+from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, Spread, pooled_variances
 from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
 from ablation.errors import InputError, nearest, visible
 from ablation.storage import atomically
@@ -47,12 +47,15 @@ def judge(scores: pd.DataFrame, reference: str, margin: float = MARGIN) -> pd.Da
     """
     table = _checked(scores, reference, margin)
     images = {arm: _images(scores, arm) for arm in table}
-    pooled = _pooled(table, reference, min(images.values()))
+    unit = 1 / min(images.values()) or _unit(table)
+    pooled = _pooled(table, reference, 1 / unit)
     arms = [arm for arm in table if arm != reference]
     seeds = {arm: [seed for seed in table[reference] if seed in table[arm]] for arm in arms}
     judged = [arm for arm in arms if len(seeds[arm]) >= SEEDS_FOR_VERDICTS]
     estimates = [
-        _estimate(table[arm], table[reference], (images[arm], images[reference]), pooled.get(arm))
+        _estimate(
+            table[arm], table[reference], (images[arm], images[reference]), unit, pooled.get(arm)
+        )
         for arm in judged
     ]
     decisions = dict(zip(judged, decide(estimates, judged), strict=True))
@@ -97,10 +100,16 @@ def read_scores(file: Path) -> pd.DataFrame:
         InputError: it cannot be read as CSV.
     """
     try:
-        return pd.read_csv(file, dtype={"arm": str, "seed": str}, skipinitialspace=True)
+        return pd.read_csv(
+            file,
+            dtype={"arm": str, "seed": str},
+            skipinitialspace=True,
+            keep_default_na=False,  # an arm may be called None
+            na_values=[""],
+        )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{file}: cannot be read as CSV: {reason}") from None
+        raise InputError(f"{file}: cannot be read as CSV: {reason.strip()}") from None
 
 
 def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
@@ -147,8 +156,8 @@ def _images(scores: pd.DataFrame, arm: str) -> float:
         return math.inf
     column = scores.loc[scores["arm"].astype(str) == arm, "images"]
     images = pd.to_numeric(column, errors="coerce")
-    if not (images >= 1).all():
-        raise InputError(f"scores: images of arm '{arm}' are not whole numbers from 1")
+    if not ((images >= 2) & (images % 1 == 0)).all():
+        raise InputError(f"scores: images of arm '{arm}' are not whole numbers from 2")
     return float(images.min())
 
 
@@ -156,6 +165,7 @@ def _estimate(
     arm: Mapping[object, float],
     reference: Mapping[object, float],
     images: tuple[float, float],
+    unit: float,
     pooled: Spread | None,
 ) -> Estimate:
     """Estimate the difference of an arm and the reference over the seeds that both have.
@@ -163,33 +173,51 @@ def _estimate(
     Args:
         arm, reference: accuracy by seed.
         images: number of test images of both, infinite if it is not known.
+        unit: that accuracies are given in, at least one test image.
         pooled: how much the difference varies from seed to seed, if all arms tell that.
     """
     pairs = np.array([(arm[seed], reference[seed]) for seed in reference if seed in arm])
-    differences, least = pairs[:, 0] - pairs[:, 1], min(images)
+    differences = pairs[:, 0] - pairs[:, 1]
     if math.isinf(max(images)):
-        return estimate(differences, pooled, images=least)
+        return estimate(differences, pooled, images=1 / unit)
     # Which images each arm gets wrong is not known: the arms are taken as independent.
     means = pairs.mean(axis=0)
     squared = sum(p * (1 - p) / number for p, number in zip(means, images, strict=True))
-    over_images = max(math.sqrt(squared), 1 / least)
-    return estimate(differences, pooled, image_error=over_images, images=least)
+    over_images = max(math.sqrt(squared), unit)
+    return estimate(differences, pooled, image_error=over_images, images=min(images))
+
+
+def _unit(table: Mapping[str, Mapping[object, float]]) -> float:
+    """What accuracies are rounded to, by the decimals that they are given with.
+
+    Where rounded accuracies are equal, their variance is not zero.
+    """
+    values = [value for of_arm in table.values() for value in of_arm.values()]
+    decimals = (len(np.format_float_positional(value).partition(".")[2]) for value in values)
+    return max(10.0 ** -max(decimals), ROUNDING)
 
 
 def _pooled(
     table: Mapping[str, Mapping[object, float]], reference: str, images: float
 ) -> dict[str, Spread]:
-    """How much each arm less the reference varies from seed to seed; none without a pool."""
-    arms = list(table)
-    shared = [seed for seed in table[reference] if all(seed in one for one in table.values())]
+    """How much each arm less the reference varies from seed to seed; none without a pool.
+
+    Arms with fewer than three seeds in common with the reference tell nothing.
+    """
+    arms = [
+        arm for arm, of in table.items()
+        if len(of.keys() & table[reference].keys()) >= SEEDS_FOR_VERDICTS
+    ]  # fmt: skip
+    shared = [seed for seed in table[reference] if all(seed in table[arm] for arm in arms)]
     if len(arms) < ARMS_TO_POOL or len(shared) < SEEDS_FOR_VERDICTS:
         return {}
     accuracy = np.array([[table[arm][seed] for seed in shared] for arm in arms])
     is_reference = np.array([arm == reference for arm in arms])
     often = is_reference & (len(arms) - 1 >= OFTEN)
     variances = pooled_variances(accuracy, often, images)
-    return {
-        arm: variances.of_contrast(1.0 * (np.array(arms) == arm) - is_reference)
-        for arm in arms
-        if arm != reference
-    }
+    found = {}
+    for arm in arms:
+        if arm != reference:
+            weights = 1.0 * (np.array(arms) == arm) - is_reference
+            found[arm] = variances.of_contrast(weights, weights @ accuracy)
+    return found

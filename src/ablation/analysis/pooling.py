@@ -6,21 +6,23 @@ more keeps its own variance. docs/conclusions.md has the formulas; `benchmarks/r
 error and the power that follow.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-NOISIER = 0.015  # significance from which an arm has the degrees of freedom of its own seeds alone
+NOISIER = 0.01  # significance from which an arm has the degrees of freedom of its own seeds alone
 NOISIER_OF_FEW = 0.2  # the same with up to four arms, whose pooled variance is of little weight
 FEW = 4
 TRIMMED = 2  # of the other arms, so many of the noisiest are left out of the test for noisier arms,
 TRIMMED_SHARE = 4  # or one in so many of all arms, if that is more
-UNEQUAL = 0.01  # significance from which the paired t-test gets a share where variances differ
+UNEQUAL = 0.01  # significance from which variances differ, or arms share what a seed does to them
 SHARE_OF_UNEQUAL = 0.5  # of the level, for the paired t-test
 SHARE_OF_FEW_SEEDS = 0.1  # the same with fewer seeds than can show that variances differ
+SHARED = 0.1  # significance from which the paired t-test decides on a sum over more than two arms
 OUTLIER = 0.01  # significance from which the noisiest arm is left out of what the others share
 SEEDS_FOR_OUTLIERS = 5  # with fewer, a second noisy arm could pass for a quiet one
 FLOOR = 0.7  # of the pooled variance: the least that an arm of many comparisons is taken to have
@@ -49,11 +51,12 @@ class Variances:
     """How much the accuracy of each arm varies from seed to seed: variances of one run.
 
     Attributes:
-        own: of each arm by itself, what a seed does to all arms removed [..., arms].
+        own: of each arm by itself [..., arms].
         pooled: with what the arms share [..., arms].
         freedom: degrees of freedom of ``pooled`` [..., arms].
         noisier: which arms an F-test finds noisier than the others [..., arms].
-        paired_share: of the level of a comparison, for a paired t-test by itself [...].
+        paired_share: of the level of a difference of two arms, for a paired t-test [...].
+        seeds_matter: significance of what a seed does to all arms alike [...].
         seeds: how many.
     """
 
@@ -62,17 +65,21 @@ class Variances:
     freedom: np.ndarray
     noisier: np.ndarray
     paired_share: np.ndarray
+    seeds_matter: np.ndarray
     seeds: int
 
-    def of_contrast(self, weights: np.ndarray) -> "Spread":
+    def of_contrast(self, weights: np.ndarray, differences: np.ndarray) -> "Spread":
         """Return the variance of a weighted sum of the arms' accuracies of one seed.
 
         A difference of two arms takes the pooled variances. A sum over more arms (a main effect, an
         interaction) takes the variances of the arms by themselves, which have enough degrees of
-        freedom together.
+        freedom together. They are too small where some arms share what a seed does to them. So
+        where that, or the variance of the differences, is larger than chance makes it, the paired
+        t-test decides.
 
         Args:
             weights: of each arm, summing to zero [arms].
+            differences: the weighted sum at each seed [..., seeds].
 
         Returns:
             The variance and its degrees of freedom (Satterthwaite 1946, An Approximate
@@ -82,8 +89,13 @@ class Variances:
         parts = weights**2 * (self.pooled if pair else self.own)
         freedom = self.freedom if pair else self.seeds - 1.0
         total = parts.sum(axis=-1)
-        share = self.paired_share if pair else np.zeros_like(self.paired_share)
-        return Spread(total, total**2 / (parts**2 / freedom).sum(axis=-1), share)
+        freedom = total**2 / (parts**2 / freedom).sum(axis=-1)
+        share = self.paired_share
+        if not pair:
+            critical = stats.f.isf(SHARED, self.seeds - 1, freedom)
+            larger = differences.var(axis=-1, ddof=1) > critical * total
+            share = np.where(larger | (self.seeds_matter < SHARED), 1.0, 0.0)
+        return Spread(total, freedom, share)
 
     def expected(self, weights: np.ndarray) -> tuple[float, float]:
         """Return the variance of such a sum to expect in other runs, and its degrees of freedom.
@@ -102,22 +114,20 @@ class Variances:
 def pooled_variances(accuracy: np.ndarray, often: np.ndarray, images: float) -> Variances:
     """Estimate the variances over seeds of the arms of an experiment.
 
-    Each arm's variance is estimated by itself first, with what a seed does to all arms removed:
-    Grubbs' estimator (Grubbs 1948, On Estimating Precision of Measuring Instruments), kept
-    positive; with three arms, the plain variance. An arm is then taken to have at least the mean
-    of them. It has the degrees of freedom of all arms together, or those of its own seeds where an
-    F-test finds it noisier than the others.
+    Each arm has its own variance, but at least the mean of all. It has the degrees of freedom of
+    all arms together, or those of its own seeds where an F-test finds it noisier than the others.
 
     An error in the variance of an arm of many comparisons would count in all of them. Such an arm
     is left out of the mean; it keeps its own variance with its own degrees of freedom, but at
     least `FLOOR` of the mean.
 
     With more than four arms and five seeds or more, an arm that an F-test finds to be an outlier
-    has its plain variance, and the others are estimated without it: it would hide what they show.
+    is left out of the mean.
 
-    Noisy arms make the mean too large for quiet ones. Where an F-test finds that variances differ,
-    half of the level is therefore left to the paired t-test, which knows nothing of other arms.
-    Three or four seeds cannot show that, and always leave it a tenth.
+    A noisy arm makes the mean too large for quiet ones, and what a seed does to all arms makes all
+    variances larger than those of paired differences. Where F-tests find one of these, half of the
+    level is left to the paired t-test. Three or four seeds cannot show it, and always leave it a
+    tenth.
 
     Args:
         accuracy: shares of right answers [arms, seeds], at least three of each.
@@ -125,41 +135,37 @@ def pooled_variances(accuracy: np.ndarray, often: np.ndarray, images: float) -> 
         images: number of test images; a variance is at least that of half an image.
     """
     arms, seeds = accuracy.shape
-    own = own_variances(accuracy, images)
-    found = pool(own, often, seeds)
-    if arms > FEW and seeds >= SEEDS_FOR_OUTLIERS:
-        candidates = ~often if not often.all() else np.ones(arms, dtype=bool)
-        noisiest = int(np.argmax(np.where(candidates, own, -1)))
-        rest = _others(often, noisiest)
-        count = int(rest.sum())
-        critical = _critical_f(OUTLIER / (count + 1), seeds - 1, count * (seeds - 1))
-        if own[noisiest] > critical * own[rest].mean():
-            return _without(accuracy, often, images, noisiest)
-    return found
+    found = pool(accuracy, often, images)
+    if arms <= FEW or seeds < SEEDS_FOR_OUTLIERS:
+        return found
+    candidates = ~often if not often.all() else np.ones(arms, dtype=bool)
+    noisiest = int(np.argmax(np.where(candidates, found.own, -1)))
+    rest = _others(often, noisiest)
+    count = int(rest.sum())
+    critical = _critical_f(OUTLIER / (count + 1), seeds - 1, count * (seeds - 1))
+    if found.own[noisiest] <= critical * found.own[rest].mean():
+        return found
+    kept = np.arange(arms) != noisiest
+    others = pool(accuracy[kept], often[kept], images)
+    return replace(
+        found,
+        pooled=np.insert(others.pooled, noisiest, found.own[noisiest]),
+        freedom=np.insert(others.freedom, noisiest, seeds - 1),
+        noisier=np.insert(others.noisier, noisiest, values=True),
+    )
 
 
-def own_variances(accuracy: np.ndarray, images: float) -> np.ndarray:
-    """Return the variance over seeds of each arm by itself [..., arms], from [..., arms, seeds]."""
-    arms, seeds = accuracy.shape[-2:]
-    if arms == 3:
-        return np.maximum(accuracy.var(axis=-1, ddof=1), _least(images))
-    by_arm, by_seed = accuracy.mean(axis=-1, keepdims=True), accuracy.mean(axis=-2, keepdims=True)
-    residual = accuracy - by_arm - by_seed + accuracy.mean(axis=(-2, -1), keepdims=True)
-    squared = (residual**2).sum(axis=-1) / (seeds - 1)
-    total = squared.sum(axis=-1, keepdims=True) * arms / (arms - 1)
-    grubbs = (squared - total / arms**2) / (1 - 2 / arms)
-    return np.maximum(grubbs, np.maximum(total / (4 * arms), _least(images)))
-
-
-def pool(own: np.ndarray, often: np.ndarray, seeds: int) -> Variances:
+def pool(accuracy: np.ndarray, often: np.ndarray, images: float = math.inf) -> Variances:
     """Pool variances as `pooled_variances` does, without looking for an outlier.
 
     Args:
-        own: variances of arms by themselves [..., arms].
-        often: which arms are in many comparisons [arms].
-        seeds: how many the variances are from.
+        accuracy: shares of right answers [..., arms, seeds].
+        often, images: as there.
     """
-    arms, freedom = own.shape[-1], seeds - 1
+    arms, seeds = accuracy.shape[-2:]
+    freedom = seeds - 1
+    least_variance = max(1 / (2 * images**2), ROUNDING**2)
+    own = np.maximum(accuracy.var(axis=-1, ddof=1), least_variance)
     level = NOISIER if arms > FEW else NOISIER_OF_FEW
     trimmed = max(TRIMMED, arms // TRIMMED_SHARE)
     noisier = np.stack(
@@ -168,20 +174,36 @@ def pool(own: np.ndarray, often: np.ndarray, seeds: int) -> Variances:
     mean = own[..., _others(often)].mean(axis=-1, keepdims=True)
     least = np.where(often, FLOOR * mean, mean)
     by_itself = np.where(often, own >= least, noisier)
+    seeds_matter = _significance_of_seeds(accuracy, least_variance)
     share = np.full(own.shape[:-1], SHARE_OF_FEW_SEEDS)
     if seeds >= SEEDS_FOR_OUTLIERS:
         none = np.zeros(arms, dtype=bool)
-        tests = [
-            _stands_out(own, none, arm, freedom, UNEQUAL / arms, TRIMMED) for arm in range(arms)
-        ]
-        share = np.where(np.any(tests, axis=0), SHARE_OF_UNEQUAL, 0.0)
+        unequal = np.any(
+            [_stands_out(own, none, arm, freedom, UNEQUAL / arms, TRIMMED) for arm in range(arms)],
+            axis=0,
+        )
+        share = np.where(unequal | (seeds_matter < UNEQUAL), SHARE_OF_UNEQUAL, 0.0)
     return Variances(
         own=own,
         pooled=np.maximum(own, least),
         freedom=np.where(by_itself, freedom, (arms - 1) * freedom),
         noisier=noisier,
         paired_share=share,
+        seeds_matter=seeds_matter,
         seeds=seeds,
+    )
+
+
+def _significance_of_seeds(accuracy: np.ndarray, least_variance: float) -> np.ndarray:
+    """The p-value of the F-test for what a seed does to all arms alike [...]."""
+    arms, seeds = accuracy.shape[-2:]
+    by_arm, by_seed = accuracy.mean(axis=-1, keepdims=True), accuracy.mean(axis=-2, keepdims=True)
+    mean = accuracy.mean(axis=(-2, -1), keepdims=True)
+    freedom = (arms - 1) * (seeds - 1)
+    residual = ((accuracy - by_arm - by_seed + mean) ** 2).sum(axis=(-2, -1)) / freedom
+    between = arms * ((by_seed - mean) ** 2).sum(axis=(-2, -1)) / (seeds - 1)
+    return np.asarray(
+        stats.f.sf(between / np.maximum(residual, least_variance), seeds - 1, freedom)
     )
 
 
@@ -204,24 +226,3 @@ def _stands_out(
 @lru_cache(maxsize=4096)
 def _critical_f(level: float, numerator: int, denominator: int) -> float:
     return float(stats.f.isf(level, numerator, denominator))
-
-
-def _without(accuracy: np.ndarray, often: np.ndarray, images: float, outlier: int) -> Variances:
-    """Estimate the variances with an outlier kept apart, with its plain variance."""
-    seeds = accuracy.shape[1]
-    rest = np.arange(len(accuracy)) != outlier
-    every = pool(own_variances(accuracy, images), often, seeds)
-    others = pool(own_variances(accuracy[rest], images), often[rest], seeds)
-    plain = max(float(accuracy[outlier].var(ddof=1)), _least(images))
-    return Variances(
-        own=np.insert(others.own, outlier, plain),
-        pooled=np.insert(others.pooled, outlier, plain),
-        freedom=np.insert(others.freedom, outlier, seeds - 1),
-        noisier=np.insert(others.noisier, outlier, values=True),
-        paired_share=every.paired_share,
-        seeds=seeds,
-    )
-
-
-def _least(images: float) -> float:
-    return max(1 / (2 * images**2), ROUNDING**2)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from ablation.analysis.effects import INTERVAL, Effect, Sample
-from ablation.analysis.pooling import ARMS_TO_POOL, Spread, own_variances, pool
+from ablation.analysis.pooling import ARMS_TO_POOL, Spread, pool
 from ablation.analysis.testing import PAIRED_LEVEL, together
 
 POWER = 0.8
@@ -109,9 +109,10 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
         return np.maximum(over_seeds, both * stats.t.isf(level * share / 2, of_both))
 
     share = study.spread.paired_share
-    half = needed(np.sqrt(study.spread.variance / seeds), study.spread.freedom, 1 - share)
-    if np.any(share):
-        half = np.minimum(half, needed(study.paired, seeds - 1, share))
+    half = np.minimum(
+        needed(np.sqrt(study.spread.variance / seeds), study.spread.freedom, 1 - share),
+        needed(study.paired, seeds - 1, share),
+    )
     half = np.maximum(half, spread * study.paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1))
     luck = spread * study.mean + image_error * study.image_luck
     return float(np.quantile(half - luck, POWER))
@@ -151,6 +152,6 @@ def _simulate(cells: tuple[tuple[float, bool], ...], seeds: int) -> _Studies:
     spread = Spread(own**2, np.full(STUDIES, seeds - 1.0), np.zeros(STUDIES))
     if len(cells) >= ARMS_TO_POOL:
         often = np.array([is_often for _, is_often in cells])
-        spread = pool(own_variances(drawn, math.inf), often, seeds).of_contrast(weights)
+        spread = pool(drawn, often).of_contrast(weights, differences)
     luck = random.standard_normal(STUDIES)
     return _Studies(differences.mean(axis=1), spread, own / math.sqrt(seeds), luck)

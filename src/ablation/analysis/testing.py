@@ -109,7 +109,8 @@ def estimate(
     if pooled is not None:
         share = float(pooled.paired_share)
         over_seeds = (math.sqrt(pooled.variance / seeds), float(pooled.freedom))
-        ways = [(1 - share, tests(over_seeds)), *[(share, tests(paired))] * bool(share)]
+        both = [(1 - share, tests(over_seeds)), (share, tests(paired))]
+        ways = [(part, of_way) for part, of_way in both if part]
     return Estimate(float(differences.mean()), tuple(ways), paired)
 
 
