@@ -643,8 +643,8 @@ def test_an_arm_whose_runs_diverge_is_not_the_same(project):
             write_run(run, 0, status="diverged", loss=(float("nan"),))
     analysis = analysed(plan)
     compared = table("comparisons").set_index("arm")
-    assert compared.loc["crop", ["verdict", "diverged", "seeds"]].tolist() == ["open", True, 3]
-    assert compared.loc["mix", ["verdict", "diverged"]].tolist() == ["same", False]
+    assert compared.loc["crop", ["verdict", "failing", "seeds"]].tolist() == ["open", True, 3]
+    assert compared.loc["mix", ["verdict", "failing"]].tolist() == ["same", False]
     assert compared["seeds_needed"].isna().all()
     check_prose(analysis, names_in(plan))
 

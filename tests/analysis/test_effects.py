@@ -309,3 +309,18 @@ def test_where_variances_differ_what_is_detectable_is_that_of_the_paired_test():
     sample = effect(comparison, accuracies(table)).sample
     assert sample.spread == pytest.approx((table[1] - table[3]).std(ddof=1))
     assert (sample.freedom, sample.share) == (4, 0.5)
+
+
+def test_a_run_far_below_the_others_of_its_cell_has_failed():
+    random = np.random.RandomState(12)
+    table = 0.9 + 0.002 * random.normal(size=(4, 6))
+    fallen = table.copy()
+    fallen[1, 2] -= 0.03
+    sound, failed, beside = (
+        effects([of_base(name)], {None: accuracies(of)})[0].failing
+        for name, of in (("a", table), ("a", fallen), ("b", fallen))
+    )
+    assert (sound, failed, beside) == (False, True, False)
+    noisy = table.copy()
+    noisy[1] = 0.9 + 0.03 * random.normal(size=6)
+    assert not effects([of_base("a")], {None: accuracies(noisy)})[0].failing

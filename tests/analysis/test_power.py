@@ -24,7 +24,7 @@ def of_arms(arms):
 def effect(sample, seeds, difference=0.0, image_error=0.0, shared=0.0):
     return Effect(
         (0.0,) * seeds, difference, None, 1.0, 0.5, 0.0, 0.0, image_error, shared, 1000, 0.9, 0.9,
-        near_chance=False, diverged=False, sample=sample,
+        near_chance=False, failing=False, sample=sample,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, estimate
 from ablation.study.comparisons import Comparison, Contrast, Source
 
 INTERVAL = 0.95  # of the interval over the test images
+FALLEN = 6  # standard deviations below the other runs of its cell, from which a run has failed
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Effect:
         images: number of images of the smallest data set.
         arm, reference: their accuracies (or values) over the same seeds.
         near_chance: whether every cell of the comparison is near chance.
-        diverged: whether runs of some cell of the comparison have diverged.
+        failing: whether runs of some cell of the comparison have diverged, or lie far below the
+            others of their cell.
         sample: what decides how small a difference such a study finds; None below three seeds.
     """
 
@@ -81,7 +83,7 @@ class Effect:
     arm: float
     reference: float
     near_chance: bool
-    diverged: bool
+    failing: bool
     sample: "Sample | None"
 
     @property
@@ -206,12 +208,13 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
     image_error, shared = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    found, sample = None, None
+    found, sample, quiet = None, None, math.inf
     if len(seeds) >= SEEDS_FOR_VERDICTS:
         spread = max(float(paired.std(ddof=1)), 1 / images)
         sample, pooled = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0), None
         if pool := pools.sample(_weights(comparison), tuple(seeds), images):
             variances, weights, often = pool
+            quiet = math.sqrt(float(np.median(variances.own)))
             pooled = variances.of_contrast(weights, paired)
             variance, freedom = variances.expected(weights)
             share = float(pooled.paired_share)
@@ -234,9 +237,21 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
         arm=float(arm.mean()),
         reference=float(reference.mean()),
         near_chance=all(one.near_chance for one in of_cells.values()),
-        diverged=any(one.diverged for one in of_cells.values()),
+        failing=any(one.diverged or _has_fallen(one, quiet) for one in of_cells.values()),
         sample=sample,
     )
+
+
+def _has_fallen(scores: Scores, spread: float) -> bool:
+    """Whether a run lies far below the others of its cell, measured by the spread of most cells."""
+    accuracy = np.array(list(scores.accuracy.values()))
+    for place, value in enumerate(accuracy):
+        others = np.delete(accuracy, place)
+        if len(others) > 1:
+            usual = max(float(others.std(ddof=1)), spread)
+            if value < others.mean() - FALLEN * usual:
+                return True
+    return False
 
 
 def superiority(arm: np.ndarray, reference: np.ndarray) -> float:

@@ -739,7 +739,7 @@ class Writer:
 
     def _more_seeds(self) -> Finding | None:
         rows = self.once[(self.once["verdict"] == OPEN) & ~self.once["near_chance"]]
-        rows = rows[~rows["diverged"] | rows["seeds_needed"].notna()]
+        rows = rows[~rows["failing"] | rows["seeds_needed"].notna()]
         say = self._sentence()
         few = len(self.once) and int(self.once["seeds"].min()) < SEEDS_FOR_VERDICTS
         if few:

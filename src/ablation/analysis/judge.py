@@ -109,7 +109,7 @@ def read_scores(file: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{file}: cannot be read as CSV: {reason.strip()}") from None
+        raise InputError(f"{file}: cannot be read as CSV: {str(reason).strip()}") from None
 
 
 def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:

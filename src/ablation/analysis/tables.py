@@ -45,7 +45,7 @@ COMPARISON_COLUMNS = (
     "image_high", "arm_accuracy", "reference_accuracy", "measure", "epoch", "arm_model",
     "arm_augmentation", "reference_model", "reference_augmentation", "seeds_needed", "factors",
     "near_chance", "by_seed", "detectable_low", "detectable_high", "failure_rate",
-    "diverged",
+    "failing",
 )  # fmt: skip
 
 Results = Mapping[Cell, Sequence[RunResult]]  # the runs of an experiment that are there
@@ -170,7 +170,7 @@ def comparisons_table(
     for place, (comparison, effect) in enumerate(pairs):
         row = _told(comparison)
         if effect is None:
-            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False, "diverged": False}
+            row |= {"seeds": 0, "verdict": NO_VERDICT, "near_chance": False, "failing": False}
         else:
             row |= _found(effect)
             if place in decisions:
@@ -201,7 +201,7 @@ def _found(effect: Effect) -> dict[str, Any]:
         "arm_accuracy": effect.arm,
         "reference_accuracy": effect.reference,
         "near_chance": effect.near_chance,
-        "diverged": effect.diverged,
+        "failing": effect.failing,
         "by_seed": " ".join(f"{value:.6g}" for value in effect.by_seed),
     }
 
@@ -210,9 +210,9 @@ def _judged(effect: Effect, decision: Decision, margin: float) -> dict[str, Any]
     """What is said of an effect from three seeds on."""
     assert effect.estimate is not None
     verdict = decision.verdict(margin)
-    # Networks that learned nothing are equal whatever is compared, and the runs of an arm that
-    # diverge are no part of its mean.
-    if verdict == "same" and (effect.near_chance or effect.diverged):
+    # Networks that learned nothing are equal whatever is compared, and runs that fail are rare, so
+    # that a mean over few seeds hides how much they cost.
+    if verdict == "same" and (effect.near_chance or effect.failing):
         verdict = OPEN
     known = math.isfinite(decision.low)  # at level 0 there is no interval
     return {
