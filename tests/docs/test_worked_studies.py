@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 def test_the_study_of_writing_a_study_plans(example):
     example.follow("writing-a-study.md")
     assert "Study mine: 12 runs" in example.output
-    assert "3.9 sd" in example.output
+    assert "3.8 sd" in example.output
     assert example.output.count("train") > 0
 
 
