@@ -97,7 +97,7 @@ def test_the_latex_table_is_whole(partial_reports):
     assert "{*} With fewer than three seeds there is no verdict" in rest
     shown = [read_latex(row[4]).replace("\xa0", " ") for row in body_of(latex)]
     number = r"(?:[+−]\d\.\d\d|0\.00)"
-    by_seed = rf"{number}, {number} \({number} to {number} \*\)"
+    by_seed = rf"{number} \[{number}, {number}\] \({number} to {number} \*\)"
     assert [bool(re.fullmatch(by_seed, one)) for one in shown] == [one != "–" for one in shown]
     assert sum(one != "–" for one in shown) == 9
     assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")

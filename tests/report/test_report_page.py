@@ -337,7 +337,8 @@ def each_seed(found, seeds):
     """The differences of a comparison at its seeds, which are few."""
     shown = [signed(float(value)) for value in found["by_seed"].split()]
     assert len(shown) == seeds
-    return ", ".join(shown)
+    mean = signed(found["difference"])
+    return f"{mean} [{', '.join(shown)}]" if seeds > 1 else mean
 
 
 @pytest.mark.parametrize(
@@ -367,8 +368,8 @@ def test_with_fewer_than_three_seeds_a_comparison_shows_the_seeds_and_no_test(
 
 def test_a_note_says_what_is_shown_with_fewer_than_three_seeds(page, partial_page):
     note = (
-        "* With fewer than three seeds there is no verdict: shown are the differences at the "
-        "seeds, with 95 % intervals for test images only, these runs."
+        "* With fewer than three seeds there is no verdict. Shown are the differences, in brackets "
+        "those at the seeds, with 95 % intervals for test images only, these runs."
     )
 
     def notes(page, table):

@@ -50,10 +50,12 @@ def told_difference(row: Row) -> str:
 
 
 def told_size(row: Row) -> str:
-    """Tell a difference; from fewer than three seeds, that of each."""
-    if row.get("basis") != "images":
-        return points(row["difference"])
-    return ", ".join(points(float(one)) for one in str(row["by_seed"]).split())
+    """Tell a difference; from two seeds, that of each in brackets besides."""
+    text = points(row["difference"])
+    if row.get("basis") != "images" or row["seeds"] < 2:
+        return text
+    seeds = ", ".join(points(float(one)) for one in str(row["by_seed"]).split())
+    return f"{text} [{seeds}]"
 
 
 def told_interval(row: Row) -> str:

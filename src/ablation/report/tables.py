@@ -55,8 +55,8 @@ AGAINST = {
     "none": "no finished seed in common with {}",
 }
 OF_IMAGES = (
-    "* With fewer than three seeds there is no verdict: shown are the differences at the seeds, "
-    "with 95 % intervals for test images only, these runs."
+    "* With fewer than three seeds there is no verdict. Shown are the differences, in brackets "
+    "those at the seeds, with 95 % intervals for test images only, these runs."
 )
 BALANCED = (
     "Balanced accuracy: mean of the classes' recalls, told because the classes of the test split "
