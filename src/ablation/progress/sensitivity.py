@@ -174,11 +174,12 @@ def factor_of(plan: Plan) -> Factor:
         level = family_level(plan.comparing) / experiment.questions
         cells = Counter(dataset for dataset, _, _ in cells_of(experiment))
         others = min(cells.values()) - 2
-        often = (False, others + 1 >= OFTEN)
-        if others > 0:
-            sample = Sample((1.0, -1.0) + (0.0,) * others, often + (False,) * others, 1.0, math.inf)
-        else:
-            sample = Sample((1.0, -1.0), (False, False), 1.0, math.inf)
+        sample = Sample(
+            (1.0, -1.0) + (0.0,) * others,
+            (False, others + 1 >= OFTEN) + (False,) * others,
+            1.0,
+            math.inf,
+        )
         first = Sight(tuple(range(seeds)), final=experiment.block.final_seeds)
         return detectable_factor(sample, seeds, level_of([first], level))
 
