@@ -1,50 +1,224 @@
-"""Rendering: one context, one page and one Markdown file with its figures and tables."""
+"""Rendering: the tables of the analysis as one page of HTML, and as Markdown with its files."""
 
-import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from ablation.report.context import build_context
-from ablation.report.export import markdown_table
-from ablation.report.inputs import read_inputs
-from ablation.report.model import Report
-from ablation.report.text import fenced, html_text, markdown_text
-from ablation.storage import alone, sync_folder, writing
+from ablation.analysis.metrics import METRICS
+from ablation.analysis.tables import TABLES
+from ablation.report import figures, tables, text
+from ablation.report.inputs import Inputs, read_inputs
+from ablation.report.narrative import narrative
+from ablation.report.page import to_html
+from ablation.report.plots.style import Styles, save
+from ablation.report.story import Story, short
+from ablation.report.values import Citations, Row, Tables, Value
+from ablation.storage import alone, atomically, sync_folder, writing
+
+TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
 
 
 def render(study: str, results: Path, reports: Path) -> None:
     """Render the report of a study.
 
-    Writes ``{study}.html``, one file that loads nothing, and ``{study}.md`` with the folder
-    ``{study}``: its figures, the rows behind them as CSV, and the ablation tables as LaTeX and
-    Markdown. The same inputs give the same bytes. Each is made aside, brought to the disk and then
-    put in its place, so that the report before stays whole if that fails.
+    Writes ``{study}.html``, one file that loads nothing, ``{study}.md`` with the folder ``{study}``
+    (figures, and tables as CSV and LaTeX), and into ``results`` the texts: ``findings.csv``, a row
+    for each number of a sentence with the table, row and column that it is from, and
+    ``rubric.csv``. The same inputs give the same bytes.
 
     Args:
         study: name of the report's files.
-        results: folder with the study's ``analysis.json`` and its tables as CSV,
-            ``models.json`` and ``gallery.npz``.
+        results: folder with the study's ``analysis.json``, its tables, ``models.json``,
+            ``gallery.npz`` and ``mistakes.npz``.
         reports: folder that the report goes into.
 
     Raises:
-        InputError: an input is missing, cannot be read, is of another format or has changed; or a
-            file cannot be written.
+        InputError: an input is missing or cannot be read, a narrative cites a number that is not
+            there, or a file cannot be written.
     """
-    report = build_context(read_inputs(results))
-    page, markdown = render_html(report), render_markdown(report, study)
+    report = Report(study, read_inputs(results))
+    markdown = report.markdown()
     lock = reports / f".lock-{study}"
     with alone(lock, f"waiting for another process that writes {reports / study}.html"):
         try:
-            _replace(reports, study, report.files, page, markdown)
+            _replace(reports, study, report.files, report.page(markdown), markdown)
         finally:
             lock.unlink(missing_ok=True)
+    for name, frame in (("findings", report.citations.table()), ("rubric", report.rubric)):
+        content = frame.to_csv(index=False, lineterminator="\n")
+        atomically(results / f"{name}.csv", lambda part, content=content: part.write_text(content))
 
 
+class Report:
+    """A report while it is made.
+
+    Args:
+        study: name of its files.
+        inputs: what the analysis has left.
+
+    Attributes:
+        files: content of its figures and tables by their names.
+        citations: the sentences so far, with their numbers.
+        rubric: a row for each criterion of the study's rubric.
+    """
+
+    def __init__(self, study: str, inputs: Inputs) -> None:
+        self.study, self.inputs = study, inputs
+        self.analysis = inputs.analysis
+        self.tables = Tables(inputs.tables)
+        self.decimals = 1 if self.analysis["margin"] >= TWO_DECIMALS else 2
+        self.citations = Citations(self.decimals)
+        self.styles = Styles(self.analysis["experiments"])
+        self.files: dict[str, bytes] = {}
+        self.rubric = pd.DataFrame(
+            columns=["criterion", "question", "status", "evidence", "remedy"]
+        )
+        self._numbers = {"Figure": 0, "Table": 0}
+
+    def markdown(self) -> str:
+        """Return the report as GitHub flavoured Markdown, and make its files."""
+        rendered = self._environment.get_template("report.md.j2").render()
+        return re.sub(r"\n[ \t]*\n\s*\n", "\n\n", rendered).strip() + "\n"
+
+    def page(self, markdown: str) -> str:
+        """Return the report as one page of HTML that loads nothing."""
+        files = {f"{self.study}/{name}": content for name, content in self.files.items()}
+        template = self._environment.get_template("page.html.j2")
+        return template.render(body=Markup(to_html(markdown, files)))
+
+    @cached_property
+    def stories(self) -> list[Story]:
+        """The experiments."""
+        return [
+            Story(block, self.tables.of(experiment=block["name"]))
+            for block in self.analysis["experiments"]
+        ]
+
+    @cached_property
+    def _environment(self) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("ablation.report"),
+            autoescape=True,  # so that macros return Markup, which is escaped only once
+            finalize=_escaped,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.do"],
+        )
+        environment.filters |= {
+            **self.citations.filters,
+            "html": text.html_text,
+            "fenced": text.fenced,
+            "lower_first": lambda words: _first(words, str.lower),
+            "upper_first": lambda words: _first(words, str.upper),
+            "shape": text.shape,
+            "setting": text.setting,
+            "magnitude": text.magnitude,
+        }
+        environment.tests["known"] = lambda value: value == value
+        metrics = {metric.name: metric for metric in METRICS}
+        environment.globals |= {
+            "analysis": self.analysis,
+            "data": self.analysis["data"],
+            "figure": self._figure,
+            "finding": self.citations.finding,
+            "join": text.join,
+            "METRICS": METRICS,
+            "metric": lambda name: metrics[name],
+            "models": self.inputs.models,
+            "names": lambda rows: [short(row, "arm") for row in rows],
+            "narrative": self._narrative,
+            "several_datasets": lambda row: self._story(row).several_datasets,
+            "short": short,
+            "stories": self.stories,
+            "study": self.study,
+            "table": self._table,
+            "tables": self.tables,
+            "TABLES": TABLES,
+            "threshold": self._threshold,
+            "to_table": tables,
+            "unit": lambda row: metrics[row.measure].unit,
+            "rubric": self._add_criterion,
+        }
+        return environment
+
+    def _story(self, row: Row) -> Story:
+        return next(story for story in self.stories if story.name == row.experiment)
+
+    def _threshold(self, name: str) -> Value:
+        return self.tables.value("thresholds", "value", threshold=name)
+
+    def _narrative(self, story: Story) -> Markup:
+        file = story.block["narrative"]
+        if not file:
+            return Markup()
+        return narrative(Path(file), story.tables, self.citations.filters)
+
+    def _figure(
+        self, kind: str, story: Story | None, dataset: str, caller: Callable[[], str]
+    ) -> Markup:
+        """Return a figure with its caption; nothing where there is nothing to draw."""
+        drawn = figures.draw(kind, self, story, dataset)
+        if drawn is None:
+            return Markup()
+        name = text.slug("-".join(filter(None, (kind, story.name if story else "", dataset))))
+        self._add(f"{name}.svg", save(drawn, "svg"))
+        self._add(f"{name}.pdf", save(drawn, "pdf"))
+        caption = self._caption("Figure", caller)
+        alt = text.markdown_text(figures.TITLES[kind])
+        return Markup(
+            f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n*{caption}*\n\n'
+        )
+
+    def _table(self, name: str, frame: pd.DataFrame, caller: Callable[[], str]) -> Markup:
+        """Return a table with its caption; nothing without rows."""
+        if frame.empty:
+            return Markup()
+        name = text.slug(name)
+        caption = self._caption("Table", caller)
+        plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
+        self._add(f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
+        latex = tables.latex_table(frame, self._plain(caption), name)
+        self._add(f"{name}.tex", latex.encode())
+        return Markup(
+            f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
+        )
+
+    def _caption(self, kind: str, caller: Callable[[], str]) -> str:
+        self._numbers[kind] += 1
+        return f"{kind} {self._numbers[kind]}. {' '.join(caller().split())}"
+
+    @staticmethod
+    def _plain(caption: str) -> str:
+        from ablation.report.page import plain_text  # noqa: PLC0415
+
+        return plain_text(caption)
+
+    def _add(self, name: str, content: bytes) -> None:
+        self.files[name] = content
+
+    def _add_criterion(self, **row: str) -> Markup:
+        self.rubric.loc[len(self.rubric)] = row
+        return Markup()
+
+
+def _escaped(value: Any) -> Markup:
+    if isinstance(value, Value):
+        raise TypeError(f"{value.table}.{value.column} needs a format, such as `| percent`")
+    return text.markdown_text(value)
+
+
+def _first(words: str, change: Callable[[str], str]) -> str:
+    words = type(words)(words.strip()) if isinstance(words, Markup) else words.strip()
+    return type(words)(change(words[:1]) + words[1:])
 def _replace(
     reports: Path, study: str, files: Mapping[str, bytes], page: str, markdown: str
 ) -> None:
@@ -90,33 +264,3 @@ def _write(aside: Path, content: bytes, place: Path) -> None:
         os.fsync(file.fileno())
 
 
-def render_html(report: Report) -> str:
-    """Return the report as one page of HTML."""
-    return _environment().get_template("report.html").render(report=report)
-
-
-def render_markdown(report: Report, folder: str) -> str:
-    """Return the report as GitHub flavoured Markdown.
-
-    Args:
-        report: what it says.
-        folder: where its figures and tables lie, relative to the file.
-    """
-    # Everything that a template puts in is escaped for Markdown first; being Markup then, it is
-    # left alone by the escaping for HTML.
-    environment = _environment(finalize=markdown_text)
-    environment.filters |= {"fenced": fenced, "cells": markdown_table, "raw": html_text}
-    text = environment.get_template("report.md").render(report=report, folder=folder)
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
-
-
-def _environment(**options: Any) -> Environment:
-    return Environment(
-        loader=PackageLoader("ablation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **options,
-    )
