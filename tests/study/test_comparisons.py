@@ -42,14 +42,14 @@ def message(project, comparisons):
     return str(caught.value)
 
 
-def test_the_baseline_and_twins_are_compared_by_themselves(project):
+def test_the_baseline_and_counterparts_are_compared_by_themselves(project):
     found = planned(project, STUDY, "baseline: {augmentation: none}")
     assert pairs(found, "baseline") == {
         (f"{model} · {arm}", f"{model} · none")
         for model in ("resnet8", "plain8", "resnet32", "plain32")
         for arm in ("crop", "mix", "crop+mix")
     }
-    assert pairs(found, "twin") == {
+    assert pairs(found, "counterpart") == {
         (f"plain{n} · {arm}", f"resnet{n} · {arm}")
         for n in (8, 32)
         for arm in ("none", "crop", "mix", "crop+mix")
@@ -64,10 +64,10 @@ def test_a_pair_that_is_compared_for_two_reasons_stands_once(project):
     )  # fmt: skip
     kinds = {(c.arm.label, c.reference.label): c.kinds for c in found.comparisons}
     assert kinds == {
-        ("plain8", "resnet8"): ("baseline", "twin"),
+        ("plain8", "resnet8"): ("baseline", "counterpart"),
         ("resnet32", "resnet8"): ("baseline",),
         ("plain32", "resnet8"): ("baseline",),
-        ("plain32", "resnet32"): ("twin",),
+        ("plain32", "resnet32"): ("counterpart",),
     }
 
 
@@ -78,9 +78,9 @@ def test_the_same_pair_the_other_way_round_is_one_question(project):
         "comparisons: [{kind: arm, arm: {model: resnet8}, reference: {model: plain8}}]",
     )
     arm = [c for c in found.comparisons if "arm" in c.kinds]
-    twins = {c.question for c in found.comparisons if "twin" in c.kinds}
+    counterparts = {c.question for c in found.comparisons if "counterpart" in c.kinds}
     assert len(arm) == 4
-    assert all(c.question in twins for c in arm)
+    assert all(c.question in counterparts for c in arm)
 
 
 def test_arms_are_compared_where_both_are_run(project):
