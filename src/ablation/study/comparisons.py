@@ -206,11 +206,8 @@ def find_comparisons(
                 made = _factorials(declared, experiment)
                 grids += made
                 for grid in made:
-                    for effect in _effects(grid, experiment.name):
-                        if len(effect.factors) == 1 and declared.effects != "interactions":
-                            add(effect)
-                        elif len(effect.factors) > 1 and declared.effects != "main":
-                            add(replace(effect, claims=_claims(declared)))
+                    for effect in _effects(grid, experiment.name, declared):
+                        add(effect)
             else:
                 for one in _pairs(declared, experiment, others):
                     add(one)
@@ -467,9 +464,19 @@ def _ordered(
     return tuple(sorted(present, key=int) if factor == "depth" else present)
 
 
-def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
-    """Main effects and two-way interactions, averaged over everything else."""
-    made = []
+def _effects(grid: Factorial, experiment: str, declared: schema.Comparison) -> list[Comparison]:
+    """Main effects and two-way interactions, averaged over everything else, as declared."""
+    main, interactions = _main_effects_and_interactions(grid, experiment)
+    interactions = [replace(effect, claims=_claims(declared)) for effect in interactions]
+    return {"all": main + interactions, "main": main, "interactions": interactions}[
+        declared.effects
+    ]
+
+
+def _main_effects_and_interactions(
+    grid: Factorial, experiment: str
+) -> tuple[list[Comparison], list[Comparison]]:
+    main, interactions = [], []
     by_level: dict[tuple[int, str], list[tuple[str, ...]]] = {}
     for key in grid.cells:
         for place in enumerate(key):
@@ -517,14 +524,14 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         first, *rest = grid.levels[i]
         for level in rest:
             arm, reference = ((told(i, at), mean({i: at})) for at in (level, first))
-            made.append(compare(arm, reference, [i], (level, first)))
+            main.append(compare(arm, reference, [i], (level, first)))
     for i, j in combinations(range(len(grid.factors)), 2):
         if i not in effects:  # the effect of an arm, on one data set and on another
             i, j = j, i  # noqa: PLW2901
         (first, *rest), (other, *others) = grid.levels[i], grid.levels[j]
         for level, condition in product(rest, others):
             step = f"{told(i, level)} − {first}"
-            made.append(
+            interactions.append(
                 compare(
                     (
                         f"{step}, {_with(told(j, condition))}",
@@ -539,7 +546,7 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
                     (condition, other),
                 )
             )
-    return made
+    return main, interactions
 
 
 def _with(told: str) -> str:

@@ -364,9 +364,7 @@ def _plan_experiment(
         narrative = (document.path.parent / block.narrative).as_posix()
         with _placed(document, (*place, "narrative")):
             _expect("narrative", narrative, "file")
-    return PlannedExperiment(
-        name, block, architectures, pipelines, runs, narrative=narrative
-    )
+    return PlannedExperiment(name, block, architectures, pipelines, runs, narrative=narrative)
 
 
 def _compare(

@@ -523,7 +523,8 @@ class Comparison(Strict):
         given = {key for key in self.model_fields_set if getattr(self, key) is not None} - {"kind"}
         if {"epoch", "measure"} <= given:
             raise PydanticCustomError(
-                "empty", "with an epoch, validation accuracy is compared; leave out measure or epoch"
+                "empty",
+                "with an epoch, validation accuracy is compared; leave out measure or epoch",
             )
         needed, allowed = {
             "arm": ({"arm", "reference"}, {"measure", "margin", "claim", "says"}),
@@ -608,8 +609,8 @@ class Experiment(Strict):
         Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
     ) = Field(
         default=None,
-        description="File with a text about the experiment that the report places, as Markdown with "
-        "Jinja2 expressions. Relative to the study file.",
+        description="File with a text about the experiment that the report shows: Markdown with "
+        "Jinja2 expressions. Its path is relative to the study file.",
     )
     training: Training = Field(description="How every network is trained.")
     validation: Literal["held-out", "test"] = Field(
