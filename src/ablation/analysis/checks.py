@@ -95,8 +95,8 @@ def _of_runs(check: Check, results: StudyResults) -> Iterable[Row]:
             elif value <= threshold(str(check.threshold)):
                 value = None
             of_experiment, of_study = (experiment.name, "", "", ""), ("", "", "", "")
-            for place in (of_study, of_experiment, (experiment.name, *run.cell)):
-                places.setdefault(place, {})[run.folder] = value
+            for key in (of_study, of_experiment, (experiment.name, *run.cell)):
+                places.setdefault(key, {})[run.folder] = value
     for place, values in places.items():
         found = [value for value in values.values() if value is not None]
         if found:
