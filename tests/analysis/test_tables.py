@@ -10,6 +10,8 @@ from ablation.analysis.metrics import METRICS
 from ablation.analysis.tables import TABLES
 from ablation.study.measures import DIRECTIONS, VAL_ACCURACY
 
+from ..factory import analysed, simulated_study
+
 UNITS = {"text", "flag", "count", "number", "share", "difference", "seconds"}
 DTYPES = {"text": "str", "flag": "bool", "count": "Int64"}
 
@@ -72,3 +74,37 @@ def test_the_names_of_the_tables_are_known_without_pandas():
     code = "import sys; from ablation.analysis.tables import TABLES; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+HOSTILE = {"PLAIN": "a_b & 50% $x$ | <i>#^~{}", "TITLE": 'Do <b>"shortcuts"</b> | *pay*?'}
+STUDY = """\
+title: TITLE
+experiments:
+  arms:
+    question: Which?
+    datasets: [mnist5k]
+    models: [resnet8]
+    augmentations: {none: "", PLAIN: crop(2)}
+    seeds: [0, 1]
+    baseline: {augmentation: none}
+    training: {epochs: 2}
+"""
+
+
+def test_labels_that_no_study_file_can_hold_go_through_the_analysis(tmp_path):
+    classes = ("<script>", "a|b")
+    plan = simulated_study(
+        tmp_path,
+        STUDY,
+        lambda cell, seed: 0.9 if cell[2] == "PLAIN" else 0.8,
+        names=HOSTILE,
+        missing=lambda cell, seed: cell[2] == "none" and seed == 1,
+        options=lambda cell, seed: {"class_names": classes},
+    )
+    analysis, tables = analysed(tmp_path, plan, partial=True)
+    assert analysis["title"] == HOSTILE["TITLE"]
+    assert tables["cells"]["augmentation"].tolist() == ["none", HOSTILE["PLAIN"]]
+    assert tables["cells"]["test_accuracy"].tolist() == [0.8, 0.9]
+    assert tables["comparisons"]["arm"].tolist() == [HOSTILE["PLAIN"]]
+    assert set(tables["classes"]["class"]) == set(classes)
+    assert analysis["partial"] == {"planned": 4, "missing": 1}

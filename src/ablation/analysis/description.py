@@ -192,7 +192,7 @@ def _balance(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return what prepared data tells of itself.
+    """Return the description of prepared data.
 
     Raises:
         InputError: its ``description.json`` cannot be read.

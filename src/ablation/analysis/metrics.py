@@ -29,7 +29,7 @@ Shown = Literal["always", "more than 5 classes", "unequal classes", "10 epochs",
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that tells how a run did.
+    """A number that describes how a run did.
 
     Attributes:
         name: its column in the tables.

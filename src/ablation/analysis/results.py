@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablation.analysis.description import read_description
 from ablation.analysis.looks import Looks
-from ablation.analysis.records import mend
+from ablation.analysis.records import remedy
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
@@ -131,6 +131,7 @@ def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:
     result, folder = read_run(run), run.data.folder
     if hashes.get(folder) not in (None, result.record["data"]["hash"]):
         raise InputError(
-            f"{run.folder} was trained on other data than {folder} holds; {mend(Path(run.folder))}"
+            f"{run.folder} was trained on other data than {folder} holds; "
+            f"{remedy(Path(run.folder))}"
         )
     return result

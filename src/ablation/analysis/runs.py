@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablation.analysis.calibration import fit_temperature, scale_by_temperature
 from ablation.analysis.metrics import METRICS
-from ablation.analysis.records import check_files, mend, read_record
+from ablation.analysis.records import check_files, read_record, remedy
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
@@ -110,9 +110,9 @@ def read_run(run: Run) -> RunResult:
             and len(val_label) == record["data"]["validation"]
         )
     except UNREADABLE as error:
-        raise InputError(f"{folder}: cannot be read ({error!r}); {mend(folder)}") from None
+        raise InputError(f"{folder}: cannot be read ({error!r}); {remedy(folder)}") from None
     if not whole:
-        raise InputError(f"{folder}: its files do not belong together; {mend(folder)}")
+        raise InputError(f"{folder}: its files do not belong together; {remedy(folder)}")
     return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
 
 

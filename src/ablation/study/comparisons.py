@@ -357,8 +357,8 @@ def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
         for run in grid.runs:
             of_cell.setdefault((grid.name, run.cell), set()).add(run.seed)
     if not set.intersection(*(of_cell[grid.name, cell] for grid, cell in cells)):
-        told = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
-        raise InputError(f"no seed is run by all of what is compared ({told}), so nothing pairs")
+        listed = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
+        raise InputError(f"no seed is run by all of what is compared ({listed}), so nothing pairs")
 
 
 def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial]:
@@ -386,8 +386,8 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
             raise InputError(f"the factor '{few}' has fewer than two levels among these cells")
         for key in product(*levels_of):
             if key not in combined:
-                told = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
-                raise InputError(f"the grid is not complete: no cell has {told}")
+                listed = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
+                raise InputError(f"the grid is not complete: no cell has {listed}")
         counts = {len(group) for group in combined.values()}
         if len(counts) > 1:
             raise InputError(
@@ -492,7 +492,7 @@ def _main_effects_and_interactions(
         ]
         return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
 
-    def told(i: int, level: str) -> str:
+    def level_name(i: int, level: str) -> str:
         if grid.known and grid.factors[i] == "dataset":
             return f"on {level}"
         if level in ("with", "without"):
@@ -523,22 +523,22 @@ def _main_effects_and_interactions(
     for i in effects:
         first, *rest = grid.levels[i]
         for level in rest:
-            arm, reference = ((told(i, at), mean({i: at})) for at in (level, first))
+            arm, reference = ((level_name(i, at), mean({i: at})) for at in (level, first))
             main.append(compare(arm, reference, [i], (level, first)))
     for i, j in combinations(range(len(grid.factors)), 2):
         if i not in effects:  # the effect of an arm, on one data set and on another
             i, j = j, i  # noqa: PLW2901
         (first, *rest), (other, *others) = grid.levels[i], grid.levels[j]
         for level, condition in product(rest, others):
-            step = f"{told(i, level)} − {first}"
+            step = f"{level_name(i, level)} − {first}"
             interactions.append(
                 compare(
                     (
-                        f"{step}, {_with(told(j, condition))}",
+                        f"{step}, {_with(level_name(j, condition))}",
                         mean({i: level, j: condition}) + mean({i: first, j: condition}, -1.0),
                     ),
                     (
-                        f"{step}, {_with(told(j, other))}",
+                        f"{step}, {_with(level_name(j, other))}",
                         mean({i: level, j: other}) + mean({i: first, j: other}, -1.0),
                     ),
                     [i, j],
@@ -549,5 +549,5 @@ def _main_effects_and_interactions(
     return main, interactions
 
 
-def _with(told: str) -> str:
-    return told if told.startswith(("on ", "with ", "without ")) else f"with {told}"
+def _with(label: str) -> str:
+    return label if label.startswith(("on ", "with ", "without ")) else f"with {label}"
