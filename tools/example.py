@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ablation.analysis.analyse import TABLES
+from ablation.analysis.tables import TABLES
 from ablation.errors import InputError
 from ablation.report.render import render
 

@@ -152,7 +152,7 @@ class TestShrunken:
             "longest": 3,
         }
         compared = table(shrunk, "mixing", "comparisons")
-        assert (compared["kind"].str.contains("budget")).sum() == 8
+        assert compared["kinds"].str.contains("budget").sum() == 8
 
     def test_grid_has_its_interactions(self, shrunk):
         run(shrunk, "grid")

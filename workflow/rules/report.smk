@@ -1,19 +1,8 @@
 # From the files of the runs to the report.
-# What the analysis tabulates, besides runs and comparisons.
-TABLES = [
-    "calibration",
-    "cells",
-    "claims",
-    "class_effects",
-    "classes",
-    "confusion",
-    "criteria",
-    "curves",
-    "diagnostics",
-    "findings",
-    "published",
-    "rules",
-]
+from ablation.analysis.tables import TABLES
+
+# What the analysis tabulates, besides what Snakemake's own report shows.
+OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
 
 
 rule describe_models:
@@ -61,7 +50,7 @@ rule analyse:
         of_all_runs(rules.train.output),
         [f"{folder}/description.json" for folder in DATA],
     output:
-        [f"results/{STUDY}/{name}.csv" for name in TABLES],
+        [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
         comparisons=report(
             f"results/{STUDY}/comparisons.csv",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.measures import ABOVE_CHANCE, near_chance
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
+from ablation.analysis.thresholds import near_chance, threshold
 from ablation.study.architectures import resolve_architecture
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
@@ -73,9 +73,9 @@ DEFINITIONS: list[tuple[str, str]] = [
         f"both in the mean over its runs. Settled: the mean over the last {100 * SETTLED_SHARE:g} "
         f"% of the epochs, at least {SETTLED_EPOCHS}, lies within {100 * SETTLED_CHANGE:g} point "
         "of the mean over as many epochs before. Well above chance: the last epoch's accuracy has "
-        f"come more than {100 * ABOVE_CHANCE:g} % of the way from chance, the share of the largest "
-        "class of the validation split, to 100 %. A learning rate that ends at 0 settles any run: "
-        "converged then means at this budget.",
+        f"come more than {100 * threshold('near_chance'):g} % of the way from chance, the share of "
+        "the largest class of the validation split, to 100 %. A learning rate that ends at 0 "
+        "settles any run: converged then means at this budget.",
     ),
     (
         "Best augmentation",

@@ -51,6 +51,7 @@ class PlannedExperiment:
         runs: its runs, in the order of the file.
         comparisons: what is compared with what, each once.
         factorials: its declared factorial grids.
+        narrative: file with the text that the report places, relative to the working directory.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlannedExperiment:
     runs: list[Run]
     comparisons: list[Comparison] = field(default_factory=list)
     factorials: list[Factorial] = field(default_factory=list)
+    narrative: str | None = None
 
     @property
     def questions(self) -> int:
@@ -357,7 +359,12 @@ def _plan_experiment(
             all(getattr(run, key) == values[0] for key, values in wanted.items()) for run in runs
         ):
             raise document.error((*place, "baseline"), "every run of the baseline is excluded")
-    return PlannedExperiment(name, block, architectures, pipelines, runs)
+    narrative = None
+    if block.narrative is not None:
+        narrative = (document.path.parent / block.narrative).as_posix()
+        with _placed(document, (*place, "narrative")):
+            _expect("narrative", narrative, "file")
+    return PlannedExperiment(name, block, architectures, pipelines, runs, narrative=narrative)
 
 
 def _compare(
