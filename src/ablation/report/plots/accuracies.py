@@ -37,8 +37,8 @@ def accuracies(
         if math.isnan(mean):
             style.say(ax, _why(cell), y)
             continue
-        gid = f"mean:{arm[0]}:{arm[1]}"
-        ax.plot(mean, y, marker, color=colour, ms=8, mec="white", mew=0.6, gid=gid)
+        label = f"mean:{arm[0]}:{arm[1]}"
+        ax.plot(mean, y, marker, color=colour, ms=8, mec="white", mew=0.6, label=label)
         counts = f" ({cell['finished']} of {cell['runs']})"
         style.number_row(ax, y, f"{mean:.2f}" + counts * (cell["finished"] < cell["runs"]))
     style.name_rows(ax, [style.wrapped(name) for name in style.arm_names(arms).values()])

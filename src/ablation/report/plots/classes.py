@@ -1,6 +1,6 @@
 """Accuracy on each class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,20 +12,24 @@ from ablation.report.plots import style
 MOST = 25  # classes that have room
 
 
-@style.styled()
-def classes(table: pd.DataFrame, references: Mapping[style.Arm, style.Arm] | None = None) -> Figure:
+@style.styled(**{"axes.grid": False})
+def classes(
+    table: pd.DataFrame,
+    arms: Sequence[style.Arm],
+    references: Mapping[style.Arm, style.Arm] | None = None,
+) -> Figure:
     """Draw the accuracy of the references on each class, and the other arms' differences to it.
 
     Of more than 25 classes, those on which arms differ most are drawn.
 
     Args:
         table: model, augmentation, class, accuracy.
+        arms: the arms to draw; those without rows are named.
         references: the reference of each arm; arms without one show their accuracy.
 
     Returns:
         The figure, as wide as the page.
     """
-    arms = style.arms_of(table)
     wide = table.pivot(index=["model", "augmentation"], columns="class", values="accuracy")
     wide = 100 * wide.reindex(
         index=pd.MultiIndex.from_tuples(arms), columns=table["class"].unique()

@@ -43,8 +43,8 @@ def cost(
     for row in table.to_dict("records"):
         arm, x, y = (row["model"], row["augmentation"]), row["cost"], 100 * row["test_accuracy"]
         colour, marker = styles[arm]
-        gid = f"cost:{arm[0]}:{arm[1]}"
-        ax.plot(x, y, marker, color=colour, ms=7, mec="white", mew=0.6, gid=gid)
+        label = f"cost:{arm[0]}:{arm[1]}"
+        ax.plot(x, y, marker, color=colour, ms=7, mec="white", mew=0.6, label=label)
         points.append((x, y, names[arm], colour))
     ax.set_ylabel(f"test accuracy, %{style.OPTIMISTIC * optimistic}")
     ax.set_xlabel("training of a run, seconds" if seconds else "multiply-adds an image")
@@ -54,8 +54,10 @@ def cost(
     if table["cost"].nunique() == 1:
         only = float(table["cost"].iloc[0])
         ax.set_xticks([only], [EngFormatter()(float(f"{only:.3g}"))])
+    drawn = {point[2] for point in points}
+    style.name_missing(ax, [name for name in names.values() if name not in drawn])
     if table.empty:
-        style.say(ax)
+        ax.set(xticks=[], yticks=[])
     ax.margins(0.08)
     style.label_points(ax, points)
     return figure

@@ -40,7 +40,7 @@ def curves(
     figure, grid = style.panels(groups)
     for (model, arms), (left, right) in zip(groups.items(), grid, strict=True):
         names, ends = style.arm_names(arms), []
-        left.set_title(model, fontweight="bold")
+        left.set_title(style.shortened(model, 60), fontweight="bold")
         left.set_ylabel("training loss")
         right.set_ylabel(f"validation error, %{style.OPTIMISTIC * optimistic}")
         for arm in arms:
@@ -49,12 +49,13 @@ def curves(
             last = _draw(right, rows, "error", styles[arm], "-")
             if last is not None:
                 ends.append((*last, names[arm], styles[arm].colour))
+        drawn = {end[2] for end in ends}
+        style.name_missing(right, [name for name in names.values() if name not in drawn])
         for ax, measure in ((left, "loss"), (right, "error")):
             ax.set_rasterization_zorder(1 if len(table) > MANY else -1)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             style.log_if_wide(ax.yaxis, table[measure])
-            if not ax.lines:
-                style.say(ax, "no finite value")
+            ax.margins(x=0.02)
         style.label_points(right, ends, outside=True)
     for ax in grid[-1]:
         ax.set_xlabel("epoch")
@@ -73,6 +74,6 @@ def _draw(
     ax.plot(
         epochs, found["mean"], line, color=colour, marker=look.marker, lw=1.6, ms=4.5,
         mec="white", mew=0.5, markevery=max(1, len(found) // 8),
-        gid=f"{measure}:{rows['model'].iloc[0]}:{rows['augmentation'].iloc[0]}",
+        label=f"{measure}:{rows['model'].iloc[0]}:{rows['augmentation'].iloc[0]}",
     )  # fmt: skip
     return float(epochs[-1]), float(found["mean"].iloc[-1])

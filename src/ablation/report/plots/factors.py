@@ -41,7 +41,7 @@ def headline_factors(
         across, levels, lines = by_line, lines, levels
     figure = Figure(figsize=(style.HALF, 2.8), layout="constrained")
     ax = figure.subplots()
-    ends = []
+    ends, missing = [], []
     for number, line in enumerate(lines):
         keys = [(line, level) if swapped else (level, line) for level in levels]
         groups = [[tuple(arm) for arm in factorial["cells"]["|".join(key)]] for key in keys]
@@ -54,17 +54,21 @@ def headline_factors(
         for place, arms in zip(x, groups, strict=True):
             seeds = 100 * _by_seed(runs, arms)
             ax.plot([place] * len(seeds), seeds, "o", color=colour, alpha=0.45, ms=4.5, mew=0)
-        ax.plot(x, train, "--", color=colour, lw=1.1, gid=f"train:{line}")
-        ax.plot(x, test, f"-{marker}", color=colour, lw=2, ms=6.5, mec="white", gid=f"test:{line}")
+        ax.plot(x, train, "--", color=colour, lw=1.1, label=f"train:{line}")
+        ax.plot(
+            x, test, f"-{marker}", color=colour, lw=2, ms=6.5, mec="white", label=f"test:{line}"
+        )
         if np.isfinite(test[-1]):
             ends.append((x[-1], test[-1], line, colour))
+        elif not np.isfinite(test).any():
+            missing.append(line)
     below = style.name_columns(ax, np.arange(len(levels)), levels, style.HALF - 1)
     figure.set_figheight(2.8 + below)
-    ax.set(xlabel=across, ylabel=f"accuracy, %{style.OPTIMISTIC * optimistic}")
+    ax.set(xlabel=style.shortened(across, 60), ylabel=f"accuracy, %{style.OPTIMISTIC * optimistic}")
     ax.grid(axis="x", visible=False)
-    if cells["test_accuracy"].isna().all():
+    style.name_missing(ax, missing)
+    if len(missing) == len(lines):
         ax.set_ylim(0, 100)
-        style.say(ax)
     style.label_points(ax, ends)
     ink: dict[str, Any] = {"color": style.INK}
     handles = {

@@ -79,7 +79,8 @@ def headline_arms(
         f"difference in {measure}{style.OPTIMISTIC * optimistic}{reference}, {unit}"
         + "\nthin: 95 % interval over the test images alone, no verdict" * alone
     )
-    style.legend(figure, _handles(table, models, styles, margin, unit), columns=3)
+    handles = _handles(table, models, styles, margin, unit)
+    style.legend(figure, handles, columns=2 if len(handles) == 4 else 3)
     return figure
 
 
@@ -114,14 +115,14 @@ def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str) -> None:
     ax.plot(ends, [y, y], color=colour, solid_capstyle="butt", zorder=2, **wide)
     for beyond, edge, head in ((low < left, left, "<"), (high > right, right, ">")):
         if beyond:
-            ax.plot(edge, y, head, color=colour, ms=6, mew=0, clip_on=False, gid=f"cut {head}")
+            ax.plot(edge, y, head, color=colour, ms=6, mew=0, clip_on=False, label=f"cut {head}")
     ax.plot(row["seeds"], [y] * len(row["seeds"]), "o", color=colour, alpha=0.5, ms=3.6, mew=0)
     look: dict[str, Any] = {"ms": 8, "mec": "white", "mew": 0.8}
     if row["verdict"] == "open":
         look = {"ms": 7, "mfc": "white", "mew": 1.5}
-    gid = f"difference:{row['arm']}:{row['reference']}"
+    label = f"difference:{row['arm']}:{row['reference']}"
     marker = VERDICTS[row["verdict"]]
-    ax.plot(row["difference"], y, marker, color=colour, zorder=4, gid=gid, **look)
+    ax.plot(row["difference"], y, marker, color=colour, zorder=4, label=label, **look)
     style.number_row(ax, y, f"{row['difference']:+.2f}".replace("-", "−"))
 
 

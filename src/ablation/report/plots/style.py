@@ -19,6 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
+from ablation.errors import visible
+
 Arm = tuple[str, str]  # model, augmentation
 
 HALF, FULL = 5.4, 9.2  # inches: two figures beside each other on the page, and one alone
@@ -155,12 +157,13 @@ def panels(
 
 def wrapped(text: str, width: int = 34, lines: int = 2) -> str:
     """Break a text into lines; an ellipsis stands for what does not fit into them."""
+    text = visible(" ".join(text.split()))
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …")) or " "
 
 
 def shortened(text: str, longest: int) -> str:
     """Return a text on one line, cut where it is too long."""
-    text = " ".join(text.split())
+    text = visible(" ".join(text.split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
@@ -206,13 +209,7 @@ def label_points(
         for i, height in zip(members.tolist(), heights, strict=True):
             x, y, _, colour = points[i]
             away, moved = right - places[i, 0] if outside else 0.0, height - places[i, 1]
-            line = {
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.6,
-                "shrinkA": 0,
-                "relpos": (0, 0.5),
-            }
+            line = {"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "relpos": (0, 0.5)}
             ax.annotate(
                 names[i], (x, y), (away + 9, moved), textcoords="offset points", va="center",
                 fontsize=8.5, color=text_colour(colour), annotation_clip=False,
@@ -221,13 +218,15 @@ def label_points(
 
 
 def log_if_wide(axis: Axis, values: pd.Series, labels: Formatter | str = "{x:g}") -> None:
-    """Make an axis logarithmic if its positive values span a decade."""
+    """Make an axis logarithmic if its positive values span a decade, or crowd at its low end."""
     values = values[np.isfinite(values)]
-    if values.empty or values.min() <= 0 or values.max() < 10 * values.min():
+    low, high = values.min(), values.max()
+    crowded = high >= 4 * low and values.median() < low + (high - low) / 5
+    if values.empty or low <= 0 or not (high >= 10 * low or crowded):
         return
     axis.axes.set(**{"xscale" if isinstance(axis, XAxis) else "yscale": "log"})
-    decades = values.max() > 500 * values.min()
-    axis.set_major_locator(LogLocator(subs=(1,) if decades else (1, 2, 5)))
+    subs = (1,) if high > 500 * low else (1, 2, 5) if high >= 10 * low else (1, 2, 3, 5, 7)
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(labels)
 
@@ -243,8 +242,8 @@ def name_rows(ax: Axes, labels: Sequence[str]) -> None:
 def name_columns(ax: Axes, places: np.ndarray, labels: Sequence[str], width: float) -> float:
     """Label columns that fill ``width`` inches; return the inches that upright labels need."""
     names = [shortened(label, 24) for label in labels]
-    longest = max(map(len, names)) * LETTER
-    upright = longest > width * 72 / len(names) - 4
+    longest = max(map(len, names), default=0) * LETTER
+    upright = longest > width * 72 / max(1, len(names)) - 4
     ax.set_xticks(places, names, rotation=90 if upright else 0)
     return longest / 72 if upright else 0.0
 
@@ -272,6 +271,14 @@ def say(ax: Axes, text: str = "no result", y: float | None = None) -> None:
         ha="center" if whole else "left", va="center",
         transform=ax.transAxes if whole else ax.get_yaxis_transform(),
     )  # fmt: skip
+
+
+def name_missing(ax: Axes, names: Sequence[str]) -> None:
+    """Name the arms that have nothing to draw."""
+    if names:
+        text = wrapped(f"no result: {', '.join(names)}", 44, 4)
+        look: Any = {"style": "italic", "color": GREY, "fontsize": 8.5}
+        ax.text(0.99, 0.98, text, ha="right", va="top", transform=ax.transAxes, **look)
 
 
 def legend_beside(ax: Axes, names: Mapping[Arm, str], styles: Styles) -> None:
