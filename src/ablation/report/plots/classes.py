@@ -46,7 +46,7 @@ def classes(
     differs = np.tile([[arm in based] for arm in arms], values.shape[1])
     digits = 1 if values.shape[1] <= 12 else 0
     numbers = [
-        [_number(value, digits, signed=arm in based) for value in row]
+        [style.signed(v, digits) if arm in based else f"{v:.{digits}f}" for v in row]
         for arm, row in zip(arms, values, strict=True)
     ]
     largest = np.nanmax(np.abs(values[differs]), initial=1.0)
@@ -73,9 +73,3 @@ def classes(
     for row in np.flatnonzero(np.isnan(values).all(axis=1)):
         style.say(ax, y=row + 0.5)
     return figure
-
-
-def _number(value: float, digits: int, signed: bool) -> str:
-    """Write a number, a difference with its sign; zero has none."""
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")

@@ -53,7 +53,7 @@ def _matrices(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Ar
             annot=len(arms) <= 2 and len(names) <= 12, fmt=".1f", annot_kws={"fontsize": 6.5},
         )  # fmt: skip
         below = style.name_matrix(ax, ticks, ticks, size)
-        ax.set_title(style.wrapped(titles[arm], int(size * 14)))
+        ax.set_title(style.wrapped(titles[arm], int(size * 12)))
         ax.set_facecolor(style.PALE)
         if of_arm.empty:
             style.say(ax)
@@ -76,15 +76,16 @@ def _most_frequent(table: pd.DataFrame, arms: Sequence[style.Arm]) -> Figure:
     )
     pairs = wide.max(axis=1).nlargest(MOST).index
     wide = wide.reindex(index=pairs, columns=pd.MultiIndex.from_tuples(arms)).fillna(0)
-    wide[missing] = np.nan
+    shares = wide.to_numpy(copy=True)
+    shares[:, [arm in missing for arm in arms]] = np.nan
     figure = Figure(figsize=(style.FULL, 3), layout="constrained")
     ax = figure.subplots()
-    if wide.empty:
+    if not len(pairs):
         style.say(ax, "no mistakes")
         return figure
     many = len(arms) > 15
     sns.heatmap(
-        wide, cmap="OrRd", vmin=0, annot=not many, fmt=".1f", linewidths=1, cbar=many,
+        shares, cmap="OrRd", vmin=0, annot=not many, fmt=".1f", linewidths=1, cbar=many,
         annot_kws={"fontsize": 7.5}, rasterized=True, ax=ax,
     )  # fmt: skip
     rows = [" → ".join(style.shortened(name, 20) for name in pair) for pair in pairs]

@@ -77,7 +77,8 @@ def headline_arms(
     alone = bool((table["basis"] == "images").any())
     ax.set_xlabel(
         f"difference in {measure}{style.OPTIMISTIC * optimistic}{reference}, {unit}"
-        + "\nthin: 95 % interval over the test images alone, no verdict" * alone
+        + "\nthin: 95 % interval over the test images alone, no verdict" * alone,
+        loc="right",
     )
     handles = _handles(table, models, styles, margin, unit)
     style.legend(figure, handles, columns=2 if len(handles) == 4 else 3)
@@ -95,10 +96,10 @@ def _named(table: pd.DataFrame) -> tuple[list[str], str]:
     if all(map(all, arms)):
         if len(set(references)) == 1:
             short = style.arm_names([*arms, references[0]])
-            known = style.shortened(short[references[0]], 40)
+            known = style.shortened(short[references[0]], 32)
             return [short[arm] for arm in arms], f" to ‘{known}’"
         if all(a[0] == r[0] for a, r in pairs) and len({r[1] for r in references}) == 1:
-            known = style.shortened(references[0][1], 30)
+            known = style.shortened(references[0][1], 18)
             return names, f" to ‘{known}’ of the same model"
         if all(a[1] == r[1] for a, r in pairs) and len({(a[0], r[0]) for a, r in pairs}) == 1:
             return names, f", {arms[0][0]} − {references[0][0]}"
@@ -123,7 +124,7 @@ def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str) -> None:
     label = f"difference:{row['arm']}:{row['reference']}"
     marker = VERDICTS[row["verdict"]]
     ax.plot(row["difference"], y, marker, color=colour, zorder=4, label=label, **look)
-    style.number_row(ax, y, f"{row['difference']:+.2f}".replace("-", "−"))
+    style.number_row(ax, y, style.signed(row["difference"], 2))
 
 
 def _limits(table: pd.DataFrame, margin: float) -> tuple[float, float]:

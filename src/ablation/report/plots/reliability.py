@@ -38,7 +38,7 @@ def reliability(
                 bins = style.rows_of(calibration, arm)
                 _draw(ax, bins[bins["scaled"] == scaled], styles[arm])
             when = "after temperature scaling" if scaled else "as trained"
-            ax.set_title(f"{style.shortened(model, 40)}, {when}" if model else when)
+            ax.set_title(f"{style.shortened(model, 20)}, {when}" if model else when)
         axes[0].set_ylabel("accuracy − confidence, points\n(above 0: underconfident)")
         names = style.arm_names(of_model)
         missing = [arm for arm in of_model if style.rows_of(calibration, arm).empty]

@@ -135,7 +135,7 @@ def arm_names(arms: Sequence[Arm]) -> dict[Arm, str]:
         return {arm: arm[0] for arm in arms}
     if len(models) == 1:
         return {arm: arm[1] for arm in arms}
-    return {arm: f"{arm[0]} · {arm[1]}" for arm in arms}
+    return {arm: f"{shortened(arm[0], 24)} · {shortened(arm[1], 30)}" for arm in arms}
 
 
 def arm_groups(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -165,6 +165,12 @@ def shortened(text: str, longest: int) -> str:
     """Return a text on one line, cut where it is too long."""
     text = visible(" ".join(text.split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a difference with its sign; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def text_colour(colour: str) -> Any:
