@@ -7,11 +7,11 @@ TABLES = [
     "class_effects",
     "classes",
     "confusion",
-    "criteria",
     "curves",
     "diagnostics",
     "findings",
     "published",
+    "rubric_checks",
     "rules",
 ]
 

@@ -13,7 +13,6 @@ from ablation.analysis import tables as made
 from ablation.analysis.budgets import budget_findings, budget_lengths
 from ablation.analysis.claims import claim_counts, claim_findings, claims_table, survivals
 from ablation.analysis.classes import class_effects
-from ablation.analysis.criteria import DEFINITIONS, criteria_table
 from ablation.analysis.effects import Scores, effects
 from ablation.analysis.findings import Sentence, Writer, findings_table, partial_text, summarise
 from ablation.analysis.looks import Looks, Sight
@@ -22,6 +21,7 @@ from ablation.analysis.method import method
 from ablation.analysis.mixing import resumed_runs, warnings_of
 from ablation.analysis.published import published_table
 from ablation.analysis.records import mend
+from ablation.analysis.rubric import rubric_checks
 from ablation.analysis.rules import rules_table
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.states import RunState, run_states
@@ -37,7 +37,7 @@ FORMAT = 5
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 TABLES = (
     "runs", "curves", "cells", "comparisons", "claims", "classes", "class_effects", "confusion",
-    "calibration", "diagnostics", "criteria", "published", "findings", "rules",
+    "calibration", "diagnostics", "rubric_checks", "published", "findings", "rules",
 )  # fmt: skip
 
 NAMED = 5  # further runs of no use that are named
@@ -67,12 +67,10 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False, looks: Path | N
     looked = Looks(looks or results / "looks.csv", _seen(plan, by_folder))
     tables = _tables(plan, cells, missing, looked)
     margin = plan.study.margin / 100
-    tables["criteria"] = criteria_table(
+    kinds = tables["comparisons"].rename(columns={"kind": "kinds"})
+    tables["rubric_checks"] = rubric_checks(
         plan,
-        tables["runs"],
-        tables["curves"],
-        tables["cells"],
-        tables["comparisons"],
+        {**tables, "comparisons": kinds},
         {folder: result.record for folder, result in by_folder.items()},
         {folder: chance(result.val_label) for folder, result in by_folder.items()},
     )
@@ -113,10 +111,7 @@ def analyse(plan: Plan, results: Path, *, partial: bool = False, looks: Path | N
             }
             for experiment in plan.experiments
         ],
-        "method": [
-            *method(margin),
-            *({"title": title, "text": text} for title, text in DEFINITIONS),
-        ],
+        "method": method(margin),
         "provenance": _provenance(plan, by_folder),
     }
     files = [results / f"{name}.csv" for name in TABLES]

@@ -108,7 +108,6 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         [*_CELL, "scaled"],
         ["bin", "low", "high", "count", "confidence", "accuracy"],
     ),
-    "criteria": (["criterion", "question", "verdict", "evidence"], []),
     "published": (
         [*_CELL, "source", "setting", "differences_in_setting"],
         ["published", "own", "difference"],

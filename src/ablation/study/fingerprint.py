@@ -26,6 +26,7 @@ PLACES = {
         "study/families",
         "study/comparisons.py",
         "study/pipelines.py",
+        "study/rubrics.py",
     ),
     "report": ("report",),
 }
@@ -109,6 +110,7 @@ def plan_digest(plan: Plan) -> str:
         "title": plan.study.title,
         "description": plan.study.description,
         "margin": plan.study.margin,
+        "rubric": plan.rubric and [plan.study.rubric, plan.rubric.model_dump()],
         "experiments": [
             {
                 "name": experiment.name,
