@@ -13,10 +13,11 @@ from ablation.analysis.interpretations import interpretations_table
 from ablation.analysis.looks import Looks, Sight
 from ablation.analysis.published import published_table
 from ablation.analysis.results import StudyResults, read_results
+from ablation.analysis.rubric import rubric_checks
 from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import OPEN
-from ablation.analysis.thresholds import threshold_rows
+from ablation.analysis.thresholds import chance, threshold_rows
 from ablation.analysis.verdicts import compare, experiment_level
 from ablation.storage import atomically
 from ablation.study.plan import Plan
@@ -76,7 +77,11 @@ def make_tables(results: StudyResults) -> None:
     )
     tables["interpretations"] = interpretations_table(results)
     tables["published"] = TABLES["published"].frame(published_table(plan, tables["cells"]))
-    tables["rubric_checks"] = TABLES["rubric_checks"].frame()  # rows of the study's rubric go here
+    records = {folder: result.record for folder, result in results.by_folder.items()}
+    by_chance = {folder: chance(result.val_label) for folder, result in results.by_folder.items()}
+    tables["rubric_checks"] = TABLES["rubric_checks"].frame(
+        rubric_checks(plan, tables, records, by_chance)
+    )
 
 
 def _levels(results: StudyResults) -> dict[str, float]:

@@ -41,7 +41,7 @@ def describe_study(
         "description": plan.study.description,
         "margin": plan.study.margin / 100,
         "partial": None if missing is None else {"planned": len(plan.runs), "missing": missing},
-        "rubric": None,  # the name of the study's rubric, once a study may give one
+        "rubric": plan.study.rubric,
         "experiments": [
             {
                 **_experiment(experiment),

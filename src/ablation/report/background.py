@@ -1,4 +1,4 @@
-"""Tables of what stands behind the results: criteria, rules, training, networks, runs, origin."""
+"""Tables of what stands behind the results: rules, training, networks, runs, origin."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,25 +29,6 @@ STATUS = {
     "running": "still running",
     "missing": "not run yet",
 }
-
-
-def criteria_table(criteria: pd.DataFrame, numbering: Numbering) -> Table:
-    """Tabulate the grading criteria with what the study says to each."""
-    return Table(
-        id=numbering.anchor("criteria"),
-        number=numbering.table(),
-        caption="The six criteria.",
-        columns=[
-            Column("Criterion"),
-            Column("Question", prose=True),
-            Column("Verdict"),
-            Column("Evidence", prose=True),
-        ],
-        rows=[
-            [Cell(row[name]) for name in ("criterion", "question", "verdict", "evidence")]
-            for row in criteria.to_dict("records")
-        ],
-    )
 
 
 def published_table(published: pd.DataFrame, numbering: Numbering) -> Table:

@@ -128,11 +128,7 @@ class _Builder:
 
     def _verdict_tables(self) -> list[Section]:
         found = []
-        criteria, published = self.inputs.tables["criteria"], self.inputs.tables["published"]
-        if len(criteria):
-            table = background.criteria_table(criteria, self.numbering)
-            self.sources.add(table, "criteria")
-            found.append(self._section("verdict-criteria", "The six criteria", [table], 3))
+        published = self.inputs.tables["published"]
         if len(published):
             table = background.published_table(published, self.numbering)
             self.sources.add(table, "published")

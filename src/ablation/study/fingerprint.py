@@ -27,6 +27,7 @@ PLACES = {
         "study/comparisons.py",
         "study/measures.py",
         "study/pipelines.py",
+        "study/rubrics.py",
     ),
     "report": ("report",),
 }
@@ -113,6 +114,7 @@ def plan_digest(plan: Plan) -> str:
         "title": plan.study.title,
         "description": plan.study.description,
         "margin": plan.study.margin,
+        "rubric": plan.rubric and [plan.study.rubric, plan.rubric.model_dump()],
         "experiments": [
             {
                 "name": experiment.name,

@@ -649,6 +649,11 @@ class Study(Strict):
         description="Percentage points of accuracy that do not matter: arms whose interval lies "
         "within them are called the same.",
     )
+    rubric: Name | None = Field(
+        default=None,
+        description="What the study is graded on: config/rubrics/NAME.yaml. The report says of "
+        "each criterion whether it is met.",
+    )
     include: list[Name] = Field(
         default=[],
         description="Other studies whose experiments are part of this one as well, in front of "
