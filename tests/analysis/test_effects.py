@@ -324,3 +324,12 @@ def test_a_run_far_below_the_others_of_its_cell_has_failed():
     noisy = table.copy()
     noisy[1] = 0.9 + 0.03 * random.normal(size=6)
     assert not effects([of_base("a")], {None: accuracies(noisy)})[0].failing
+
+
+def test_of_two_arms_a_run_far_below_the_others_has_failed_too():
+    table = 0.9 + 0.002 * np.random.RandomState(12).normal(size=(4, 6))
+    fallen = table.copy()
+    fallen[1, 2] -= 0.03
+    for of, expected in ((table, False), (fallen, True)):
+        two = {ARMS[name]: accuracies(of)[ARMS[name]] for name in ("base", "a")}
+        assert effects([of_base("a")], {None: two})[0].failing == expected

@@ -133,9 +133,11 @@ def test_seeds_are_paired_whatever_their_order_and_only_shared_ones_count():
         (lambda t: t.assign(accuracy=[91.0, *t["accuracy"][1:]]), "line 2: accuracy: 91.0 is not"),
         (lambda t: t.assign(accuracy="high"), "line 2: accuracy: high is not a share"),
         (lambda t: t.assign(seed=0), "line 3: arm 'base' has seed 0 twice"),
-        (lambda t: t.assign(arm=None), "line 2: arm or seed is empty"),
+        (lambda t: t.assign(arm=None), "line 2: arm, seed or accuracy is empty"),
         (lambda t: t.assign(arm="base", seed=range(len(t))), "no arm beside 'base'"),
         (lambda t: t.assign(arm="other", seed=range(len(t))), "no arm 'base'"),
+        (lambda t: t.assign(accuracy=None), "line 2: arm, seed or accuracy is empty"),
+        (lambda t: t.assign(Images=100), "the column 'Images' must be called 'images'"),
         (lambda t: t.assign(images=0), "images of arm 'base' are not whole numbers"),
     ],
 )
@@ -198,3 +200,28 @@ def test_an_arm_with_few_seeds_does_not_take_the_pool_from_others():
     found = judge(pd.concat([values, lonely]), "a0")
     assert found["verdict"].iloc[-1] == "open"
     pd.testing.assert_frame_equal(found.iloc[:-1], judge(values, "a0"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ([], None),
+        ([("a1", 0)], "variances are estimated from the 4 seeds that all arms have"),
+        ([("a1", 0), ("a2", 1), ("a3", 2)], "only 2 seeds are common to all arms, so each"),
+    ],
+)
+def test_a_note_says_from_which_seeds_variances_are_estimated(missing, said):
+    table = drawn(np.random.default_rng(3), [0.9] * 4, [0.001] * 4, 5).assign(images=1000)
+    gone = [
+        (arm, int(seed)) in missing for arm, seed in zip(table["arm"], table["seed"], strict=True)
+    ]
+    table = table[~np.array(gone)]
+    found = notes(table, judge(table, "a0"))
+    assert [text for text in found if said is None or said not in text] == []
+    assert len(found) == (said is not None)
+
+
+def test_a_row_with_a_field_too_many_shifts_no_column(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("arm,seed,accuracy\nbase,0,0.5,\nbase,1,0.6,\n")
+    assert read_scores(file)["arm"].tolist() == ["base", "base"]

@@ -208,13 +208,13 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
     image_error, shared = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    found, sample, quiet = None, None, math.inf
+    found, sample, quiet = None, None, 1 / images
     if len(seeds) >= SEEDS_FOR_VERDICTS:
         spread = max(float(paired.std(ddof=1)), 1 / images)
         sample, pooled = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0), None
         if pool := pools.sample(_weights(comparison), tuple(seeds), images):
             variances, weights, often = pool
-            quiet = math.sqrt(float(np.median(variances.own)))
+            quiet = max(quiet, math.sqrt(float(np.median(variances.own))))
             pooled = variances.of_contrast(weights, paired)
             variance, freedom = variances.expected(weights)
             share = float(pooled.paired_share)

@@ -84,6 +84,16 @@ def notes(scores: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
         said.append(
             "the number of test images is not given, so the verdicts speak of these images alone"
         )
+    judged = verdicts[verdicts["seeds"] >= SEEDS_FOR_VERDICTS]
+    seeds = scores.groupby(scores["arm"].astype(str))["seed"].agg(set)
+    pooled = [seeds[arm] for arm in {*judged["arm"], *judged["reference"]}]
+    shared = len(set.intersection(*pooled)) if pooled else 0
+    if len(pooled) >= ARMS_TO_POOL and shared < SEEDS_FOR_VERDICTS:
+        said.append(
+            f"only {shared} seeds are common to all arms, so each comparison uses the paired t-test"
+        )
+    elif len(pooled) >= ARMS_TO_POOL and any(len(of) > shared for of in pooled):
+        said.append(f"variances are estimated from the {shared} seeds that all arms have")
     few = verdicts.loc[verdicts["seeds"] < SEEDS_FOR_VERDICTS, "arm"]
     if len(few):
         said.append(
@@ -106,6 +116,7 @@ def read_scores(file: Path) -> pd.DataFrame:
             skipinitialspace=True,
             keep_default_na=False,  # an arm may be called None
             na_values=[""],
+            index_col=False,  # rows with a field too many would shift the columns
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -128,6 +139,9 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
             raise InputError(
                 f"scores: there is no column '{column}'{nearest(column, map(str, scores))}"
             )
+    for column in map(str, scores):
+        if column != "images" and column.strip().lower() in ("images", "image", "n_images"):
+            raise InputError(f"scores: the column '{column}' must be called 'images'")
     if not 0 <= margin <= 100:
         raise InputError(f"margin: {margin} is not a number of percentage points, 0 to 100")
     table: dict[str, dict[object, float]] = {}
@@ -135,8 +149,8 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
         scores[["arm", "seed", "accuracy"]].itertuples(index=False), start=2
     ):
         where = f"scores, line {line}"
-        if pd.isna(arm) or pd.isna(seed):
-            raise InputError(f"{where}: arm or seed is empty")
+        if pd.isna(arm) or pd.isna(seed) or pd.isna(value):
+            raise InputError(f"{where}: arm, seed or accuracy is empty")
         accuracy = pd.to_numeric(value, errors="coerce")
         if not 0 <= accuracy <= 1:
             raise InputError(f"{where}: accuracy: {visible(str(value))} is not a share, 0 to 1")
