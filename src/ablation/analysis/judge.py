@@ -233,5 +233,5 @@ def _pooled(
     for arm in arms:
         if arm != reference:
             weights = 1.0 * (np.array(arms) == arm) - is_reference
-            found[arm] = variances.of_contrast(weights, weights @ accuracy)
+            found[arm] = variances.of_contrast(weights, weights[None])
     return found
