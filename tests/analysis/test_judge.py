@@ -221,7 +221,35 @@ def test_a_note_says_from_which_seeds_variances_are_estimated(missing, said):
     assert len(found) == (said is not None)
 
 
-def test_a_row_with_a_field_too_many_shifts_no_column(tmp_path):
+def test_a_row_with_a_field_too_many_is_refused(tmp_path):
     file = tmp_path / "scores.csv"
-    file.write_text("arm,seed,accuracy\nbase,0,0.5,\nbase,1,0.6,\n")
-    assert read_scores(file)["arm"].tolist() == ["base", "base"]
+    file.write_text("arm,seed,accuracy\nbase,0,0.5,1\nbase,1,0.6,2\n")
+    with pytest.raises(InputError, match=r"scores\.csv: cannot be read as CSV"):
+        read_scores(file)
+
+
+def test_spaces_and_the_form_of_numbers_make_no_other_seed(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("arm, seed ,accuracy\nbase ,0,0.5\nbase, 1,0.6\nother,0.0,0.5\nother,01,0.6\n")
+    table = read_scores(file)
+    assert set(table["arm"]) == {"base", "other"}
+    assert set(table["seed"]) == {0, 1}
+
+
+def test_percentages_that_were_divided_are_as_coarse_as_before():
+    """95.7 / 100 is not 0.957 to the last bit."""
+    percent = {"base": [95.6] * 3, "arm": [95.7] * 3, "more": [95.6, 95.7, 95.6]}
+    divided = scores({arm: [value / 100 for value in of] for arm, of in percent.items()})
+    rounded = divided.round({"accuracy": 3})
+    pd.testing.assert_frame_equal(judge(divided, "base"), judge(rounded, "base"))
+    assert set(judge(divided, "base")["verdict"]) <= {"same", "open"}
+
+
+def test_the_output_replaces_neither_the_scores_nor_what_is_no_file(tmp_path):
+    file = tmp_path / "scores.csv"
+    scores({"base": [0.5, 0.51, 0.52], "arm": [0.6, 0.62, 0.61]}).to_csv(file, index=False)
+    before = file.read_bytes()
+    for output in (file, tmp_path):
+        with pytest.raises(SystemExit, match="error: "):
+            cli.main(["judge", str(file), "--reference", "base", "--output", str(output)])
+    assert file.read_bytes() == before

@@ -1,6 +1,7 @@
 """Verdicts on accuracies of runs made elsewhere: a table of arm, seed and accuracy is enough."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, Spread, poo
 from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
 from ablation.errors import InputError, nearest, visible
 from ablation.storage import atomically
+from ablation.study.loading import shortened
 
 MARGIN = 0.5  # percentage points
+DECIMALS = 10  # of an accuracy that count
 COLUMNS = (
     "arm", "reference", "seeds", "difference", "ci_low", "ci_high", "p", "verdict",
 )  # fmt: skip
@@ -110,17 +113,25 @@ def read_scores(file: Path) -> pd.DataFrame:
         InputError: it cannot be read as CSV.
     """
     try:
-        return pd.read_csv(
-            file,
-            dtype={"arm": str, "seed": str},
-            skipinitialspace=True,
-            keep_default_na=False,  # an arm may be called None
-            na_values=[""],
-            index_col=False,  # rows with a field too many would shift the columns
-        )
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a field too many
+            table = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,  # an arm may be called None
+                na_values=[""],
+                index_col=False,
+            )
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{file}: cannot be read as CSV: {str(reason).strip()}") from None
+    table.columns = table.columns.str.strip()
+    table = table.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+    for column in {"seed", "accuracy", "images"} & set(table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if (numbers.notna() == table[column].notna()).all():  # seeds 0 and 0.0 are one
+            table[column] = numbers
+    return table
 
 
 def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
@@ -129,6 +140,9 @@ def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file}: is not a file that can be written")
     atomically(file, lambda part: verdicts.to_csv(part, index=False, lineterminator="\n"))
 
 
@@ -153,7 +167,9 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
             raise InputError(f"{where}: arm, seed or accuracy is empty")
         accuracy = pd.to_numeric(value, errors="coerce")
         if not 0 <= accuracy <= 1:
-            raise InputError(f"{where}: accuracy: {visible(str(value))} is not a share, 0 to 1")
+            raise InputError(
+                f"{where}: accuracy: {shortened(visible(str(value)))} is not a share, 0 to 1"
+            )
         if seed in table.setdefault(str(arm), {}):
             raise InputError(f"{where}: arm '{arm}' has seed {seed} twice")
         table[str(arm)][seed] = float(accuracy)
@@ -206,7 +222,8 @@ def _unit(table: Mapping[str, Mapping[object, float]]) -> float:
 
     Where rounded accuracies are equal, their variance is not zero.
     """
-    values = [value for of_arm in table.values() for value in of_arm.values()]
+    # 95.7 / 100 is 0.957, though not to the last bit
+    values = [round(value, DECIMALS) for of_arm in table.values() for value in of_arm.values()]
     decimals = (len(np.format_float_positional(value).partition(".")[2]) for value in values)
     return max(10.0 ** -max(decimals), ROUNDING)
 
