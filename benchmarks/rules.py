@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -31,12 +32,13 @@ from scipy import stats
 
 from ablation.analysis.looks import Sight, level_of
 from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, pooled_variances
-from ablation.analysis.testing import LEVEL, Decision, Estimate, decide, estimate, holm
+from ablation.analysis.testing import LEVEL, Decision, Estimate, decide, estimate
 
 STUDIES, QUICK_STUDIES = 4000, 200  # simulated in each condition
 POWER = 0.8
 LOOKS = (3, 4, 5, 6, 8, 10, 12)  # seeds at each look
-FAILS = 8.0  # standard deviations that a failing run loses
+FAILS = 8.0  # what a failing run loses, in standard deviations of an arm with spread 1
+FAR = 50.0  # difference of arms that really differ, in the same unit
 MARGIN = 1.0  # in the same unit, for verdicts of the same
 
 
@@ -51,6 +53,8 @@ class Condition:
         form: ``baseline``: every cell is compared with the first; ``pairs``: all with all; or a
             grid such as ``2x3``, with the baseline, main effects and interactions.
         shared: share of the variance that is the seed's, the same for all cells.
+        by_row: share of the variance that is the seed's, the same for the cells of a row of a grid.
+        differing: so many of the last arms really differ from the others, by `FAR`.
         failing: share of the runs that lose `FAILS`.
         tails: degrees of freedom of Student's t that runs are drawn from; None: normal.
     """
@@ -60,6 +64,8 @@ class Condition:
     spreads: tuple[float, ...]
     form: str = "baseline"
     shared: float = 0.0
+    by_row: float = 0.0
+    differing: int = 0
     failing: float = 0.0
     tails: float | None = None
 
@@ -70,7 +76,7 @@ class Condition:
 
 
 def draw(random: np.random.Generator, condition: Condition) -> np.ndarray:
-    """Return accuracies of a study without any difference [cells, seeds]."""
+    """Return accuracies of a study [cells, seeds]."""
     shape = (len(condition.spreads), condition.seeds)
     if condition.tails is None:
         own = random.standard_normal(shape)
@@ -78,93 +84,122 @@ def draw(random: np.random.Generator, condition: Condition) -> np.ndarray:
         variance = condition.tails / (condition.tails - 2)
         own = random.standard_t(condition.tails, shape) / math.sqrt(variance)
     common = random.standard_normal((1, condition.seeds))
-    drawn = math.sqrt(1 - condition.shared) * own + math.sqrt(condition.shared) * common
+    if condition.by_row:
+        rows = int(condition.form.split("x")[0])
+        of_rows = random.standard_normal((rows, condition.seeds))
+        common = np.repeat(of_rows, len(own) // rows, axis=0)
+    shared = condition.shared or condition.by_row
+    drawn = math.sqrt(1 - shared) * own + math.sqrt(shared) * common
     drawn *= np.array(condition.spreads)[:, None]
+    drawn[len(drawn) - condition.differing :] += FAR
     return np.asarray(drawn - FAILS * (random.random(shape) < condition.failing))
 
 
-def contrasts(form: str, cells: int) -> np.ndarray:
-    """Return the weights of the comparisons of a form [comparisons, cells]."""
+class Asked(NamedTuple):
+    """The comparisons of a study.
+
+    Attributes:
+        weights: of the cells [comparisons, cells].
+        kinds: pairs, main effects of rows or columns, interactions: 0 to 3 [comparisons].
+    """
+
+    weights: np.ndarray
+    kinds: np.ndarray
+
+
+def contrasts(form: str, cells: int) -> Asked:
+    """Return the comparisons of a form."""
     one = np.eye(cells)
     baseline = [one[i] - one[0] for i in range(1, cells)]
     if form == "baseline":
-        return np.array(baseline)
+        return Asked(np.array(baseline), np.zeros(cells - 1))
     if form == "pairs":
-        return np.array([one[j] - one[i] for i, j in combinations(range(cells), 2)])
+        pairs = np.array([one[j] - one[i] for i, j in combinations(range(cells), 2)])
+        return Asked(pairs, np.zeros(len(pairs)))
     rows, columns = map(int, form.split("x"))
     cell = one.reshape(rows, columns, cells)
     by_row, by_column = cell.mean(axis=1), cell.mean(axis=0)
-    found = baseline + [by_row[i] - by_row[0] for i in range(1, rows)]
-    found += [by_column[j] - by_column[0] for j in range(1, columns)]
-    found += [
-        cell[i, j] - cell[0, j] - cell[i, 0] + cell[0, 0]
-        for i in range(1, rows)
-        for j in range(1, columns)
+    found = [
+        baseline,
+        [by_row[i] - by_row[0] for i in range(1, rows)],
+        [by_column[j] - by_column[0] for j in range(1, columns)],
+        [
+            cell[i, j] - cell[0, j] - cell[i, 0] + cell[0, 0]
+            for i in range(1, rows)
+            for j in range(1, columns)
+        ],
     ]
-    return np.array(found)
+    return Asked(np.concatenate(found), np.repeat(range(4), list(map(len, found))))
 
 
-def estimates(accuracy: np.ndarray, weights: np.ndarray) -> list[Estimate]:
+def estimates(accuracy: np.ndarray, asked: Asked) -> list[Estimate]:
     """Return what the rule tests, as `effects.effects` and `judge.judge` do without images."""
-    cells = len(accuracy)
-    pairs = weights[np.count_nonzero(weights, axis=1) == 2]
-    often = np.count_nonzero(pairs, axis=0) >= OFTEN
+    cells, (weights, kinds) = len(accuracy), asked
+    often = np.count_nonzero(weights[kinds == 0], axis=0) >= OFTEN
     if cells < ARMS_TO_POOL:
         return [estimate(differences, None) for differences in weights @ accuracy]
     variances = pooled_variances(accuracy, often, math.inf)
+    families = [weights[kinds == kind] for kind in kinds]
     return [
-        estimate(differences, variances.of_contrast(of_contrast, differences))
-        for of_contrast, differences in zip(weights, weights @ accuracy, strict=True)
+        estimate(differences, variances.of_contrast(one, family))
+        for one, family, differences in zip(weights, families, weights @ accuracy, strict=True)
     ]
 
 
-def by_rule(accuracy: np.ndarray, weights: np.ndarray, level: float = LEVEL) -> list[Decision]:
+def by_rule(accuracy: np.ndarray, asked: Asked, level: float = LEVEL) -> list[Decision]:
     """Return what the rule decides."""
-    found = estimates(accuracy, weights)
+    found = estimates(accuracy, asked)
     return decide(found, range(len(found)), level)
 
 
-def rule(accuracy: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether the rule claims a difference."""
-    return any(found.p <= LEVEL for found in by_rule(accuracy, weights))
+def rule(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    """Which differences the rule claims [comparisons]."""
+    return np.array([found.p <= LEVEL for found in by_rule(accuracy, asked)])
 
 
-def paired_tests(accuracy: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether paired t-tests with Holm's method claim one."""
-    return bool((holm(_paired_p(accuracy, weights), LEVEL)[0] <= LEVEL).any())
+def paired_tests(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    """Which paired t-tests claim with Holm's method [comparisons]."""
+    return _by_holm(_paired_p(accuracy, asked))
 
 
-def one_variance(accuracy: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether t-tests with one variance for all cells, and Holm's method, claim one."""
+def _by_holm(p: np.ndarray) -> np.ndarray:
+    order = np.argsort(p)
+    claimed = np.zeros(len(p), dtype=bool)
+    claimed[order] = np.logical_and.accumulate(p[order] * (len(p) - np.arange(len(p))) <= LEVEL)
+    return claimed
+
+
+def one_variance(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    """Which t-tests with one variance for all cells claim with Holm's method [comparisons]."""
     cells, seeds = accuracy.shape
     residual = accuracy - accuracy.mean(axis=1, keepdims=True) - accuracy.mean(axis=0)
     residual += accuracy.mean()
     freedom = (cells - 1) * (seeds - 1)
     variance = (residual**2).sum() / freedom
-    error = np.sqrt((weights**2).sum(axis=1) * variance / seeds)
-    p = 2 * stats.t.sf(np.abs((weights @ accuracy).mean(axis=1)) / error, freedom)
-    return bool((holm(p, LEVEL)[0] <= LEVEL).any())
+    error = np.sqrt((asked.weights**2).sum(axis=1) * variance / seeds)
+    p = 2 * stats.t.sf(np.abs((asked.weights @ accuracy).mean(axis=1)) / error, freedom)
+    return _by_holm(p)
 
 
-def uncorrected(accuracy: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether some paired t-test has p < 5 %, as if it were the only one."""
-    return bool((_paired_p(accuracy, weights) < LEVEL).any())
+def uncorrected(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    """Which paired t-tests have p < 5 %, as if each were the only one [comparisons]."""
+    return _paired_p(accuracy, asked) < LEVEL
 
 
-def _paired_p(accuracy: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    differences, seeds = weights @ accuracy, accuracy.shape[1]
+def _paired_p(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    differences, seeds = asked.weights @ accuracy, accuracy.shape[1]
     t = differences.mean(axis=1) / differences.std(axis=1, ddof=1) * math.sqrt(seeds)
     return np.asarray(2 * stats.t.sf(np.abs(t), seeds - 1))
 
 
-def above_one_deviation(accuracy: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether ``mean ± standard deviation`` of the cells of some pair do not overlap."""
-    pairs = weights[np.count_nonzero(weights, axis=1) == 2]
-    apart = np.abs(pairs @ accuracy.mean(axis=1))
-    return bool((apart > np.abs(pairs) @ accuracy.std(axis=1, ddof=1)).any())
+def above_one_deviation(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
+    """Of which pairs of cells ``mean ± standard deviation`` do not overlap [comparisons]."""
+    apart = np.abs(asked.weights @ accuracy.mean(axis=1))
+    both = np.abs(asked.weights) @ accuracy.std(axis=1, ddof=1)
+    return (apart > both) & (asked.kinds == 0)
 
 
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
+RULES: dict[str, Callable[[np.ndarray, Asked], np.ndarray]] = {
     "rule": rule,
     "paired tests": paired_tests,
     "one variance": one_variance,
@@ -174,14 +209,16 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
 
 
 def error(condition: Condition, studies: int, seed: int) -> dict[str, float]:
-    """Return how many studies without any difference claim one, by rule, as shares."""
+    """Return how many studies claim a difference where there is none, by rule, as shares."""
     random = np.random.default_rng(seed)
-    weights = contrasts(condition.form, len(condition.spreads))
+    asked = contrasts(condition.form, len(condition.spreads))
+    cells = np.arange(len(condition.spreads))
+    true = asked.weights @ (cells >= len(cells) - condition.differing)
     claims = dict.fromkeys(RULES, 0)
     for _ in range(studies):
         accuracy = draw(random, condition)
         for name, claim in RULES.items():
-            claims[name] += claim(accuracy, weights)
+            claims[name] += claim(accuracy, asked)[true == 0].any()
     return {name: count / studies for name, count in claims.items()}
 
 
@@ -191,12 +228,12 @@ def smallest(condition: Condition, studies: int, seed: int) -> dict[str, float]:
     In standard deviations of its difference over seeds, all else being equal.
     """
     random = np.random.default_rng(seed)
-    weights = contrasts(condition.form, len(condition.spreads))
-    level = LEVEL / len(weights)
-    unit = math.sqrt(float((weights[-1] ** 2 * np.array(condition.spreads) ** 2).sum()))
+    asked = contrasts(condition.form, len(condition.spreads))
+    level = LEVEL / len(asked.weights)
+    unit = math.sqrt(float((asked.weights[-1] ** 2 * np.array(condition.spreads) ** 2).sum()))
     needed: dict[str, list[float]] = {"rule": [], "paired tests": []}
     for _ in range(studies):
-        found = estimates(draw(random, condition), weights)[-1]
+        found = estimates(draw(random, condition), asked)[-1]
         of_paired, freedom = found.paired
         needed["rule"].append(found.half_width(level) - found.difference)
         half = of_paired * float(stats.t.isf(level / 2, freedom))
@@ -207,8 +244,8 @@ def smallest(condition: Condition, studies: int, seed: int) -> dict[str, float]:
 def looked_at(condition: Condition, studies: int, seed: int) -> dict[str, float]:
     """Return how many null studies claim something at one of several looks, as shares."""
     random = np.random.default_rng(seed)
-    weights = contrasts(condition.form, len(condition.spreads))
-    count = len(weights)
+    asked = contrasts(condition.form, len(condition.spreads))
+    count = len(asked.weights)
     levels = {
         "at 5 % each time": [LEVEL] * len(LOOKS),
         "undeclared": _levels(count, None),
@@ -217,7 +254,7 @@ def looked_at(condition: Condition, studies: int, seed: int) -> dict[str, float]
     claims = dict.fromkeys(levels, 0)
     for _ in range(studies):
         accuracy = draw(random, replace(condition, seeds=LOOKS[-1]))
-        tested = [estimates(accuracy[:, :seeds], weights) for seeds in LOOKS]
+        tested = [estimates(accuracy[:, :seeds], asked) for seeds in LOOKS]
         for name, of_looks in levels.items():
             claims[name] += any(
                 decision.p <= LEVEL
@@ -239,16 +276,17 @@ def _levels(comparisons: int, final: int | None) -> list[float]:
 def called_the_same(condition: Condition, studies: int, seed: int) -> dict[str, float]:
     """Return how often the last arm, whose runs fail at times, is called the same, as shares.
 
-    Its other runs are as good as the reference's; the margin is ten standard deviations.
+    Its other runs are as good as the reference's. With a spread of 0.2, a failing run loses 40
+    standard deviations, and the margin is 5.
     """
     random = np.random.default_rng(seed)
-    weights = contrasts(condition.form, len(condition.spreads))
+    asked = contrasts(condition.form, len(condition.spreads))
     same: dict[str, list[bool]] = {"no failure seen": [], "a failure seen": []}
     for _ in range(studies):
         accuracy = draw(random, replace(condition, failing=0.0))
         fails = random.random(condition.seeds) < condition.failing
         accuracy[-1] -= FAILS * fails
-        verdict = by_rule(accuracy, weights)[-1].verdict(MARGIN)
+        verdict = by_rule(accuracy, asked)[-1].verdict(MARGIN)
         same["a failure seen" if fails.any() else "no failure seen"].append(verdict == "same")
     return {name: float(np.mean(of)) if of else math.nan for name, of in same.items()}
 
@@ -284,6 +322,22 @@ def conditions() -> list[Condition]:
                 Condition("two 8 times as noisy", seeds, (*alike[2:], 8.0, 8.0), form),
                 Condition("half 4 times as noisy", seeds, (*half, *(4.0,) * len(half)), form),
             ]
+        for form, rows, columns in (("2x3", 2, 3), ("4x3", 4, 3), ("6x2", 6, 2)):
+            alike = (1.0,) * rows * columns
+            noisy = (*alike[columns:], *(3.0,) * columns)
+            found += [
+                Condition("seeds shared in rows by 90 %", seeds, alike, form, by_row=0.9),
+                Condition("the same, last row 3 times as noisy", seeds, noisy, form, by_row=0.9),
+            ]
+        for arms in (6, 12):
+            alike, half = (1.0,) * (arms - 3), (1.0,) * (arms // 2)
+            found += [
+                Condition("half differ", seeds, half + half, differing=arms // 2),
+                Condition("two 3 times as noisy, others differ", seeds, (1.0, 3.0, 3.0, *alike),
+                          differing=arms - 3),
+                Condition("the same, reference quiet", seeds, (0.2, 3.0, 3.0, *alike),
+                          differing=arms - 3),
+            ]  # fmt: skip
     return found
 
 
@@ -309,7 +363,7 @@ SOMETIMES = [
 ]
 Measure = Callable[[Condition, int, int], Mapping[str, float]]
 DESIGN: dict[str, tuple[Measure, Sequence[Condition], float]] = {
-    "claims in studies without any difference, %": (error, conditions(), 100),
+    "claims where there is no difference, %": (error, conditions(), 100),
     "smallest difference found 4 times in 5, standard deviations": (smallest, SMALLEST, 1),
     "claims without any difference, at any of seven looks, %": (looked_at, LOOKED_AT, 100),
     "called the same although runs fail, %": (called_the_same, SOMETIMES, 100),

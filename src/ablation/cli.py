@@ -37,6 +37,9 @@ def main(words: list[str] | None = None) -> None:
         arguments.command(arguments)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # the reader of the output, such as head, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("error: stopped by SIGINT", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -333,6 +336,8 @@ def _judge(arguments: argparse.Namespace) -> None:
     scores = read_scores(arguments.scores)
     verdicts = judge(scores, arguments.reference, arguments.margin)
     if arguments.output is not None:
+        if arguments.output.resolve() == arguments.scores.resolve():
+            raise InputError(f"--output: {arguments.output} holds the scores; give another file")
         write_verdicts(verdicts, arguments.output)
     print(verdicts.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     for note in notes(scores, verdicts):

@@ -104,7 +104,7 @@ def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
     variances = pooled_variances(table, often, 10_000)
     for position, one in enumerate(found, 1):
         weights = np.eye(4)[position] - np.eye(4)[0]
-        spread = variances.of_contrast(weights, weights @ table)
+        spread = variances.of_contrast(weights, weights[None])
         variance, freedom = spread.variance, spread.freedom
         assert one.estimate.ways[0][1][0] == pytest.approx((math.sqrt(variance / 3), freedom))
         assert one.estimate.paired[0] == pytest.approx(
@@ -165,8 +165,9 @@ def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
     found = effect(comparison, accuracies(table))
     own = pooled_variances(table, np.zeros(4, bool), 10_000).own
     error, freedom = found.estimate.ways[0][1][0]
-    assert error == pytest.approx(math.sqrt(own.sum() / 4 / 3))
-    assert freedom == pytest.approx(own.sum() ** 2 / ((own**2).sum() / 2))
+    of_seeds = table[:2].mean(axis=0) - table[2:].mean(axis=0)
+    assert error == pytest.approx(math.sqrt(max(own.sum() / 4, of_seeds.var(ddof=1)) / 3))
+    assert freedom == pytest.approx(min(own.sum() ** 2 / ((own**2).sum() / 2), 6))
     assert freedom > 2
 
 
@@ -326,3 +327,12 @@ def test_a_run_far_below_the_others_of_its_cell_has_failed():
     noisy = table.copy()
     noisy[1] = 0.9 + 0.03 * random.normal(size=6)
     assert not effects([of_base("a")], {AFTER: accuracies(noisy)})[0].failing
+
+
+def test_of_two_arms_a_run_far_below_the_others_has_failed_too():
+    table = 0.9 + 0.002 * np.random.RandomState(12).normal(size=(4, 6))
+    fallen = table.copy()
+    fallen[1, 2] -= 0.03
+    for of, expected in ((table, False), (fallen, True)):
+        two = {ARMS[name]: accuracies(of)[ARMS[name]] for name in ("base", "a")}
+        assert effects([of_base("a")], {AFTER: two})[0].failing == expected

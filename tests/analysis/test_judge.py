@@ -133,9 +133,11 @@ def test_seeds_are_paired_whatever_their_order_and_only_shared_ones_count():
         (lambda t: t.assign(accuracy=[91.0, *t["accuracy"][1:]]), "line 2: accuracy: 91.0 is not"),
         (lambda t: t.assign(accuracy="high"), "line 2: accuracy: high is not a share"),
         (lambda t: t.assign(seed=0), "line 3: arm 'base' has seed 0 twice"),
-        (lambda t: t.assign(arm=None), "line 2: arm or seed is empty"),
+        (lambda t: t.assign(arm=None), "line 2: arm, seed or accuracy is empty"),
         (lambda t: t.assign(arm="base", seed=range(len(t))), "no arm beside 'base'"),
         (lambda t: t.assign(arm="other", seed=range(len(t))), "no arm 'base'"),
+        (lambda t: t.assign(accuracy=None), "line 2: arm, seed or accuracy is empty"),
+        (lambda t: t.assign(Images=100), "the column 'Images' must be called 'images'"),
         (lambda t: t.assign(images=0), "images of arm 'base' are not whole numbers"),
     ],
 )
@@ -198,3 +200,56 @@ def test_an_arm_with_few_seeds_does_not_take_the_pool_from_others():
     found = judge(pd.concat([values, lonely]), "a0")
     assert found["verdict"].iloc[-1] == "open"
     pd.testing.assert_frame_equal(found.iloc[:-1], judge(values, "a0"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ([], None),
+        ([("a1", 0)], "variances are estimated from the 4 seeds that all arms have"),
+        ([("a1", 0), ("a2", 1), ("a3", 2)], "only 2 seeds are common to all arms, so each"),
+    ],
+)
+def test_a_note_says_from_which_seeds_variances_are_estimated(missing, said):
+    table = drawn(np.random.default_rng(3), [0.9] * 4, [0.001] * 4, 5).assign(images=1000)
+    gone = [
+        (arm, int(seed)) in missing for arm, seed in zip(table["arm"], table["seed"], strict=True)
+    ]
+    table = table[~np.array(gone)]
+    found = notes(table, judge(table, "a0"))
+    assert [text for text in found if said is None or said not in text] == []
+    assert len(found) == (said is not None)
+
+
+def test_a_row_with_a_field_too_many_is_refused(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("arm,seed,accuracy\nbase,0,0.5,1\nbase,1,0.6,2\n")
+    with pytest.raises(InputError, match=r"scores\.csv: cannot be read as CSV"):
+        read_scores(file)
+
+
+def test_spaces_and_the_form_of_numbers_make_no_other_seed(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("arm, seed ,accuracy\nbase ,0,0.5\nbase, 1,0.6\nother,0.0,0.5\nother,01,0.6\n")
+    table = read_scores(file)
+    assert set(table["arm"]) == {"base", "other"}
+    assert set(table["seed"]) == {0, 1}
+
+
+def test_percentages_that_were_divided_are_as_coarse_as_before():
+    """95.7 / 100 is not 0.957 to the last bit."""
+    percent = {"base": [95.6] * 3, "arm": [95.7] * 3, "more": [95.6, 95.7, 95.6]}
+    divided = scores({arm: [value / 100 for value in of] for arm, of in percent.items()})
+    rounded = divided.round({"accuracy": 3})
+    pd.testing.assert_frame_equal(judge(divided, "base"), judge(rounded, "base"))
+    assert set(judge(divided, "base")["verdict"]) <= {"same", "open"}
+
+
+def test_the_output_replaces_neither_the_scores_nor_what_is_no_file(tmp_path):
+    file = tmp_path / "scores.csv"
+    scores({"base": [0.5, 0.51, 0.52], "arm": [0.6, 0.62, 0.61]}).to_csv(file, index=False)
+    before = file.read_bytes()
+    for output in (file, tmp_path):
+        with pytest.raises(SystemExit, match="error: "):
+            cli.main(["judge", str(file), "--reference", "base", "--output", str(output)])
+    assert file.read_bytes() == before

@@ -344,7 +344,7 @@ def claims(studies, arms=4):
             weights[[0, arm]] = -1, 1
             paired = scores[:, arm] - scores[:, 0]
             root = math.sqrt(seeds)
-            spread = variances.of_contrast(weights, paired)
+            spread = variances.of_contrast(weights, weights[None])
             t = np.abs(paired.mean(1)) * root / np.sqrt(spread.variance)
             pooled = 2 * stats.t.sf(t, spread.freedom) / (1 - spread.paired_share)
             t = np.abs(paired.mean(1)) * root / paired.std(1, ddof=1)

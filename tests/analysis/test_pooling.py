@@ -53,24 +53,46 @@ def test_what_a_seed_does_to_all_arms_leaves_half_of_the_level_to_the_paired_tes
     assert one.seeds_matter > 0.01 > other.seeds_matter
 
 
-def test_of_a_sum_over_more_arms_the_paired_test_decides_where_arms_share_their_seeds():
-    """What a seed does to the arms of one side is in each of them, so it does not average out."""
+ROWS = np.array([[1, 1, 1, -1, -1, -1]]) / 3  # of a grid of two rows
+
+
+def test_the_variance_of_a_main_effect_holds_what_a_seed_does_to_a_whole_row():
+    """It is in each arm of a row, so that it does not average out over them."""
     random = np.random.default_rng(1)
-    weights = np.array([1, 1, 1, -1, -1, -1]) / 3
-    apart, shared = 0, 0
-    for _ in range(200):
-        alone = 0.01 * random.standard_normal((6, 8))
-        groups = np.repeat(0.01 * random.standard_normal((2, 8)), 3, axis=0)
-        for accuracy in (alone, 0.3 * alone + groups):
-            found = pooled_variances(accuracy, NONE, math.inf)
-            share = found.of_contrast(weights, weights @ accuracy).paired_share
-            assert share in (0, 1)
-            if accuracy is alone:
-                apart += share
-            else:
-                shared += share
-    assert apart < 0.3 * 200
-    assert shared > 0.9 * 200
+    own = 0.003 * random.standard_normal((6, 8))
+    rows = np.repeat(0.01 * random.standard_normal((2, 8)), 3, axis=0)
+    accuracy = 0.5 + own + rows
+    found = pooled_variances(accuracy, NONE, math.inf)
+    spread = found.of_contrast(ROWS[0], ROWS)
+    assert spread.variance == pytest.approx((ROWS[0] @ accuracy).var(ddof=1))
+    assert spread.variance > 1.5 * (ROWS[0] ** 2 * found.own).sum()
+    assert spread.freedom <= 3 * 7
+    assert spread.paired_share == 0
+
+
+def test_the_mean_square_of_a_family_is_that_of_repeated_measures():
+    """Of three levels: the mean of the variances of two contrasts that are orthonormal."""
+    random = np.random.default_rng(2)
+    rows = np.repeat(0.01 * random.standard_normal((3, 5)), 2, axis=0)
+    accuracy = 0.5 + rows + 0.001 * random.standard_normal((6, 5))
+    family = np.array([[-1, -1, 1, 1, 0, 0], [-1, -1, 0, 0, 1, 1]]) / 2
+    spread = pooled_variances(accuracy, NONE, math.inf).of_contrast(family[0], family)
+    of_rows = accuracy.reshape(3, 2, 5).mean(axis=1)
+    rest = of_rows - of_rows.mean(axis=1, keepdims=True) - of_rows.mean(axis=0) + of_rows.mean()
+    mean_square = 2 * (rest**2).sum() / (2 * 4)  # of two arms a row
+    assert spread.variance == pytest.approx(mean_square * (family[0] ** 2).sum())
+
+
+def test_what_a_seed_does_to_all_arms_is_left_out_of_a_sum_where_it_matters():
+    random = np.random.default_rng(4)
+    own = 0.003 * random.standard_normal((6, 5))
+    accuracy = 0.5 + own + 0.03 * random.standard_normal(5)
+    found = pooled_variances(accuracy, NONE, math.inf)
+    assert found.seeds_matter < 0.1
+    assert found.own.mean() > 20 * found.residual.mean()
+    spread = found.of_contrast(ROWS[0], ROWS)
+    expected = pooled_variances(0.5 + own, NONE, math.inf).of_contrast(ROWS[0], ROWS)
+    assert spread.variance == pytest.approx(expected.variance, rel=0.5)
 
 
 def test_an_outlier_is_left_out_from_five_seeds_on():
@@ -109,16 +131,16 @@ def test_a_difference_takes_pooled_variances_and_a_wider_contrast_its_own():
     accuracy = 0.5 + 0.01 * random.standard_normal((6, 4))
     found = pooled_variances(accuracy, REFERENCE, math.inf)
     pair = np.array([-1.0, 1, 0, 0, 0, 0])
-    spread = found.of_contrast(pair, pair @ accuracy)
+    spread = found.of_contrast(pair, pair[None])
     parts = found.pooled[:2]
     assert spread.variance == pytest.approx(parts.sum())
     assert spread.paired_share == 0.1
     assert spread.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
-    weights = np.array([1, 1, 1, -1, -1, -1]) / 3
-    spread = found.of_contrast(weights, weights @ accuracy)
+    spread = found.of_contrast(ROWS[0], ROWS)
     assert spread.variance == pytest.approx(found.own.sum() / 9)
     assert spread.paired_share == 0
-    assert spread.freedom == pytest.approx(found.own.sum() ** 2 / ((found.own**2).sum() / 3))
+    freedom = found.own.sum() ** 2 / ((found.own**2).sum() / 3)
+    assert spread.freedom == pytest.approx(min(freedom, 9))
 
 
 def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():

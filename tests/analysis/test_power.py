@@ -42,7 +42,7 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(arms, s
         paired = weights @ drawn
         pooled = None
         if arms > 2:
-            pooled = pooled_variances(drawn, often, math.inf).of_contrast(weights, paired)
+            pooled = pooled_variances(drawn, often, math.inf).of_contrast(weights, weights[None])
         (found,) = decide([estimate(paired, pooled)], ["a"], level)
         hits += found.p <= 0.05 and found.low > 0
     assert hits / 800 == pytest.approx(0.8, abs=0.05)

@@ -106,6 +106,7 @@ class Sample:
         spread: standard deviation of the difference over seeds, to expect of other runs.
         freedom: degrees of freedom that it is estimated with.
         share: of the level of the comparison that such a test has.
+        family: of a sum over more than two cells, such weights of each comparison of its kind.
     """
 
     weights: tuple[float, ...]
@@ -113,6 +114,7 @@ class Sample:
     spread: float
     freedom: float
     share: float = 1.0
+    family: tuple[tuple[float, ...], ...] = ()
 
 
 def effects(
@@ -135,7 +137,15 @@ def effects(
         For each its effect, or None where no seed has every cell.
     """
     pools = {of: _Pools(scores[of], often) for of, often in _often(comparisons).items()}
-    return [_effect(one, pools[one.outcome]) for one in comparisons]
+    families: dict[Any, list[Mapping[Source, float]]] = {}
+    for one in comparisons:
+        families.setdefault(_kind(one), []).append(_weights(one))
+    return [_effect(one, pools[one.outcome], families[_kind(one)]) for one in comparisons]
+
+
+def _kind(comparison: Comparison) -> Any:
+    """What the comparisons of a family have in common: the main effects of one factor, say."""
+    return comparison.factors, comparison.dataset, comparison.outcome
 
 
 def _often(comparisons: Sequence[Comparison]) -> dict[Outcome, set[Source]]:
@@ -162,13 +172,18 @@ class _Pools:
         self._known: dict[Any, tuple[list[Source], Variances | None]] = {}
 
     def sample(
-        self, weights: Mapping[Source, float], seeds: tuple[int, ...], images: float
+        self,
+        weights: Mapping[Source, float],
+        family: Sequence[Mapping[Source, float]],
+        seeds: tuple[int, ...],
+        images: float,
     ) -> tuple[Variances, np.ndarray, tuple[bool, ...]] | None:
-        """Return the variances of cells, the weight of each, and which are in many comparisons.
+        """Return the variances of cells, the weights of each, and which are in many comparisons.
 
-        The cells are those of the experiment and data set that have all of the seeds. None where
-        they are too few, or where cells of several experiments or data sets are compared, so that
-        what a seed does to all cells does not cancel out.
+        The cells are those of the experiment and data set that have all of the seeds. The weights
+        are those of the comparison, then those of its family. None where the cells are too few, or
+        where cells of several experiments or data sets are compared, so that what a seed does to
+        all cells does not cancel out.
         """
         grids = {(experiment, cell[0]) for experiment, cell in weights}
         if len(grids) > 1:
@@ -179,7 +194,8 @@ class _Pools:
         cells, variances = self._known[grid, seeds]
         if variances is None:
             return None
-        of_cells = np.array([weights.get(source, 0.0) for source in cells])
+        there = [of for of in family if of.keys() <= set(cells)] if len(weights) > 2 else []
+        of_cells = np.array([[of.get(source, 0.0) for source in cells] for of in (weights, *there)])
         return variances, of_cells, tuple(source in self.often for source in cells)
 
     def _estimate(
@@ -197,7 +213,9 @@ class _Pools:
         return cells, pooled_variances(accuracy, often, images)
 
 
-def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
+def _effect(
+    comparison: Comparison, pools: _Pools, family: Sequence[Mapping[Source, float]]
+) -> Effect | None:
     of_cells = {source: pools.scores[source] for source in comparison.sources}
     seeds = sorted(set.intersection(*(set(one.accuracy) for one in of_cells.values())))
     if not seeds:
@@ -212,20 +230,26 @@ def _effect(comparison: Comparison, pools: _Pools) -> Effect | None:
     image_error, shared = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    found, sample, quiet = None, None, math.inf
+    found, sample, quiet = None, None, 1 / images
     if len(seeds) >= SEEDS_FOR_VERDICTS:
         spread = max(float(paired.std(ddof=1)), 1 / images, ROUNDING)
-        sample, pooled = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0), None
-        if pool := pools.sample(_weights(comparison), tuple(seeds), images):
-            variances, weights, often = pool
-            quiet = math.sqrt(float(np.median(variances.own)))
-            pooled = variances.of_contrast(weights, paired)
+        sample = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0)
+        pooled = None
+        if pool := pools.sample(_weights(comparison), family, tuple(seeds), images):
+            variances, (weights, *of_family), often = pool
+            quiet = max(quiet, math.sqrt(float(np.median(variances.own))))
+            pooled = variances.of_contrast(weights, np.array(of_family))
             variance, freedom = variances.expected(weights)
-            share = float(pooled.paired_share)
-            if share == 1 or (share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance)):
-                sample = replace(sample, share=share)  # the paired t-test finds more
+            if pooled.paired_share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance):
+                sample = replace(sample, share=SHARE_OF_UNEQUAL)  # the paired t-test finds more
             else:
-                sample = Sample(tuple(map(float, weights)), often, math.sqrt(variance), freedom)
+                sample = Sample(
+                    tuple(map(float, weights)),
+                    often,
+                    math.sqrt(variance),
+                    freedom,
+                    family=tuple(tuple(map(float, of)) for of in of_family),
+                )
         found = estimate(paired, pooled, image_error=image_error, shared=shared, images=images)
     return Effect(
         by_seed=tuple(map(float, paired)),

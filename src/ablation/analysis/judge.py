@@ -1,6 +1,7 @@
 """Verdicts on accuracies of runs made elsewhere: a table of arm, seed and accuracy is enough."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, Spread, poo
 from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
 from ablation.errors import InputError, nearest, visible
 from ablation.storage import atomically
+from ablation.study.loading import shortened
 
 MARGIN = 0.5  # percentage points
+DECIMALS = 10  # of an accuracy that count
 COLUMNS = (
     "arm", "reference", "seeds", "difference", "ci_low", "ci_high", "p", "verdict",
 )  # fmt: skip
@@ -84,6 +87,16 @@ def notes(scores: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
         said.append(
             "the number of test images is not given, so the verdicts speak of these images alone"
         )
+    judged = verdicts[verdicts["seeds"] >= SEEDS_FOR_VERDICTS]
+    seeds = scores.groupby(scores["arm"].astype(str))["seed"].agg(set)
+    pooled = [seeds[arm] for arm in {*judged["arm"], *judged["reference"]}]
+    shared = len(set.intersection(*pooled)) if pooled else 0
+    if len(pooled) >= ARMS_TO_POOL and shared < SEEDS_FOR_VERDICTS:
+        said.append(
+            f"only {shared} seeds are common to all arms, so each comparison uses the paired t-test"
+        )
+    elif len(pooled) >= ARMS_TO_POOL and any(len(of) > shared for of in pooled):
+        said.append(f"variances are estimated from the {shared} seeds that all arms have")
     few = verdicts.loc[verdicts["seeds"] < SEEDS_FOR_VERDICTS, "arm"]
     if len(few):
         said.append(
@@ -100,16 +113,25 @@ def read_scores(file: Path) -> pd.DataFrame:
         InputError: it cannot be read as CSV.
     """
     try:
-        return pd.read_csv(
-            file,
-            dtype={"arm": str, "seed": str},
-            skipinitialspace=True,
-            keep_default_na=False,  # an arm may be called None
-            na_values=[""],
-        )
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a field too many
+            table = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,  # an arm may be called None
+                na_values=[""],
+                index_col=False,
+            )
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{file}: cannot be read as CSV: {str(reason).strip()}") from None
+    table.columns = table.columns.str.strip()
+    table = table.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+    for column in {"seed", "accuracy", "images"} & set(table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if (numbers.notna() == table[column].notna()).all():  # seeds 0 and 0.0 are one
+            table[column] = numbers
+    return table
 
 
 def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
@@ -118,6 +140,9 @@ def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file}: is not a file that can be written")
     atomically(file, lambda part: verdicts.to_csv(part, index=False, lineterminator="\n"))
 
 
@@ -128,6 +153,9 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
             raise InputError(
                 f"scores: there is no column '{column}'{nearest(column, map(str, scores))}"
             )
+    for column in map(str, scores):
+        if column != "images" and column.strip().lower() in ("images", "image", "n_images"):
+            raise InputError(f"scores: the column '{column}' must be called 'images'")
     if not 0 <= margin <= 100:
         raise InputError(f"margin: {margin} is not a number of percentage points, 0 to 100")
     table: dict[str, dict[object, float]] = {}
@@ -135,11 +163,13 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
         scores[["arm", "seed", "accuracy"]].itertuples(index=False), start=2
     ):
         where = f"scores, line {line}"
-        if pd.isna(arm) or pd.isna(seed):
-            raise InputError(f"{where}: arm or seed is empty")
+        if pd.isna(arm) or pd.isna(seed) or pd.isna(value):
+            raise InputError(f"{where}: arm, seed or accuracy is empty")
         accuracy = pd.to_numeric(value, errors="coerce")
         if not 0 <= accuracy <= 1:
-            raise InputError(f"{where}: accuracy: {visible(str(value))} is not a share, 0 to 1")
+            raise InputError(
+                f"{where}: accuracy: {shortened(visible(str(value)))} is not a share, 0 to 1"
+            )
         if seed in table.setdefault(str(arm), {}):
             raise InputError(f"{where}: arm '{arm}' has seed {seed} twice")
         table[str(arm)][seed] = float(accuracy)
@@ -192,7 +222,8 @@ def _unit(table: Mapping[str, Mapping[object, float]]) -> float:
 
     Where rounded accuracies are equal, their variance is not zero.
     """
-    values = [value for of_arm in table.values() for value in of_arm.values()]
+    # 95.7 / 100 is 0.957, though not to the last bit
+    values = [round(value, DECIMALS) for of_arm in table.values() for value in of_arm.values()]
     decimals = (len(np.format_float_positional(value).partition(".")[2]) for value in values)
     return max(10.0 ** -max(decimals), ROUNDING)
 
@@ -219,5 +250,5 @@ def _pooled(
     for arm in arms:
         if arm != reference:
             weights = 1.0 * (np.array(arms) == arm) - is_reference
-            found[arm] = variances.of_contrast(weights, weights @ accuracy)
+            found[arm] = variances.of_contrast(weights, weights[None])
     return found

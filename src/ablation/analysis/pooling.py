@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.linalg import orth
 
 NOISIER = 0.01  # significance from which an arm has the degrees of freedom of its own seeds alone
 NOISIER_OF_FEW = 0.2  # the same with up to four arms, whose pooled variance is of little weight
@@ -22,7 +23,8 @@ TRIMMED_SHARE = 4  # or one in so many of all arms, if that is more
 UNEQUAL = 0.01  # significance from which variances differ, or arms share what a seed does to them
 SHARE_OF_UNEQUAL = 0.5  # of the level, for the paired t-test
 SHARE_OF_FEW_SEEDS = 0.1  # the same with fewer seeds than can show that variances differ
-SHARED = 0.1  # significance from which the paired t-test decides on a sum over more than two arms
+SEED_EFFECT = 0.1  # significance from which sums of arms leave out what a seed does to all alike
+SUM_FREEDOM = 3  # times the degrees of freedom of its family: those of a sum over arms at most
 OUTLIER = 0.01  # significance from which the noisiest arm is left out of what the others share
 SEEDS_FOR_OUTLIERS = 5  # with fewer, a second noisy arm could pass for a quiet one
 FLOOR = 0.7  # of the pooled variance: the least that an arm of many comparisons is taken to have
@@ -55,58 +57,71 @@ class Variances:
         pooled: with what the arms share [..., arms].
         freedom: degrees of freedom of ``pooled`` [..., arms].
         noisier: which arms an F-test finds noisier than the others [..., arms].
+        residual: as ``own``, without what a seed does to all arms alike if that matters
+            [..., arms].
         paired_share: of the level of a difference of two arms, for a paired t-test [...].
         seeds_matter: significance of what a seed does to all arms alike [...].
-        seeds: how many.
+        accuracy: what they were estimated from [..., arms, seeds].
     """
 
     own: np.ndarray
     pooled: np.ndarray
     freedom: np.ndarray
     noisier: np.ndarray
+    residual: np.ndarray
     paired_share: np.ndarray
     seeds_matter: np.ndarray
-    seeds: int
+    accuracy: np.ndarray
 
-    def of_contrast(self, weights: np.ndarray, differences: np.ndarray) -> "Spread":
+    @property
+    def seeds(self) -> int:
+        """How many seeds there are."""
+        return int(self.accuracy.shape[-1])
+
+    def of_contrast(self, weights: np.ndarray, family: np.ndarray) -> "Spread":
         """Return the variance of a weighted sum of the arms' accuracies of one seed.
 
-        A difference of two arms takes the pooled variances. A sum over more arms (a main effect, an
-        interaction) takes the variances of the arms by themselves, which have enough degrees of
-        freedom together. They are too small where some arms share what a seed does to them. So
-        where that, or the variance of the differences, is larger than chance makes it, the paired
-        t-test decides.
+        A difference of two arms takes the pooled variances.
+
+        A sum over more arms (a main effect, an interaction) takes the variances of the arms by
+        themselves, which have enough degrees of freedom together. They are too small where some
+        arms share what a seed does to them, such as those of one network. So the variance is at
+        least the mean square of the family, as in an analysis of variance with repeated measures.
 
         Args:
             weights: of each arm, summing to zero [arms].
-            differences: the weighted sum at each seed [..., seeds].
+            family: weights of all comparisons of its kind, such as the main effects of one factor,
+                this one included [comparisons, arms].
 
         Returns:
-            The variance and its degrees of freedom (Satterthwaite 1946, An Approximate
-            Distribution of Estimates of Variance Components), each [...].
+            The variance, its degrees of freedom (Satterthwaite 1946, An Approximate Distribution
+            of Estimates of Variance Components), each [...].
         """
-        pair = np.count_nonzero(weights) == 2
-        parts = weights**2 * (self.pooled if pair else self.own)
-        freedom = self.freedom if pair else self.seeds - 1.0
+        if np.count_nonzero(weights) == 2:
+            parts = weights**2 * self.pooled
+            total = parts.sum(axis=-1)
+            freedom = total**2 / (parts**2 / self.freedom).sum(axis=-1)
+            return Spread(total, freedom, self.paired_share)
+        parts = weights**2 * self.residual
         total = parts.sum(axis=-1)
-        freedom = total**2 / (parts**2 / freedom).sum(axis=-1)
-        share = self.paired_share
-        if not pair:
-            critical = stats.f.isf(SHARED, self.seeds - 1, freedom)
-            larger = differences.var(axis=-1, ddof=1) > critical * total
-            share = np.where(larger | (self.seeds_matter < SHARED), 1.0, 0.0)
-        return Spread(total, freedom, share)
+        freedom = total**2 / (parts**2 / (self.seeds - 1)).sum(axis=-1)
+        basis = orth(family.T).T
+        squares = (basis @ self.accuracy).var(axis=-1, ddof=1).mean(axis=-1)
+        variance = np.maximum(total, squares * (weights**2).sum())
+        most = SUM_FREEDOM * len(basis) * (self.seeds - 1)
+        return Spread(variance, np.minimum(freedom, most), np.zeros(total.shape))
 
     def expected(self, weights: np.ndarray) -> tuple[float, float]:
         """Return the variance of such a sum to expect in other runs, and its degrees of freedom.
 
         Arms that are not noisier than the others are taken to vary alike. For one study only.
         """
-        quiet = float(self.own[~self.noisier].mean()) if not self.noisier.all() else 0.0
+        own = self.own if np.count_nonzero(weights) == 2 else self.residual
+        quiet = float(own[~self.noisier].mean()) if not self.noisier.all() else 0.0
         alike = quiet * float((weights[~self.noisier] ** 2).sum())
-        alone = weights[self.noisier] ** 2 * self.own[self.noisier]
+        alone = weights[self.noisier] ** 2 * own[self.noisier]
         freedom = self.seeds - 1
-        spread = alike**2 / ((len(self.own) - 1) * freedom) + float((alone**2).sum()) / freedom
+        spread = alike**2 / ((len(own) - 1) * freedom) + float((alone**2).sum()) / freedom
         total = alike + float(alone.sum())
         return total, total**2 / spread
 
@@ -175,6 +190,7 @@ def pool(accuracy: np.ndarray, often: np.ndarray, images: float = math.inf) -> V
     least = np.where(often, FLOOR * mean, mean)
     by_itself = np.where(often, own >= least, noisier)
     seeds_matter = _significance_of_seeds(accuracy, least_variance)
+    residual = _residual_variances(accuracy, least_variance)
     share = np.full(own.shape[:-1], SHARE_OF_FEW_SEEDS)
     if seeds >= SEEDS_FOR_OUTLIERS:
         none = np.zeros(arms, dtype=bool)
@@ -188,20 +204,38 @@ def pool(accuracy: np.ndarray, often: np.ndarray, images: float = math.inf) -> V
         pooled=np.maximum(own, least),
         freedom=np.where(by_itself, freedom, (arms - 1) * freedom),
         noisier=noisier,
+        residual=np.where((seeds_matter < SEED_EFFECT)[..., None], residual, own),
         paired_share=share,
         seeds_matter=seeds_matter,
-        seeds=seeds,
+        accuracy=accuracy,
     )
+
+
+def _residual_variances(accuracy: np.ndarray, least_variance: float) -> np.ndarray:
+    """The variance of each arm without what a seed does to all arms alike [..., arms].
+
+    Solved from the expected squares of the residuals of arms and seeds; at least a quarter of the
+    mean.
+    """
+    arms, seeds = accuracy.shape[-2:]
+    squares = (_residuals(accuracy) ** 2).sum(axis=-1) / (seeds - 1)
+    total = squares.sum(axis=-1, keepdims=True) * arms / (arms - 1)
+    solved = (squares - total / arms**2) / (1 - 2 / arms)
+    return np.asarray(np.maximum(solved, np.maximum(total / arms / 4, least_variance)))
+
+
+def _residuals(accuracy: np.ndarray) -> np.ndarray:
+    """What is left of accuracies without the means of arms and of seeds [..., arms, seeds]."""
+    by_arm, by_seed = accuracy.mean(axis=-1, keepdims=True), accuracy.mean(axis=-2, keepdims=True)
+    return np.asarray(accuracy - by_arm - by_seed + accuracy.mean(axis=(-2, -1), keepdims=True))
 
 
 def _significance_of_seeds(accuracy: np.ndarray, least_variance: float) -> np.ndarray:
     """The p-value of the F-test for what a seed does to all arms alike [...]."""
     arms, seeds = accuracy.shape[-2:]
-    by_arm, by_seed = accuracy.mean(axis=-1, keepdims=True), accuracy.mean(axis=-2, keepdims=True)
-    mean = accuracy.mean(axis=(-2, -1), keepdims=True)
     freedom = (arms - 1) * (seeds - 1)
-    residual = ((accuracy - by_arm - by_seed + mean) ** 2).sum(axis=(-2, -1)) / freedom
-    between = arms * ((by_seed - mean) ** 2).sum(axis=(-2, -1)) / (seeds - 1)
+    residual = (_residuals(accuracy) ** 2).sum(axis=(-2, -1)) / freedom
+    between = arms * accuracy.mean(axis=-2).var(axis=-1, ddof=1)
     return np.asarray(
         stats.f.sf(between / np.maximum(residual, least_variance), seeds - 1, freedom)
     )

@@ -93,9 +93,9 @@ def detectable_factor(sample: Sample, seeds: int, level: float, image_error: flo
     """
     if not level:
         return math.inf
-    cells = list(zip(sample.weights, sample.often, strict=True))
-    used = [cell for cell in cells if cell[0]]
-    rest = [cell for cell in cells if not cell[0]]
+    cells = list(zip(sample.often, sample.weights, *sample.family, strict=True))
+    used = [cell for cell in cells if any(cell[1:])]
+    rest = [cell for cell in cells if not any(cell[1:])]
     simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
     study, level = _simulate(simulated, seeds), level * sample.share
     spread = np.ones(STUDIES)  # that there really is
@@ -136,22 +136,21 @@ class _Studies:
 
 
 @lru_cache(maxsize=256)
-def _simulate(cells: tuple[tuple[float, bool], ...], seeds: int) -> _Studies:
+def _simulate(cells: tuple[tuple[float, ...], ...], seeds: int) -> _Studies:
     """Simulate studies without any difference whose cells vary alike.
 
     Args:
-        cells: the weight of each, and whether it is in many comparisons.
+        cells: of each whether it is in many comparisons, its weight, and those of the family.
         seeds: runs of each cell.
     """
-    weights = np.array([weight for weight, _ in cells])
-    weights /= math.sqrt((weights**2).sum())
+    is_often, weights, *family = np.array(cells).T
+    weights = weights / math.sqrt((weights**2).sum())
     random = np.random.default_rng(0)
     drawn = random.standard_normal((STUDIES, len(cells), seeds))
     differences = np.einsum("c,ncs->ns", weights, drawn)
     own = differences.std(axis=1, ddof=1)
     spread = Spread(own**2, np.full(STUDIES, seeds - 1.0), np.zeros(STUDIES))
     if len(cells) >= ARMS_TO_POOL:
-        often = np.array([is_often for _, is_often in cells])
-        spread = pool(drawn, often).of_contrast(weights, differences)
+        spread = pool(drawn, is_often.astype(bool)).of_contrast(weights, np.array(family))
     luck = random.standard_normal(STUDIES)
     return _Studies(differences.mean(axis=1), spread, own / math.sqrt(seeds), luck)
