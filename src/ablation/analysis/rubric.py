@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.thresholds import near_chance
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
+from ablation.analysis.thresholds import near_chance
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
 from ablation.study.pipelines import STEPS

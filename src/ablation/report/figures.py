@@ -1,24 +1,110 @@
 """Which plot shows what of an experiment."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
 
 from matplotlib.figure import Figure
 
-from ablation.report import plots
+from ablation.report.inputs import Inputs
+from ablation.report.plots.accuracies import accuracies
+from ablation.report.plots.blocks import blocks
+from ablation.report.plots.classes import classes
+from ablation.report.plots.confusion import confusion
+from ablation.report.plots.cost import cost
+from ablation.report.plots.curves import curves
+from ablation.report.plots.factors import headline_factors
+from ablation.report.plots.forest import headline_arms
+from ablation.report.plots.images import gallery
+from ablation.report.plots.reliability import reliability
+from ablation.report.plots.style import Styles, arms_of
 from ablation.report.story import Story
 
-if TYPE_CHECKING:
-    from ablation.report.render import Report
+Draw = Callable[[Inputs, Styles, Story, str], Figure | None]
 
-TITLES = {
-    "headline": "The main result",
-    "curves": "Learning curves",
-    "gallery": "Images under each augmentation",
-    "mistakes": "Test images that are classified wrongly",
-    "blocks": "A residual and a plain block",
-    "classes": "Accuracy on each class",
-    "confusion": "Confusion of classes",
-    "reliability": "Reliability diagrams",
-    "cost": "Accuracy against multiply-adds",
+
+def _headline(inputs: Inputs, styles: Styles, story: Story, dataset: str) -> Figure | None:
+    """Accuracy by level of the factors, or differences of arms, or the accuracy of each arm."""
+    cells, runs = (story.tables.frame(name, dataset=dataset) for name in ("cells", "runs"))
+    if story.factorial is not None:
+        return headline_factors(cells, runs, story.factorial, styles, story.optimistic)
+    pairs = story.tables.frame("comparisons", dataset=dataset, measure="test_accuracy")
+    pairs = pairs[(pairs["factors"] == "") & pairs["difference"].notna()]
+    if pairs.empty:
+        return accuracies(cells, runs, styles, story.optimistic)
+    margin = float(inputs.analysis["margin"])
+    return headline_arms(pairs, styles, margin, optimistic=story.optimistic)
+
+
+def _curves(_: Inputs, styles: Styles, story: Story, dataset: str) -> Figure | None:
+    table = story.tables.frame("curves", dataset=dataset)
+    mixed = [one["label"] for one in story.block["augmentations"] if one["mixes_labels"]]
+    return None if table.empty else curves(table, styles, mixed, story.optimistic)
+
+
+def _classes(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None:
+    table = story.tables.frame("classes", dataset=dataset)
+    references = {
+        (row.arm_model, row.arm_augmentation): (row.reference_model, row.reference_augmentation)
+        for row in story.pairs
+        if row.dataset == dataset
+    }
+    return None if table.empty else classes(table, references)
+
+
+def _confusion(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None:
+    table = story.tables.frame("confusion", dataset=dataset)
+    if table.empty:
+        return None
+    names = list(dict.fromkeys(story.tables.frame("classes", dataset=dataset)["class"]))
+    return confusion(table, names, arms_of(story.tables.frame("cells", dataset=dataset)))
+
+
+def _reliability(_: Inputs, styles: Styles, story: Story, dataset: str) -> Figure | None:
+    table = story.tables.frame("calibration", dataset=dataset)
+    if table.empty:
+        return None
+    return reliability(table, arms_of(story.tables.frame("cells", dataset=dataset)), styles)
+
+
+def _cost(inputs: Inputs, styles: Styles, story: Story, dataset: str) -> Figure | None:
+    """Accuracy against multiply-adds, where networks differ in them."""
+    cells = story.tables.frame("cells", dataset=dataset)
+    costs = {
+        model["multiply_adds"]
+        for model in inputs.models
+        if model["dataset"] == dataset and model["model"] in set(cells["model"])
+    }
+    known = cells["test_accuracy"].notna().any()
+    if len(costs - {None}) < 2 or not known:
+        return None
+    return cost(cells, inputs.models, styles, optimistic=story.optimistic)
+
+
+def _gallery(inputs: Inputs, _: Styles, story: Story, dataset: str) -> Figure | None:
+    labels = {one["label"] for one in story.block["augmentations"]}
+    shown = [
+        entry
+        for entry in inputs.gallery
+        if entry["dataset"] == dataset and entry.get("augmentation") in labels
+    ]
+    return gallery(shown) if len(shown) > 1 else None
+
+
+def _blocks(inputs: Inputs, _: Styles, __: Story, ___: str) -> Figure | None:
+    kinds = [model["architecture"].get("kind") for model in inputs.models]
+    if "plain" not in kinds and "residual" not in kinds:
+        return None
+    deep = all(model["architecture"].get("bottleneck") for model in inputs.models)
+    return blocks("bottleneck" if deep else "basic")
+
+
+FIGURES: Mapping[str, tuple[str, Draw]] = {
+    "headline": ("The main result", _headline),
+    "curves": ("Learning curves", _curves),
+    "gallery": ("Images under each augmentation", _gallery),
+    "blocks": ("A residual and a plain block", _blocks),
+    "classes": ("Accuracy on each class", _classes),
+    "confusion": ("Classes that are confused", _confusion),
+    "reliability": ("Reliability diagrams", _reliability),
+    "cost": ("Accuracy against multiply-adds", _cost),
 }
+"""By kind its title and what draws it; None where there is nothing to draw."""

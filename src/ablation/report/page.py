@@ -54,9 +54,7 @@ def _parser() -> MarkdownIt:
 class _Renderer(RendererHTML):
     """Writes HTML with files as data URIs."""
 
-    def image(
-        self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
-    ) -> str:
+    def image(self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[place]
         address = str(token.attrs["src"])
         token.attrs["src"] = _data_uri(address, env["files"])

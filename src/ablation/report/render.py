@@ -1,5 +1,7 @@
 """Rendering: the tables of the analysis as one page of HTML, and as Markdown with its files."""
 
+import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,14 +12,13 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from ablation.analysis.metrics import METRICS
 from ablation.analysis.tables import TABLES
 from ablation.report import figures, tables, text
 from ablation.report.inputs import Inputs, read_inputs
 from ablation.report.narrative import narrative
-from ablation.report.page import to_html
+from ablation.report.page import plain_text, to_html
 from ablation.report.plots.style import Styles, save
 from ablation.report.story import Story, short
 from ablation.report.values import Citations, Row, Tables, Value
@@ -115,6 +116,7 @@ class Report:
         )
         environment.filters |= {
             **self.citations.filters,
+            "as_text": str,
             "html": text.html_text,
             "fenced": text.fenced,
             "lower_first": lambda words: _first(words, str.lower),
@@ -123,11 +125,13 @@ class Report:
             "setting": text.setting,
             "magnitude": text.magnitude,
         }
-        environment.tests["known"] = lambda value: value == value
+        environment.tests["known"] = lambda value: not math.isnan(value)
         metrics = {metric.name: metric for metric in METRICS}
         environment.globals |= {
             "analysis": self.analysis,
             "data": self.analysis["data"],
+            "decimals": self.decimals,
+            "has_verdicts": any(story.has_verdicts for story in self.stories),
             "figure": self._figure,
             "finding": self.citations.finding,
             "join": text.join,
@@ -162,20 +166,20 @@ class Report:
             return Markup()
         return narrative(Path(file), story.tables, self.citations.filters)
 
-    def _figure(
-        self, kind: str, story: Story | None, dataset: str, caller: Callable[[], str]
-    ) -> Markup:
+    def _figure(self, kind: str, story: Story, dataset: str, caller: Callable[[], str]) -> Markup:
         """Return a figure with its caption; nothing where there is nothing to draw."""
-        drawn = figures.draw(kind, self, story, dataset)
+        title, draw = figures.FIGURES[kind]
+        drawn = draw(self.inputs, self.styles, story, dataset)
         if drawn is None:
             return Markup()
-        name = text.slug("-".join(filter(None, (kind, story.name if story else "", dataset))))
+        name = text.slug("-".join(filter(None, (kind, story.name, dataset))))
         self._add(f"{name}.svg", save(drawn, "svg"))
         self._add(f"{name}.pdf", save(drawn, "pdf"))
         caption = self._caption("Figure", caller)
-        alt = text.markdown_text(figures.TITLES[kind])
+        alt = f"{title}: {text.markdown_text(story.name)}"
         return Markup(
-            f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n*{caption}*\n\n'
+            f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n'
+            f"*{caption}*\n\n"
         )
 
     def _table(self, name: str, frame: pd.DataFrame, caller: Callable[[], str]) -> Markup:
@@ -186,7 +190,7 @@ class Report:
         caption = self._caption("Table", caller)
         plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
         self._add(f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
-        latex = tables.latex_table(frame, self._plain(caption), name)
+        latex = tables.latex_table(frame, plain_text(caption), name)
         self._add(f"{name}.tex", latex.encode())
         return Markup(
             f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
@@ -196,17 +200,11 @@ class Report:
         self._numbers[kind] += 1
         return f"{kind} {self._numbers[kind]}. {' '.join(caller().split())}"
 
-    @staticmethod
-    def _plain(caption: str) -> str:
-        from ablation.report.page import plain_text  # noqa: PLC0415
-
-        return plain_text(caption)
-
     def _add(self, name: str, content: bytes) -> None:
         self.files[name] = content
 
     def _add_criterion(self, **row: str) -> Markup:
-        self.rubric.loc[len(self.rubric)] = row
+        self.rubric.loc[len(self.rubric)] = {key: plain_text(value) for key, value in row.items()}
         return Markup()
 
 
@@ -219,6 +217,8 @@ def _escaped(value: Any) -> Markup:
 def _first(words: str, change: Callable[[str], str]) -> str:
     words = type(words)(words.strip()) if isinstance(words, Markup) else words.strip()
     return type(words)(change(words[:1]) + words[1:])
+
+
 def _replace(
     reports: Path, study: str, files: Mapping[str, bytes], page: str, markdown: str
 ) -> None:
@@ -262,5 +262,3 @@ def _write(aside: Path, content: bytes, place: Path) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-

@@ -1,10 +1,13 @@
 """Which comparisons a section speaks of, and in which order. The sentences are in the templates."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
+from ablation.report.text import join, slug
 from ablation.report.values import Row, Tables
 
 VERDICTS = ("better", "worse", "same", "open")
@@ -50,12 +53,10 @@ class Story:
     Attributes:
         block: its entry in ``analysis.json``.
         tables: its rows of every table.
-        figures: names of its figures by what they show.
     """
 
     block: Mapping[str, Any]
     tables: Tables
-    figures: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -91,6 +92,16 @@ class Story:
     def has_verdicts(self) -> bool:
         """Whether some comparison has enough seeds for a verdict."""
         return any(row.seeds >= SEEDS_FOR_VERDICTS for row in self.comparisons)
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether the test split served as validation split."""
+        return bool(self.block["validation"] == "test")
+
+    @property
+    def anchor(self) -> str:
+        """The id of its section."""
+        return f"experiment-{slug(self.name)}"
 
     @property
     def several_models(self) -> bool:
@@ -147,16 +158,71 @@ class Story:
         return found[0] if found else None
 
     @property
-    def interpretations(self) -> list[Row]:
-        """What rules make of the results, in the order of the rules."""
-        return self.tables.rows("interpretations")
+    def interpretations(self) -> dict[str, list[Row]]:
+        """By rule what it makes of the results, the clearest first."""
+        found: dict[str, list[Row]] = {}
+        for row in self.tables.rows("interpretations"):
+            found.setdefault(row.interpretation, []).append(row)
+        return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in found.items()}
 
-    def cell(self, dataset: str, model: str, augmentation: str) -> Row:
-        """Return a cell."""
-        found = self.tables.row("cells", dataset=dataset, model=model, augmentation=augmentation)
+    @property
+    def answer_groups(self) -> list[Group]:
+        """Groups of pairs with a decision, as many as an answer has room for."""
+        decided = [group for group in self.groups if group.decided]
+        return decided[: TOLD - bool(self.decided_interactions)]
+
+    @property
+    def decided_interactions(self) -> list[Row]:
+        """Interactions that are decided, the largest first."""
+        return [row for row in self.interactions if row.verdict in ("better", "worse")]
+
+    @property
+    def further_groups(self) -> list[Group]:
+        """Groups of pairs that the answer leaves out."""
+        return [group for group in self.groups if group not in self.answer_groups]
+
+    @property
+    def further_interactions(self) -> list[Row]:
+        """Interactions that the answer leaves out."""
+        return [row for row in self.interactions if row not in self.decided_interactions[:1]]
+
+    @property
+    def unqualified_main_effects(self) -> list[Row]:
+        """Main effects of factors that no decided interaction qualifies."""
+        qualified = {
+            factor for row in self.decided_interactions for factor in row.factors.split(" × ")
+        }
+        return [row for row in self.main_effects if row.factors not in qualified]
+
+    def of(self, row: Mapping[str, Any], side: str = "") -> Row:
+        """Return the cell that a row is about, or with ``reference_`` the one it refers to."""
+        return self._one("cells", row, side)
+
+    def at_epoch(self, row: Mapping[str, Any], side: str = "") -> Row:
+        """Return the means of a cell at the epoch of a row."""
+        return self._one("epochs", row, side, epoch=row["epoch"])
+
+    def _one(self, table: str, row: Mapping[str, Any], side: str, **where: Any) -> Row:
+        names = {key: row[f"{side}{key}"] for key in ("model", "augmentation")}
+        found = self.tables.row(table, dataset=row["dataset"], **names, **where)
         if found is None:
-            raise LookupError(f"no cell {model} · {augmentation} on {dataset}")
+            raise LookupError(f"{table} has no row of {names} on {row['dataset']}")
         return found
+
+    def mixes(self, row: Mapping[str, Any]) -> bool:
+        """Whether the augmentation of a row mixes labels."""
+        mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
+        return row["augmentation"] in mixing
+
+    def listed(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the arms of rows as a list in words."""
+        return join(list(dict.fromkeys(self.arm(row) for row in rows)))
+
+    @property
+    def class_effects(self) -> list[Row]:
+        """Effects on single classes that are decided, the largest first."""
+        rows = self.tables.rows("class_effects")
+        return _largest_first(row for row in rows if row.verdict in ("helped", "harmed"))
 
     def arm(self, row: Mapping[str, Any], side: str = "") -> str:
         """Return the short name of a cell, by what varies in the experiment.
@@ -192,4 +258,4 @@ def _largest_first(rows: Iterable[Row]) -> list[Row]:
 
 
 def _comparable(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(0 if value != value else value for value in key)  # NaN is not itself
+    return tuple(0 if pd.isna(value) else value for value in key)

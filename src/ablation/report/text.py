@@ -2,11 +2,13 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
 MINUS = "−"
 NOTHING = "–"
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 OPTIMISTIC = (
     "† The test split was used for validation in this experiment, so its test scores are "
@@ -59,12 +61,44 @@ def percent(share: float | None, decimals: int = 2) -> str:
     return _plain(f"{100 * share:.{decimals}f}")
 
 
-def points(difference: float | None) -> str:
+def points(difference: float | None, decimals: int = 2) -> str:
     """Write a difference of shares, -1 to 1, in percentage points, always with its sign."""
-    if difference is None or not math.isfinite(difference):
+    if difference is None:
         return NOTHING
-    text = f"{100 * difference:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", MINUS)
+    return signed(100 * difference, decimals)
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """Write a number with its sign; zero has none."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:+.{decimals}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def join(names: Sequence[str], word: str = "and") -> str:
+    """Join names as prose does: ``a, b and c``."""
+    return f" {word} ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
+def in_words(number: int) -> str:
+    """Write a small whole number as a word."""
+    words = [
+        "no",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ]
+    return words[number] if 0 <= number < len(words) else f"{number:,}"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
