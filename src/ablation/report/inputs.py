@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.analyse import FORMAT
+from ablation.analysis.description import FORMAT
 from ablation.analysis.tables import TABLES
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE

@@ -8,8 +8,10 @@ no table has.
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -73,7 +75,9 @@ class Row(Mapping[str, Any]):
             KeyError: the table has no such column.
         """
         value = self._values[column]
-        if isinstance(value, float | int) and not isinstance(value, bool):
+        if value is None or value is pd.NA:
+            value = math.nan
+        if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
             return Value(float(value), self.table, self.where, column)
         return value
 
@@ -162,7 +166,7 @@ class Tables:
                 f"{table}.{column} where {_shown({**self._where, **where})}: {len(found)} values, "
                 "one is needed"
             )
-        if not isinstance(found[0], float | int):
+        if not isinstance(found[0], Real):
             raise LookupError(f"{table}.{column} is text, not a number")
         return Value(float(found[0]), table, {**self._where, **where}, column)
 
@@ -250,7 +254,7 @@ class Citations:
 
 
 def _is_empty(value: Any) -> bool:
-    return value == "" or (isinstance(value, float) and math.isnan(value))
+    return value == "" if isinstance(value, str) else bool(pd.isna(value))
 
 
 def _as_json(value: Any) -> Any:
