@@ -38,7 +38,7 @@ from ablation.analysis.verdicts import all_scores, compare
 from ablation.study.comparisons import Cell, Comparison
 from ablation.study.plan import Plan, load_config, load_plan
 
-STUDIES = 1000  # simulated in each condition
+STUDIES = 300  # simulated in each condition
 QUICK_STUDIES = 40
 TRAINED, VALIDATED = 3600, 500  # images
 EPOCHS, EARLIER = 3, 2  # trained, and the epoch at which budgets are compared
