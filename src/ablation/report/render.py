@@ -126,7 +126,6 @@ class Report:
             "magnitude": text.magnitude,
         }
         environment.tests["known"] = lambda value: not math.isnan(value)
-        metrics = {metric.name: metric for metric in METRICS}
         environment.globals |= {
             "analysis": self.analysis,
             "data": self.analysis["data"],
@@ -136,7 +135,7 @@ class Report:
             "finding": self.citations.finding,
             "join": text.join,
             "METRICS": METRICS,
-            "metric": lambda name: metrics[name],
+            "metric": lambda name: tables.BY_NAME[name],
             "models": self.inputs.models,
             "names": lambda rows: [short(row, "arm") for row in rows],
             "narrative": self._narrative,
@@ -149,7 +148,7 @@ class Report:
             "TABLES": TABLES,
             "threshold": self._threshold,
             "to_table": tables,
-            "unit": lambda row: metrics[row.measure].unit,
+            "unit": lambda row: tables.BY_NAME[row.measure].unit,
             "rubric": self._add_criterion,
         }
         return environment

@@ -1,6 +1,7 @@
 """Tables of the report: data frames of text, as Markdown, LaTeX and CSV."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,9 +10,13 @@ from ablation.analysis.metrics import METRICS, Metric
 from ablation.report import text
 from ablation.report.story import MARKS, Story, short
 from ablation.report.values import Row
+from ablation.study.measures import VAL_ACCURACY
 
 BOLD = "**"
 BY_NAME = {metric.name: metric for metric in METRICS}
+BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
+    BY_NAME["val_accuracy_last"], name=VAL_ACCURACY, title="Validation accuracy"
+)
 
 
 def amount(value: float, unit: str, decimals: int) -> str:
