@@ -12,7 +12,7 @@ from ablation.report.story import MARKS, Story, short
 from ablation.report.values import Row
 from ablation.study.measures import VAL_ACCURACY
 
-BOLD = "**"
+BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
 BY_NAME = {metric.name: metric for metric in METRICS}
 BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
     BY_NAME["val_accuracy_last"], name=VAL_ACCURACY, title="Validation accuracy"
@@ -232,14 +232,14 @@ def _is_numeric(column: pd.Series) -> bool:
 def _cell(value: object) -> str:
     shown = str(value)
     if shown.startswith(BOLD) and shown.endswith(BOLD):
-        return f"{BOLD}{text.markdown_text(shown.strip('*'))}{BOLD}"
+        return f"**{text.markdown_text(shown.strip(BOLD))}**"
     return str(text.markdown_text(shown))
 
 
 def _latex_cell(value: object) -> str:
     shown = str(value)
     if shown.startswith(BOLD) and shown.endswith(BOLD):
-        return rf"\textbf{{{text.latex_text(shown.strip('*'))}}}"
+        return rf"\textbf{{{text.latex_text(shown.strip(BOLD))}}}"
     return text.latex_text(shown)
 
 
