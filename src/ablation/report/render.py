@@ -83,6 +83,7 @@ class Report:
             columns=["criterion", "question", "status", "evidence", "remedy"]
         )
         self._numbers = {"Figure": 0, "Table": 0}
+        self._names: set[str] = set()
 
     def markdown(self) -> str:
         """Return the report as GitHub flavoured Markdown, and make its files."""
@@ -171,7 +172,7 @@ class Report:
         drawn = draw(self.inputs, self.styles, story, dataset)
         if drawn is None:
             return Markup()
-        name = text.slug("-".join(filter(None, (kind, story.name, dataset))))
+        name = self._unused("-".join(filter(None, (kind, story.name, dataset))))
         self._add(f"{name}.svg", save(drawn, "svg"))
         self._add(f"{name}.pdf", save(drawn, "pdf"))
         caption = self._caption("Figure", caller)
@@ -185,7 +186,7 @@ class Report:
         """Return a table with its caption; nothing without rows."""
         if frame.empty:
             return Markup()
-        name = text.slug(name)
+        name = self._unused(name)
         caption = self._caption("Table", caller)
         plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
         self._add(f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
@@ -199,6 +200,15 @@ class Report:
         self._numbers[kind] += 1
         return f"{kind} {self._numbers[kind]}. {' '.join(caller().split())}"
 
+    def _unused(self, wanted: str) -> str:
+        """Return a name for files and anchors that no other figure or table has."""
+        name, number = text.slug(wanted), 1
+        while name in self._names:
+            number += 1
+            name = f"{text.slug(wanted)}-{number}"
+        self._names.add(name)
+        return name
+
     def _add(self, name: str, content: bytes) -> None:
         self.files[name] = content
 
@@ -210,6 +220,8 @@ class Report:
 def _escaped(value: Any) -> Markup:
     if isinstance(value, Value):
         raise TypeError(f"{value.table}.{value.column} needs a format, such as `| percent`")
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        raise TypeError(f"{value} needs a format, and a table that it is from")
     return text.markdown_text(value)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ablation.report.text import join, slug
+from ablation.report.text import join
 from ablation.report.values import Row, Tables
 
 VERDICTS = ("better", "worse", "same", "open")
@@ -110,7 +110,7 @@ class Story:
     @property
     def anchor(self) -> str:
         """The id of its section."""
-        return f"experiment-{slug(self.name)}"
+        return f"experiment-{self.name}"
 
     @property
     def several_models(self) -> bool:
