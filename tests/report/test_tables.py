@@ -45,7 +45,7 @@ def test_means_deviations_differences_and_verdicts(crossed):
     shown = column(frame, "Difference to none, points")
     assert shown["none"] == "–" and shown["crop"].startswith("+5.0 (+")
     comparisons = crossed.tables["comparisons"]
-    row = comparisons[comparisons["arm"] == "resnet8 · mix"].iloc[0]
+    row = comparisons[comparisons["arm"] == "mix"].iloc[0]
     ends = [f"−{abs(100 * end):.1f}" for end in (row["ci_low"], row["ci_high"])]
     assert shown["mix"] == f"−5.0 ({ends[0]} to {ends[1]})" and row["ci_low"] < row["ci_high"]
     verdicts = {name: told.split()[-1] for name, told in column(frame, "Verdict").items()}
