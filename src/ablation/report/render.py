@@ -26,6 +26,7 @@ from ablation.report.story import Story, short
 from ablation.report.values import Citations, Row, Tables, Value
 from ablation.storage import alone, atomically, sync_folder, writing
 
+LISTED = 8  # seeds of a list that is written out
 TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
 
 
@@ -280,11 +281,13 @@ def _file_name(kind: str, experiment: str, dataset: str) -> str:
     return text.slug("-".join(filter(None, (kind, experiment, dataset))))
 
 
-def _seeds(story: Story, needed: Value, *, new: bool = False) -> str:
+def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
     """So many seeds as a list: those of an experiment and further ones, or only new ones."""
     there = [] if new else list(story.block["seeds"])
     further = itertools.count(max(story.block["seeds"]) + 1)
-    return str([*there, *itertools.islice(further, max(0, int(needed) - len(there)))])
+    seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
+    shown = seeds if len(seeds) <= LISTED else [*seeds[:2], "…", seeds[-1]]
+    return Markup(f"[{', '.join(shown)}]")
 
 
 def _first(words: str, change: Callable[[str], str]) -> str:

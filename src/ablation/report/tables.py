@@ -23,9 +23,7 @@ def amount(value: float, unit: str, decimals: int) -> str:
         return text.percent(value, decimals)
     if unit == "difference":
         return text.points(value, decimals)
-    if unit == "count":
-        return text.number(value, 0)
-    return text.number(value, 3 if abs(value) < 10 else 1)
+    return text.number(value, decimals)
 
 
 def change(row: Row, value: float, decimals: int) -> str:
@@ -37,10 +35,14 @@ def change(row: Row, value: float, decimals: int) -> str:
 
 def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
     """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
+    if unit in ("count", "seconds", "number") and values:
+        decimals = 0 if unit == "count" else 3 if max(values) < 10 else 1
     if len(values) <= 2:
         return " / ".join(amount(value, unit, decimals) for value in values) or text.NOTHING
     series = pd.Series(values, dtype=float)
     mean, spread = amount(series.mean(), unit, decimals), amount(series.std(), unit, decimals)
+    if unit == "count" and series.nunique() == 1:
+        return mean
     return f"{mean} ± {spread.lstrip('+')}"
 
 
