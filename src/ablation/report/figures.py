@@ -47,7 +47,9 @@ def _classes(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None
         for row in story.pairs
         if row.dataset == dataset
     }
-    return None if table.empty else classes(table, references)
+    if table.empty:
+        return None
+    return classes(table, arms_of(story.tables.frame("cells", dataset=dataset)), references)
 
 
 def _confusion(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None:
