@@ -120,12 +120,12 @@ def test_two_values_swapped(project):
             {"describe_models": 1, "train": 2, **AFTERWARDS},
         ),
         ("src/ablation/analysis/effects.py", AFTERWARDS),
-        ("src/ablation/report/templates/report.html", {"report": 1}),
+        ("src/ablation/report/templates/report.md.j2", {"report": 1}),
     ],
 )
 def test_code_that_decides_a_result_runs_it_again(project, file, expected):
     path = project.folder / file
-    comment = "{# edited #}\n" if path.suffix == ".html" else "# edited\n"
+    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
     path.write_text(path.read_text() + comment)
     assert project.plan() == expected
 
