@@ -95,7 +95,7 @@ def _mistakes(inputs: Inputs, _: Styles, story: Story, dataset: str) -> Figure |
     shown = [
         entry
         for entry in inputs.mistakes
-        if entry["experiment"] == story.name and entry["dataset"] == dataset
+        if (entry["experiment"], entry["dataset"]) == (story.name, dataset)
     ]
     return mistakes(shown) if shown else None
 
@@ -114,8 +114,8 @@ FIGURES: Mapping[str, tuple[str, Draw]] = {
     "gallery": ("Images under each augmentation", _gallery),
     "blocks": ("A residual and a plain block", _blocks),
     "classes": ("Accuracy on each class", _classes),
+    "mistakes": ("Test images that are classified wrongly", _mistakes),
     "confusion": ("Classes that are confused", _confusion),
-    "mistakes": ("Test images that networks get wrong", _mistakes),
     "reliability": ("Reliability diagrams", _reliability),
     "cost": ("Accuracy against multiply-adds", _cost),
 }
