@@ -29,7 +29,7 @@ FILES = (
     "mistakes.npz",
     *(f"{name}.csv" for name in TABLES),
 )
-NOT_KEPT = (".pdf", ".tex")  # large, or for a paper
+NOT_KEPT = (".pdf", ".tex")  # for a paper, unless the report links to them
 SHRUNKEN = "shrunken: stand-in data, few epochs, no result about the methods"
 README = """\
 # An example: the report of the default study
@@ -39,8 +39,7 @@ README = """\
 
 - [quickstart.md](quickstart.md) reads here; [quickstart.html](quickstart.html) is the page to
   download and open, one file that loads nothing;
-- [quickstart/](quickstart/): its figures and tables (a run of your own writes them as PDF and LaTeX
-  as well);
+- [quickstart/](quickstart/): its figures and tables;
 - [results/](results/): the tables that the analysis has left. Every number of the prose stands in
   one of them; [findings.csv](results/findings.csv) tells in which.
 {notebooks}
@@ -87,7 +86,7 @@ def make_example(*, again: bool, notebooks: bool) -> None:
 
 
 def render_example(study: str, tables: Path, folder: Path) -> None:
-    """Render a report without what only a paper needs; of the shrunken one, without the page."""
+    """Render a report without files that it does not link to; the shrunken one without its page."""
     render(study, tables, folder)
     text = (folder / f"{study}.md").read_text()
     for file in (folder / study).iterdir():
