@@ -28,6 +28,7 @@ def _sign(text: str) -> Path:
 VERDICTS: dict[str, Any] = {
     "better": "^", "worse": "v", "same": _sign("≈"), "open": _sign("?"),
 }  # fmt: skip
+MANY = 10  # rows from which they are lower
 FRAMED = ("same", "open")  # signs that stand in a circle
 
 
@@ -71,9 +72,10 @@ def headline_arms(
     means = table.groupby("row", sort=False)["difference"].mean()
     order = list(means.sort_values(ascending=False, kind="stable").index)
 
-    labels = [style.wrapped(name, 28, lines=3) for name in order]
+    many = len(order) > MANY
+    labels = [style.wrapped(name, 34 if many else 28, lines=3) for name in order]
     lines = max(label.count("\n") + 1 for label in labels)
-    tall = max(0.06 + 0.22 * len(models) if shared else 0.26, 0.14 * lines)  # inches of a row
+    tall = max(0.06 + 0.22 * len(models) if shared else 0.2 if many else 0.26, 0.14 * lines)
     figure = Figure(figsize=(style.HALF, tall * len(order) + 1.3), layout="constrained")
     ax = figure.subplots()
     ax.set_xlim(*_limits(table, np.nan_to_num(margin)))

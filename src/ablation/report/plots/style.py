@@ -288,8 +288,8 @@ def contrast(ax: Axes) -> None:
     """Write the numbers of the last heat map dark on pale cells and white on dark ones."""
     mesh = ax.collections[-1]
     assert isinstance(mesh, QuadMesh)
-    width = mesh.get_coordinates().shape[1] - 1
-    colours = mesh.get_facecolors()
+    width = np.shape(mesh.get_coordinates())[1] - 1
+    colours = np.asarray(mesh.get_facecolor())
     for text in ax.texts:
         column, row = (int(place) for place in text.get_position())
         r, g, b, opaque = colours[row * width + column]
