@@ -11,6 +11,7 @@ from ablation.analysis.claims import claims_table
 from ablation.analysis.description import describe_study
 from ablation.analysis.interpretations import interpretations_table
 from ablation.analysis.looks import Looks, Sight
+from ablation.analysis.next_steps import next_steps_table
 from ablation.analysis.published import published_table
 from ablation.analysis.results import StudyResults, read_results
 from ablation.analysis.rubric import rubric_checks
@@ -76,6 +77,7 @@ def make_tables(results: StudyResults) -> None:
         threshold_rows(plan.study.margin / 100, plan.comparing)
     )
     tables["interpretations"] = interpretations_table(results)
+    tables["next_steps"] = next_steps_table(results)
     tables["published"] = TABLES["published"].frame(published_table(plan, tables["cells"]))
     records = {folder: result.record for folder, result in results.by_folder.items()}
     by_chance = {folder: chance(result.val_label) for folder, result in results.by_folder.items()}

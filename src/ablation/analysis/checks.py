@@ -104,11 +104,18 @@ def _of_runs(check: Check, results: StudyResults) -> Iterable[Row]:
             yield {**names, "count": len(found), "of": len(values), "value": max(found)}
 
 
-def loss_rise(result: RunResult) -> float:
-    """Return the largest rise of the training loss from an epoch to the next, as a share of it."""
-    loss = result.history["loss"].to_numpy()
-    loss = loss[np.isfinite(loss)]
-    return float((loss[1:] / loss[:-1]).max() - 1) if len(loss) > 1 else 0.0
+def largest_rise(loss: Sequence[float] | np.ndarray) -> float:
+    """Return how far a loss has stood above its lowest value so far, as a share of its range.
+
+    Epochs without a finite loss are left out.
+    """
+    values = np.asarray(loss, float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0
+    spread = values.max() - values.min()
+    rise = (values - np.minimum.accumulate(values)).max()
+    return float(rise / spread) if spread else 0.0
 
 
 def last_fall(result: RunResult) -> float:
@@ -420,7 +427,12 @@ CHECKS: tuple[Check, ...] = (
     Check("diverged", "run", None, _status("diverged")),
     Check("stopped_early", "run", None, _status("stopped_early")),
     Check("resumed", "run", None, lambda _, run: bool(run and len(run.record["attempts"]) > 1)),
-    Check("loss_jump", "run", "loss_jump", lambda _, run: loss_rise(run) if run else 0.0),
+    Check(
+        "loss_jump",
+        "run",
+        "loss_jump",
+        lambda _, run: largest_rise(run.history["loss"]) if run else 0.0,
+    ),
     Check(
         "still_improving", "run", "still_improving", lambda _, run: last_fall(run) if run else 0.0
     ),

@@ -137,22 +137,31 @@ def _keys(cell: Cell, reference: Cell | None = None) -> Row:
     return row
 
 
-def _train_difference(failed: bool) -> Callable[[Experiment], Iterable[Row]]:
+def _train_differences(
+    experiment: Experiment, failed: bool
+) -> Iterable[tuple[Cell, Cell, float, float]]:
     """Pairs whose losing cell fits the training images less well too, or those where it does not.
 
-    The value is the difference in clean training accuracy, losing less winning cell; the threshold
-    is half of the difference in test accuracy.
+    Returns:
+        The losing and the winning cell, the difference of their clean training accuracies, and half
+        of that of their test accuracies, which it is compared with.
     """
+    for losing, winning, difference in experiment.decided():
+        value = (
+            experiment.cells[losing]["train_accuracy_clean"]
+            - experiment.cells[winning]["train_accuracy_clean"]
+        )
+        limit = threshold("train_share") * difference
+        if np.isfinite(value) and (value <= limit) == failed:
+            yield losing, winning, value, limit
+
+
+def _train_difference(failed: bool) -> Callable[[Experiment], Iterable[Row]]:
+    """The value is the difference in clean training accuracy, losing less winning cell."""
 
     def compute(experiment: Experiment) -> Iterable[Row]:
-        for losing, winning, difference in experiment.decided():
-            value = (
-                experiment.cells[losing]["train_accuracy_clean"]
-                - experiment.cells[winning]["train_accuracy_clean"]
-            )
-            limit = threshold("train_share") * difference
-            if np.isfinite(value) and (value <= limit) == failed:
-                yield {**_keys(losing, winning), "value": value, "threshold": limit}
+        for losing, winning, value, limit in _train_differences(experiment, failed):
+            yield {**_keys(losing, winning), "value": value, "threshold": limit}
 
     return compute
 
@@ -186,13 +195,17 @@ def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
 
 
 def _confidence(sign: int) -> Callable[[Experiment], Iterable[Row]]:
-    """Cells with a calibration error whose confidence is above (1) or below (-1) accuracy."""
+    """Cells with a calibration error whose confidence is above (1) or below (-1) accuracy.
+
+    Where optimization has failed, confidence says nothing about the method.
+    """
 
     def compute(experiment: Experiment) -> Iterable[Row]:
         limit = threshold("miscalibrated")
+        failed = {cell for cell, *_ in _train_differences(experiment, failed=True)}
         for cell, row in experiment.cells.items():
             beyond = sign * (row["confidence"] - row["test_accuracy"])
-            if row["ece"] > limit and beyond > 0:
+            if row["ece"] > limit and beyond > 0 and cell not in failed:
                 yield {**_keys(cell), "value": row["ece"], "threshold": limit}
 
     return compute

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablation.analysis.checks import largest_rise
 from ablation.analysis.published import effective_steps, mixing_steps, step_families
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import near_chance
@@ -137,14 +138,6 @@ def parameter_count(
     biases = outputs if settings.bias else 0
     trainable = kernels + biases + 2 * outputs + (entering + 1) * classes
     return trainable + 2 * outputs, trainable
-
-
-def largest_rise(loss: Sequence[float] | np.ndarray) -> float:
-    """Return how far a loss has stood above its lowest value so far, as a share of its range."""
-    values = np.asarray(loss, float)
-    spread = values.max() - values.min()
-    rise = (values - np.minimum.accumulate(values)).max()
-    return float(rise / spread) if spread else 0.0
 
 
 def falls_steadily(loss: Sequence[float] | np.ndarray, rise: float) -> bool:

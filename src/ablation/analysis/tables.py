@@ -428,6 +428,27 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "next_steps",
+            "A row for each thing that would make the results stronger, the most useful first.",
+            (
+                Column("experiment", "text", "Experiment."),
+                Column(
+                    "step", "text",
+                    "finish_runs, stabilize, seeds_for_verdicts, longer_training, more_seeds or "
+                    "new_seeds (in a study of its own, because the level is spent).",
+                ),
+                Column("count", "count", "Runs or comparisons that call for it,"),
+                Column("of", "count", "of how many."),
+                Column("needed", "count", "Seeds or epochs that it takes."),
+                Column("runs", "count", "Runs to train."),
+                Column(
+                    "seconds", "seconds",
+                    "Estimated training time, one run after another; from the mean of the "
+                    "experiment's runs.",
+                ),
+            ),
+        ),
+        Table(
             "published", "A row for each cell and published figure that it may stand beside.",
             (
                 *_CELL,

@@ -61,7 +61,7 @@ THRESHOLDS: dict[str, Threshold] = {
         LAST_EPOCHS, "count", "last epochs whose median validation accuracy is taken"
     ),
     "loss_jump": Threshold(
-        0.25, "share", "rise of the training loss from one epoch to the next"
+        0.25, "share", "rise of the training loss above its lowest value so far, of its range"
     ),
     "still_improving": Threshold(
         0.05, "share", "fall of the validation loss in the last epoch"

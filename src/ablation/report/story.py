@@ -5,31 +5,33 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
-from ablation.report.text import join, slug
+from ablation.report.text import slug
 from ablation.report.values import Row, Tables
 
 VERDICTS = ("better", "worse", "same", "open")
 MARKS = {"better": "▲", "worse": "▼", "same": "≈", "open": "?"}
 SEEDS_FOR_VERDICTS = 3
-INTERPRETED = 4  # sentences of interpretation in one section
-TOLD = 3  # sentences of an answer
+INTERPRETED = 4  # interpretations in one section
+SENTENCES = 3  # of an answer
 
 
 @dataclass(frozen=True)
 class Group:
-    """Comparisons of one data set and measure that have one reference.
+    """Comparisons of one data set and metric that one sentence tells.
 
     Attributes:
-        reference: short name of the reference.
-        model: the model of all its arms, where other groups have another one; otherwise empty.
+        kind: what they have in common: their ``reference``, their ``arm``, both of their
+            ``models`` (under several augmentations), or nothing, ``single``.
         rows: the comparisons, the largest differences first.
+        model: the model of all arms, where other groups have another one; otherwise empty.
+        depth: of a ``single`` plain network and its residual counterpart, their common depth;
+            otherwise empty.
     """
 
-    reference: str
-    model: str
+    kind: str
     rows: list[Row]
+    model: str = ""
+    depth: str = ""
 
     def of(self, verdict: str) -> list[Row]:
         """Return the comparisons with a verdict."""
@@ -44,6 +46,13 @@ class Group:
     def first(self) -> Row:
         """The comparison with the largest difference."""
         return self.rows[0]
+
+    def names(self, verdict: str) -> list[str]:
+        """Return what tells the comparisons with a verdict apart."""
+        side = "reference" if self.kind == "arm" else "arm"
+        if self.kind == "models":
+            return [str(row.arm_augmentation) for row in self.of(verdict)]
+        return [short(row, side) for row in self.of(verdict)]
 
 
 @dataclass
@@ -99,6 +108,17 @@ class Story:
         return bool(self.block["validation"] == "test")
 
     @property
+    def dagger(self) -> str:
+        """A dagger for what the test split was also used to choose."""
+        return "†" if self.optimistic else ""
+
+    @property
+    def best(self) -> Row | None:
+        """The cell with the highest test accuracy."""
+        known = [cell for cell in self.cells if cell.test_accuracy == cell.test_accuracy]
+        return max(known, key=lambda cell: cell.test_accuracy, default=None)
+
+    @property
     def anchor(self) -> str:
         """The id of its section."""
         return f"experiment-{slug(self.name)}"
@@ -115,28 +135,29 @@ class Story:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Its pairs by reference, decided ones first, then by the size of the difference."""
-        found: dict[Any, list[Row]] = {}
-        for row in self.pairs:
-            key = (row.dataset, row.reference, row.measure, row.get("epoch") or 0)
-            found.setdefault(_comparable(key), []).append(row)
-        groups = []
-        for rows in found.values():
-            models = {(row.arm_model, row.reference_model) for row in rows}
-            one_model = len(models) == 1 and len(set(*models)) == 1 and self.several_models
-            groups.append(
-                Group(
-                    short(rows[0], "reference"),
-                    rows[0].arm_model if one_model else "",
-                    _largest_first(rows),
-                )
-            )
+        """Its pairs, grouped; decided groups first, then by the size of the difference."""
+        groups: list[Group] = []
+        rest = self.pairs
+        for kind in ("models", "reference", "arm", "single"):
+            found: dict[Any, list[Row]] = {}
+            for row in rest:
+                key = (row.dataset, row.measure, str(row.get("epoch")), *_shared(kind, row))
+                found.setdefault(key, []).append(row)
+            several = [rows for rows in found.values() if len(rows) > 1 or kind == "single"]
+            groups += [self._group(kind, _largest_first(rows)) for rows in several]
+            taken = [row.where for rows in several for row in rows]
+            rest = [row for row in rest if row.where not in taken]
         return sorted(groups, key=lambda group: (not group.decided, -abs(group.first.difference)))
 
-    @property
-    def open_pairs(self) -> list[Row]:
-        """Pairs that cannot be told apart."""
-        return [row for row in self.pairs if row.verdict == "open"]
+    def _group(self, kind: str, rows: list[Row]) -> Group:
+        models = {model for row in rows for model in (row.arm_model, row.reference_model)}
+        model = models.pop() if len(models) == 1 and self.several_models else ""
+        depths = {
+            self.block["architectures"].get(rows[0][f"{side}_model"], {}).get("depth")
+            for side in ("arm", "reference")
+        }
+        alike = kind == "single" and "counterpart" in rows[0].kinds.split() and len(depths) == 1
+        return Group(kind, rows, model, str(depths.pop()) if alike else "")
 
     @property
     def factorial(self) -> Mapping[str, Any] | None:
@@ -163,18 +184,23 @@ class Story:
         found: dict[str, list[Row]] = {}
         for row in self.tables.rows("interpretations"):
             found.setdefault(row.interpretation, []).append(row)
-        return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in found.items()}
+        first = list(found.items())[:INTERPRETED]
+        return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in first}
 
     @property
     def answer_groups(self) -> list[Group]:
-        """Groups of pairs with a decision, as many as an answer has room for."""
-        decided = [group for group in self.groups if group.decided]
-        return decided[: TOLD - bool(self.decided_interactions)]
+        """As many groups as an answer has room for, decided ones first."""
+        return self.groups[: SENTENCES - bool(self.decided_interactions)]
 
     @property
     def decided_interactions(self) -> list[Row]:
         """Interactions that are decided, the largest first."""
         return [row for row in self.interactions if row.verdict in ("better", "worse")]
+
+    @property
+    def answer_effects(self) -> list[Row]:
+        """Main effects that an answer tells where no arms are compared."""
+        return _largest_first(self.unqualified_main_effects)[:SENTENCES]
 
     @property
     def further_groups(self) -> list[Group]:
@@ -214,9 +240,9 @@ class Story:
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
         return row["augmentation"] in mixing
 
-    def listed(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Return the arms of rows as a list in words."""
-        return join(list(dict.fromkeys(self.arm(row) for row in rows)))
+    def arms(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the short names of the arms of rows, each once."""
+        return list(dict.fromkeys(self.arm(row) for row in rows))
 
     @property
     def class_effects(self) -> list[Row]:
@@ -257,5 +283,10 @@ def _largest_first(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -abs(row.difference))
 
 
-def _comparable(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(0 if pd.isna(value) else value for value in key)
+def _shared(kind: str, row: Row) -> tuple[str, ...]:
+    """What comparisons of a group have in common."""
+    if kind == "models" and row.arm_augmentation == row.reference_augmentation:
+        return (row.arm_model, row.reference_model)
+    if kind in ("reference", "arm"):
+        return (row[kind],)
+    return (row.arm, row.reference)
