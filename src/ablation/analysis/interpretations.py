@@ -182,7 +182,7 @@ def _little_to_regularize(experiment: Experiment) -> Iterable[Row]:
 
 
 def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
-    """Arms behind the unaugmented one; the value is the fall of the last epoch's validation loss."""
+    """Arms behind the unaugmented one; the value is the last fall of the validation loss."""
     limit = threshold("still_improving")
     for cell, row in experiment.cells.items():
         plain = experiment.unaugmented(cell)
