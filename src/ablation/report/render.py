@@ -1,5 +1,6 @@
 """Rendering: the tables of the analysis as one page of HTML, and as Markdown with its files."""
 
+import itertools
 import math
 import os
 import re
@@ -13,17 +14,19 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablation.analysis.metrics import METRICS
-from ablation.analysis.tables import TABLES
+from ablation.analysis.metrics import METRICS, TOP, Metric
+from ablation.errors import visible
 from ablation.report import figures, tables, text
 from ablation.report.inputs import Inputs, read_inputs
 from ablation.report.narrative import narrative
 from ablation.report.page import plain_text, to_html
 from ablation.report.plots.style import Styles, save
+from ablation.report.references import references
 from ablation.report.story import Story, short
 from ablation.report.values import Citations, Row, Tables, Value
 from ablation.storage import alone, atomically, sync_folder, writing
 
+LISTED = 8  # seeds of a list that is written out
 TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
 
 
@@ -83,6 +86,7 @@ class Report:
             columns=["criterion", "question", "status", "evidence", "remedy"]
         )
         self._numbers = {"Figure": 0, "Table": 0}
+        self._exhibits: list[dict[str, Any]] = []
         self._names: set[str] = set()
 
     def markdown(self) -> str:
@@ -125,37 +129,65 @@ class Report:
             "shape": text.shape,
             "setting": text.setting,
             "magnitude": text.magnitude,
+            "lasting": text.duration,
+            "plain_number": lambda number: f"{number:g}",
+            "thousands": lambda number: f"{number:,}",
+            "visible": visible,
         }
         environment.tests["known"] = lambda value: not math.isnan(value)
         environment.globals |= {
+            "add_analysis": self._add_analysis,
             "analysis": self.analysis,
+            "analysis_text": self._analysis_text,
+            "anchor_of": self._anchor_of,
+            "best_epoch": any(one["chosen_by"] for one in self.analysis["experiments"]),
+            "cited": references(self.analysis),
             "data": self.analysis["data"],
             "decimals": self.decimals,
-            "has_verdicts": any(story.has_verdicts for story in self.stories),
+            "exhibits": self._exhibits,
             "figure": self._figure,
             "finding": self.citations.finding,
+            "has_verdicts": any(story.has_verdicts for story in self.stories),
             "join": text.join,
             "METRICS": METRICS,
             "metric": lambda name: tables.BY_NAME[name],
             "models": self.inputs.models,
-            "names": lambda rows: [short(row, "arm") for row in rows],
             "narrative": self._narrative,
-            "several_datasets": lambda row: self._story(row).several_datasets,
+            "networks": list({model["model"]: model for model in self.inputs.models}.values()),
+            "rubric": self._add_criterion,
+            "seeds": _seeds,
+            "several_datasets": lambda row: self._story_of(row).several_datasets,
             "short": short,
+            "shown_metrics": self._shown_metrics,
             "stories": self.stories,
+            "story_of": self._story_of,
             "study": self.study,
             "table": self._table,
             "tables": self.tables,
-            "TABLES": TABLES,
             "threshold": self._threshold,
             "to_table": tables,
             "unit": lambda row: tables.BY_NAME[row.measure].unit,
-            "rubric": self._add_criterion,
         }
         return environment
 
-    def _story(self, row: Row) -> Story:
+    def _story_of(self, row: Row) -> Story:
         return next(story for story in self.stories if story.name == row.experiment)
+
+    def _shown_metrics(self, story: Story) -> list[Metric]:
+        """The metrics that say something of an experiment."""
+        classes = max(
+            one["classes"]
+            for one in self.analysis["data"]
+            if one["dataset"] in story.block["datasets"]
+        )
+        holds = {
+            "always": True,
+            "appendix": True,
+            "more than 5 classes": classes > TOP,
+            "unequal classes": story.check("unequal_classes") is not None,
+            "10 epochs": max(story.block["epochs"]) >= 10,
+        }
+        return [metric for metric in METRICS if holds[metric.shown]]
 
     def _threshold(self, name: str) -> Value:
         return self.tables.value("thresholds", "value", threshold=name)
@@ -166,17 +198,19 @@ class Report:
             return Markup()
         return narrative(Path(file), story.tables, self.citations.filters)
 
-    def _figure(self, kind: str, story: Story, dataset: str, caller: Callable[[], str]) -> Markup:
+    def _figure(
+        self, kind: str, story: Story | None, dataset: str, caller: Callable[[], str]
+    ) -> Markup:
         """Return a figure with its caption; nothing where there is nothing to draw."""
         title, draw = figures.FIGURES[kind]
-        drawn = draw(self.inputs, self.styles, story, dataset)
+        drawn = draw(self.inputs, self.styles, story or self.stories[0], dataset)
         if drawn is None:
             return Markup()
-        name = self._unused("-".join(filter(None, (kind, story.name, dataset))))
-        self._add(f"{name}.svg", save(drawn, "svg"))
-        self._add(f"{name}.pdf", save(drawn, "pdf"))
-        caption = self._caption("Figure", caller)
-        alt = f"{title}: {text.markdown_text(story.name)}"
+        name = self._unused(_file_name(kind, story.name if story else "", dataset))
+        files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("pdf", "svg")}
+        self.files |= files
+        caption = self._caption("Figure", f"figure-{name}", [f"{name}.pdf"], caller)
+        alt = ": ".join([title, *([text.markdown_text(story.name)] if story else [])])
         return Markup(
             f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n'
             f"*{caption}*\n\n"
@@ -187,18 +221,45 @@ class Report:
         if frame.empty:
             return Markup()
         name = self._unused(name)
-        caption = self._caption("Table", caller)
+        files = [f"{name}.tex", f"{name}.csv"]
+        caption = self._caption("Table", f"table-{name}", files, caller)
         plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
-        self._add(f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
-        latex = tables.latex_table(frame, plain_text(caption), name)
-        self._add(f"{name}.tex", latex.encode())
+        plain.columns = [str(column) for column in frame]
+        self.files[f"{name}.csv"] = plain.to_csv(index=False, lineterminator="\n").encode()
+        latex = tables.latex_table(frame, plain_text(caption.partition(" ")[2]), name)
+        self.files[f"{name}.tex"] = latex.encode()
         return Markup(
             f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
         )
 
-    def _caption(self, kind: str, caller: Callable[[], str]) -> str:
+    def _caption(self, kind: str, anchor: str, files: list[str], caller: Callable[[], str]) -> str:
         self._numbers[kind] += 1
-        return f"{kind} {self._numbers[kind]}. {' '.join(caller().split())}"
+        title = f"{kind} {self._numbers[kind]}"
+        words = " ".join(caller().split())
+        self._exhibits.append({"title": title, "anchor": anchor, "files": files})
+        return f"{title}. {words}"
+
+    def _anchor_of(self, kind: str, row: Row) -> str:
+        """The anchor of the figure or table of a kind that shows a row; empty if there is none."""
+        name = _file_name(kind, row.experiment, row.dataset)
+        anchors = [one["anchor"] for one in self._exhibits]
+        return next((a for a in anchors if a in (f"figure-{name}", f"table-{name}")), "")
+
+    def _analysis_text(self) -> str:
+        """The text of the analysis as LaTeX, a paragraph for each experiment."""
+        told: dict[str, dict[str, None]] = {}
+        for row in self.citations.findings:
+            if row["part"] in ("answer", "finding", "interpretation", "caveat"):
+                told.setdefault(row["scope"], {})[row["text"]] = None
+        return "\n\n".join(
+            f"\\paragraph{{{text.latex_text(story.block['question'])}}}\n"
+            + " ".join(map(text.latex_text, told.get(story.name, {})))
+            for story in self.stories
+        )
+
+    def _add_analysis(self) -> str:
+        self.files["analysis.tex"] = f"{self._analysis_text()}\n".encode()
+        return "analysis.tex"
 
     def _unused(self, wanted: str) -> str:
         """Return a name for files and anchors that no other figure or table has."""
@@ -208,9 +269,6 @@ class Report:
             name = f"{text.slug(wanted)}-{number}"
         self._names.add(name)
         return name
-
-    def _add(self, name: str, content: bytes) -> None:
-        self.files[name] = content
 
     def _add_criterion(self, **row: str) -> Markup:
         self.rubric.loc[len(self.rubric)] = {key: plain_text(value) for key, value in row.items()}
@@ -223,6 +281,19 @@ def _escaped(value: Any) -> Markup:
     if isinstance(value, float | int) and not isinstance(value, bool):
         raise TypeError(f"{value} needs a format, and a table that it is from")
     return text.markdown_text(value)
+
+
+def _file_name(kind: str, experiment: str, dataset: str) -> str:
+    return text.slug("-".join(filter(None, (kind, experiment, dataset))))
+
+
+def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
+    """So many seeds as a list: those of an experiment and further ones, or only new ones."""
+    there = [] if new else list(story.block["seeds"])
+    further = itertools.count(max(story.block["seeds"]) + 1)
+    seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
+    shown = seeds if len(seeds) <= LISTED else [*seeds[:2], "…", seeds[-1]]
+    return Markup(f"[{', '.join(shown)}]")
 
 
 def _first(words: str, change: Callable[[str], str]) -> str:

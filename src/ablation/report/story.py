@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ablation.report.text import join
 from ablation.report.values import Row, Tables
 
 VERDICTS = ("better", "worse", "same", "open")
 MARKS = {"better": "▲", "worse": "▼", "same": "≈", "open": "?"}
 SEEDS_FOR_VERDICTS = 3
-INTERPRETED = 4  # sentences of interpretation in one section
+INTERPRETED = 4  # interpretations in one section
 SENTENCES = 3  # of an answer
 
 
@@ -108,6 +107,17 @@ class Story:
         return bool(self.block["validation"] == "test")
 
     @property
+    def dagger(self) -> str:
+        """A dagger for what the test split was also used to choose."""
+        return "†" if self.optimistic else ""
+
+    @property
+    def best(self) -> Row | None:
+        """The cell with the highest test accuracy."""
+        known = [cell for cell in self.cells if cell.test_accuracy == cell.test_accuracy]
+        return max(known, key=lambda cell: cell.test_accuracy, default=None)
+
+    @property
     def anchor(self) -> str:
         """The id of its section."""
         return f"experiment-{self.name}"
@@ -173,7 +183,8 @@ class Story:
         found: dict[str, list[Row]] = {}
         for row in self.tables.rows("interpretations"):
             found.setdefault(row.interpretation, []).append(row)
-        return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in found.items()}
+        first = list(found.items())[:INTERPRETED]
+        return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in first}
 
     @property
     def answer_groups(self) -> list[Group]:
@@ -184,6 +195,11 @@ class Story:
     def decided_interactions(self) -> list[Row]:
         """Interactions that are decided, the largest first."""
         return [row for row in self.interactions if row.verdict in ("better", "worse")]
+
+    @property
+    def answer_effects(self) -> list[Row]:
+        """Main effects that an answer tells where no arms are compared."""
+        return _largest_first(self.unqualified_main_effects)[:SENTENCES]
 
     @property
     def further_groups(self) -> list[Group]:
@@ -223,9 +239,9 @@ class Story:
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
         return row["augmentation"] in mixing
 
-    def listed(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Return the arms of rows as a list in words."""
-        return join(list(dict.fromkeys(self.arm(row) for row in rows)))
+    def arms(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the short names of the arms of rows, each once."""
+        return list(dict.fromkeys(self.arm(row) for row in rows))
 
     @property
     def class_effects(self) -> list[Row]:

@@ -7,12 +7,15 @@ from typing import Any
 import pandas as pd
 
 from ablation.analysis.metrics import METRICS, Metric
+from ablation.errors import visible
 from ablation.report import text
 from ablation.report.story import MARKS, Story, short
-from ablation.report.values import Row
+from ablation.report.values import Row, Tables
 from ablation.study.measures import VAL_ACCURACY
 
 BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
+ACROSS = 6  # arms beside each other
+SIDES = ("arm", "reference")
 BY_NAME = {metric.name: metric for metric in METRICS}
 BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
     BY_NAME["val_accuracy_last"], name=VAL_ACCURACY, title="Validation accuracy"
@@ -25,9 +28,7 @@ def amount(value: float, unit: str, decimals: int) -> str:
         return text.percent(value, decimals)
     if unit == "difference":
         return text.points(value, decimals)
-    if unit == "count":
-        return text.number(value, 0)
-    return text.number(value, 3 if abs(value) < 10 else 1)
+    return text.number(value, decimals)
 
 
 def change(row: Row, value: float, decimals: int) -> str:
@@ -39,10 +40,14 @@ def change(row: Row, value: float, decimals: int) -> str:
 
 def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
     """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
+    if unit in ("count", "seconds", "number") and values:
+        decimals = 0 if unit == "count" else 3 if max(values) < 10 else 1
     if len(values) <= 2:
         return " / ".join(amount(value, unit, decimals) for value in values) or text.NOTHING
     series = pd.Series(values, dtype=float)
     mean, spread = amount(series.mean(), unit, decimals), amount(series.std(), unit, decimals)
+    if unit == "count" and series.nunique() == 1:
+        return mean
     return f"{mean} ± {spread.lstrip('+')}"
 
 
@@ -61,19 +66,20 @@ def difference(row: Row, decimals: int) -> str:
 def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
     """Return the ablation table of an experiment on a data set, a row an arm.
 
-    The arms that no comparison finds worse than another one are bold, if not all are.
+    With verdicts, the arm with the highest accuracy is bold, and those that are compared with it
+    and not told apart from it.
     """
     cells = [cell for cell in story.cells if cell.dataset == dataset]
     compared = _main_comparisons(story, cells)
     references = {key: short(row, "reference") for key, row in compared.items()}
     one_reference = len(set(references.values())) == 1
-    behind = _behind(story)
+    top = _top(story, dataset)
     rows: list[dict[str, str]] = []
     for cell in cells:
         key = (cell.model, cell.augmentation)
-        bold = BOLD if behind and key not in behind and cell.finished else ""
+        bold = BOLD if key in top else ""
         row = {name: f"{bold}{value}{bold}" for name, value in _names(story, cell).items()}
-        row["Test accuracy, %"] = _reached(story, cell, "test_accuracy", decimals)
+        row[f"Test accuracy{story.dagger}, %"] = _reached(story, cell, "test_accuracy", decimals)
         row["Training accuracy, %"] = _reached(story, cell, "train_accuracy_clean", decimals)
         one = compared.get(key)
         if compared:
@@ -118,20 +124,148 @@ def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
     return _without_constants(pd.DataFrame(rows))
 
 
-def metrics_table(story: Story, shown: Iterable[Metric], decimals: int) -> pd.DataFrame:
-    """Return every metric that is shown, a row an arm."""
+def metrics_tables(
+    story: Story, dataset: str, shown: Sequence[Metric], decimals: int
+) -> list[pd.DataFrame]:
+    """Return metrics of the arms on a data set, a row a metric, with at most `ACROSS` arms each."""
+    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    return [
+        pd.DataFrame(
+            {
+                "Metric": [_with_unit(metric) for metric in shown],
+                **{
+                    story.arm(cell): [
+                        _reached(story, cell, metric.name, decimals) for metric in shown
+                    ]
+                    for cell in cells[start : start + ACROSS]
+                },
+            }
+        )
+        for start in range(0, len(cells), ACROSS)
+    ]
+
+
+def claims_table(story: Story, decimals: int) -> pd.DataFrame:
+    """Return the claims that an experiment tests, with the comparisons that test them."""
+    rows = []
+    for row in story.tables.rows("claims"):
+        tested = f"{row.arm} is {row.says} than {row.reference}"
+        if row.says in ("same", "different"):
+            tested = f"{row.arm} and {row.reference} are {row.says}"
+        rows.append(
+            {
+                "Claim": row.text,
+                "Source": row.source,
+                "Tested as": tested if row.arm else text.NOTHING,
+                "Difference (interval)": _claimed(row, decimals),
+                "Verdict": mark(row) if row.arm else text.NOTHING,
+                "Claim is": row.status,
+                "Here": row.conclusion or text.NOTHING,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.drop(columns="Here") if rows and (frame["Here"] == text.NOTHING).all() else frame
+
+
+def published_table(tables: Tables, decimals: int) -> pd.DataFrame:
+    """Return published accuracies beside those of the study."""
     return pd.DataFrame(
         [
             {
-                **({"Data": cell.dataset} if story.several_datasets else {}),
-                **_names(story, cell),
+                "Arm": f"{row.model} · {row.augmentation} on {row.dataset}",
+                "Published, %": text.percent(row.published, 2),
+                "This study, %": text.percent(row.own, decimals),
+                "Source": row.source,
+                "Their setting": row.setting,
+                "What differs": row.differences_in_setting,
+            }
+            for row in tables.rows("published")
+        ]
+    )
+
+
+def networks_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the size of each network, by the shape of its images."""
+    rows = [
+        {
+            "Model": model["model"],
+            "Images": text.shape(model["input_shape"]),
+            "Parameters": f"{model['parameters']:,}",
+            "Trainable": f"{model['trainable_parameters']:,}",
+            "In shortcuts": _or_nothing(model["shortcut_parameters"]),
+            "Multiply-adds": _or_nothing(model["multiply_adds"]),
+        }
+        for model in models
+    ]
+    return pd.DataFrame(rows).drop_duplicates()
+
+
+def data_table(data: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the splits of each data set with their classes."""
+    return pd.DataFrame(
+        [
+            {
+                "Data": one["dataset"],
+                "Split": split,
+                "Made from": one["splits"].get(split, text.NOTHING),
+                "Images": f"{found['images']:,}",
+                "Classes": str(found["classes"]),
                 **{
-                    _with_unit(metric): _reached(story, cell, metric.name, decimals)
-                    for metric in shown
+                    f"{end.capitalize()} class": f"{visible(found[end]['class'])} "
+                    f"({found[end]['images']:,})"
+                    for end in ("largest", "smallest")
                 },
             }
-            for cell in story.cells
+            for one in {one["folder"]: one for one in data}.values()
+            for split, found in one["balance"].items()
         ]
+    )
+
+
+def augmentations_table(analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Return each augmentation with the parameters of its steps."""
+    found = {
+        (one["label"], _steps(one)): None
+        for experiment in analysis["experiments"]
+        for one in experiment["augmentations"]
+    }
+    return pd.DataFrame(list(found), columns=["Augmentation", "Steps and parameters"])
+
+
+def thresholds_table(tables: Tables) -> pd.DataFrame:
+    """Return every threshold."""
+    return pd.DataFrame(
+        [
+            {
+                "Threshold": row.threshold,
+                "Value": f"{row['value']:g}",
+                "Unit": row.unit,
+                "Meaning": row.meaning,
+            }
+            for row in tables.rows("thresholds")
+        ]
+    )
+
+
+def runs_table(story: Story, decimals: int) -> pd.DataFrame:
+    """Return every run of an experiment."""
+    return _without_constants(
+        pd.DataFrame(
+            [
+                {
+                    **({"Data": row.dataset} if story.several_datasets else {}),
+                    **_names(story, row),
+                    "Seed": text.number(row.seed, 0),
+                    "Id": row.id,
+                    "Status": row.status.replace("_", " "),
+                    f"Test accuracy{story.dagger}, %": text.percent(row.test_accuracy, decimals),
+                    "Epochs": text.number(row.epochs, 0),
+                    "Time, s": text.number(row.seconds, 1),
+                    "Reason": row.reason or text.NOTHING,
+                }
+                for row in story.tables.rows("runs")
+            ]
+        )
     )
 
 
@@ -177,14 +311,46 @@ def _main_comparisons(story: Story, cells: Sequence[Row]) -> dict[tuple[str, str
     return found
 
 
-def _behind(story: Story) -> set[tuple[str, str]]:
-    """Arms that some comparison finds worse than another arm."""
-    behind = set()
+def _top(story: Story, dataset: str) -> set[tuple[str, str]]:
+    """The arm with the highest accuracy and those whose comparison with it is open or the same."""
+    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    known = [cell for cell in cells if cell.test_accuracy == cell.test_accuracy]
+    if not story.has_verdicts or len(known) < 2:
+        return set()
+    first = max(known, key=lambda cell: cell.test_accuracy)
+    best = (first.model, first.augmentation)
+    top = {best}
     for row in story.pairs:
-        if row.measure == "test_accuracy" and row.verdict in ("better", "worse"):
-            side = "arm" if row.verdict == "worse" else "reference"
-            behind.add((row[f"{side}_model"], row[f"{side}_augmentation"]))
-    return behind
+        sides = {(row[f"{side}_model"], row[f"{side}_augmentation"]) for side in SIDES}
+        alike = row.verdict in ("same", "open") and row.measure == "test_accuracy"
+        if row.dataset == dataset and alike and best in sides:
+            top |= sides
+    return top
+
+
+def _claimed(row: Row, decimals: int) -> str:
+    if row.difference != row.difference or not row.measure:
+        return text.NOTHING
+    shown = change(row, row.difference, decimals)
+    if row.ci_low != row.ci_low:
+        return shown
+    return f"{shown} ({change(row, row.ci_low, decimals)} to {change(row, row.ci_high, decimals)})"
+
+
+def _steps(augmentation: Mapping[str, Any]) -> str:
+    told = []
+    for step in augmentation["steps"]:
+        parameters = [
+            f"{name} {text.setting(value)}"
+            for name, value in step["parameters"].items()
+            if value is not None and not (name == "probability" and value == 1)
+        ]
+        told.append(f"{step['name']}: {', '.join(parameters)}" if parameters else step["name"])
+    return "; ".join(told) or "no step"
+
+
+def _or_nothing(count: int | None) -> str:
+    return text.NOTHING if count is None else f"{count:,}"
 
 
 def _names(story: Story, cell: Mapping[str, Any]) -> dict[str, str]:
