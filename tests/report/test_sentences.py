@@ -56,9 +56,9 @@ def test_an_open_pair_is_called_neither_better_nor_the_same(changed):
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_below_three_seeds_both_values_and_no_verdict(changed, seeds):
     study, told = one_pair(changed, 0.90, seeds)
-    assert "no verdict" in told and {"90.0", "95.0"} <= {n[:3] + "0" for n in numbers(told)}
+    assert {"90.0", "95.0"} <= {n[:3] + "0" for n in numbers(told)}
     assert not re.search(r"better|worse|gains|loses|same", told)
-    assert "evidence" in study.told("caveat", "summary")
+    assert re.search("no verdict|not evidence", told + study.told("caveat", "summary"))
 
 
 def test_several_arms_gain_lose_are_the_same_or_open(changed):
@@ -76,7 +76,7 @@ def test_several_arms_gain_lose_are_the_same_or_open(changed):
 
 def test_nothing_compared_and_no_seed_in_common(changed, tmp_path):
     told = changed(arms("none", "crop", baseline=None)).told("answer")
-    assert "no comparison" in told and not numbers(told)
+    assert "no comparison" in told and not re.search(f"{HIGHER}|{LOWER}|same|open", told)
     lost = made(
         tmp_path / "lost", arms("none", "crop"), lambda cell, seed: 0.9,
         diverged=lambda cell, seed: cell[2] == "crop",
@@ -144,22 +144,22 @@ NINETY = dict.fromkeys(
 )
 SAME = dict.fromkeys(("none", "mix", "wide"), curve(0.7, 0.9))
 FOR = {
-    "optimization_failure": ({"crop": LOST}, ["crop", "none", "86.0", "97.0", "optimization"]),
+    "optimization_failure": ({"crop": LOST}, ["crop", "none", "86.0", "97.0"]),
     "overfits_more": (
         {"crop": LOST | {"train_accuracy": 0.96}},
-        ["crop", "none", "96.0", "97.0", "generalization"],
+        ["crop", "none", "96.0", "97.0"],
     ),
-    "little_to_regularize": ({"none": {"train_accuracy": 0.96}}, ["augmentation", "1.0"]),
-    "too_strong_for_budget": ({"crop": STRONG}, ["crop", "90.0", "97.0", "20", "budget"]),
+    "little_to_regularize": ({"none": {"train_accuracy": 0.96}}, ["1.0"]),
+    "too_strong_for_budget": ({"crop": STRONG}, ["crop", "90.0", "97.0", "20"]),
     "underconfident": (
         {"mix": {"confidence": 0.8}},
-        ["mix", "underconfident", "80", "95", "15.0"],
+        ["mix", "80", "95", "15.0"],
     ),
     "overconfident": (
         NINETY | {"mix": NINETY["mix"] | {"confidence": 0.999}},
-        ["mix", "overconfident", "100", "90", "9.9"],
+        ["mix", "100", "90", "9.9"],
     ),
-    "unstable": ({"wide": {"spread": (0.0, 0.03, -0.03)}}, ["wide", "seed", "92.0", "98.0"]),
+    "unstable": ({"wide": {"spread": (0.0, 0.03, -0.03)}}, ["wide", "92.0", "98.0"]),
     "rank_change": (
         SAME | {"crop": curve(0.76, 0.86)},
         ["crop", "76.0", "70.0", "86.0", "90.0"],
@@ -181,10 +181,11 @@ AGAINST = {
     "classes_pay": {"crop": {"accuracy": 0.951}},
 }
 MARKS = {  # a word that only this sentence has
-    "optimization_failure": "optimization", "overfits_more": "generalization",
-    "little_to_regularize": "to reduce|to gain|to regularize", "too_strong_for_budget": "budget",
-    "underconfident": "underconfident", "overconfident": "overconfident",
-    "unstable": "depends on the seed|unstable|seed to seed", "rank_change": "ranking",
+    "optimization_failure": "optimization|[Uu]nderfitting", "overfits_more": "generalization",
+    "little_to_regularize": "(reduce|gain|regularize)[.,]",
+    "too_strong_for_budget": "budget|too short|longer",
+    "underconfident": "underconfident|too low", "overconfident": "overconfident|too high",
+    "unstable": "seed (matters|to seed)|on the seed|unstable", "rank_change": "ranking",
     "classes_pay": "[Cc]lass",
 }  # fmt: skip
 
@@ -213,7 +214,7 @@ def test_scaling_that_does_not_help_is_not_called_a_help(changed):
     study = changed(arms("none", "crop"), crop={**wrong, "accuracy": 0.8})
     cell = study.tables["cells"].query("augmentation == 'crop'").iloc[0]
     assert cell["ece_scaled"] > cell["ece"] > 0.05
-    assert "overconfident" in study.told("interpretation")
+    assert re.search(MARKS["overconfident"], study.told("interpretation"))
     assert "lowers" not in study.told("interpretation")
 
 
