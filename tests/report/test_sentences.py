@@ -130,6 +130,7 @@ def test_an_interaction_that_is_not_decided_is_not_claimed(changed):
 # Interpretations: runs by augmentation of a study that says nothing, what the sentence then names.
 LOST = {"accuracy": 0.85, "train_accuracy": 0.86, "confidence": 0.85}
 STRONG = {
+    "accuracy": 0.94,
     "train_accuracy": 0.9,
     "history": {"loss": [2.0, 1.0, 0.9, 0.8], "val_loss": [2.0, 1.0, 0.5, 0.4]},
 }
@@ -157,7 +158,7 @@ FOR = {
     ),
     "overconfident": (
         NINETY | {"mix": NINETY["mix"] | {"confidence": 0.999}},
-        ["mix", "100", "90", "9.9"],
+        ["mix", "100", "90"],
     ),
     "unstable": ({"wide": {"spread": (0.0, 0.03, -0.03)}}, ["wide", "92.0", "98.0"]),
     "rank_change": (
