@@ -15,7 +15,7 @@ from ablation.report.plots.factors import headline_factors
 from ablation.report.plots.forest import headline_arms
 from ablation.report.plots.images import gallery, mistakes
 from ablation.report.plots.reliability import reliability
-from ablation.report.plots.style import Styles, arms_of
+from ablation.report.plots.style import Arm, Styles, arms_of
 from ablation.report.story import Story
 
 Draw = Callable[[Inputs, Styles, Story, str], Figure | None]
@@ -41,15 +41,17 @@ def _curves(_: Inputs, styles: Styles, story: Story, dataset: str) -> Figure | N
 
 
 def _classes(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None:
+    """Accuracy on each class, of an arm with references as difference to the first of them."""
     table = story.tables.frame("classes", dataset=dataset)
-    references = {
-        (row.arm_model, row.arm_augmentation): (row.reference_model, row.reference_augmentation)
-        for row in story.pairs
-        if row.dataset == dataset
-    }
     if table.empty:
         return None
-    return classes(table, arms_of(story.tables.frame("cells", dataset=dataset)), references)
+    references: dict[Arm, Arm] = {}
+    for row in story.pairs:
+        if row.dataset == dataset:
+            arm = (row.arm_model, row.arm_augmentation)
+            references.setdefault(arm, (row.reference_model, row.reference_augmentation))
+    arms = arms_of(story.tables.frame("cells", dataset=dataset))
+    return classes(table, arms, references)
 
 
 def _confusion(_: Inputs, __: Styles, story: Story, dataset: str) -> Figure | None:

@@ -3,13 +3,11 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from markupsafe import escape
 
 TYPES = {
     "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv", "tex": "text/x-tex",
@@ -18,18 +16,26 @@ TYPES = {
 
 # The HTML that templates may write. Everything else comes out as text.
 _ALLOWED = re.compile(
-    r"""</?(?:details|summary|div|span|sup|a|p|br)>
-    |<(?:details|div|p|span|sup)\ class="[a-z -]+">
+    r"""</?(?:details|summary|div|nav|span|sup|a|p|br)>
+    |<(?:details|div|nav|p|span|sup)\ class="[a-z -]+">
+    |<nav\ (?:class="[a-z -]+"\ )?aria-label="[A-Za-z ]+">
+    |<details\ id="[A-Za-z0-9_.+-]+"(?:\ class="[a-z -]+")?>
     |<a\ id="[A-Za-z0-9_.+-]+">""",
     re.VERBOSE,
 )
+
+_ANCHOR = re.compile(r'<a id="([A-Za-z0-9_.+-]+)">')
+_SIZE = re.compile(rb'<svg[^>]* width="([0-9.]+)pt"[^>]* height="([0-9.]+)pt"')
+_SHORT = 22  # characters of a cell that stay on one line
 
 
 def to_html(markdown: str, files: Mapping[str, bytes]) -> str:
     """Return Markdown as HTML.
 
     An image alone in its paragraph becomes a figure whose caption is the paragraph in italics that
-    follows. Cells of tables name their column, so that a narrow page can show a row as a card.
+    follows; links to files may stand behind it. Cells of tables name their column, so that a narrow
+    page can show a row as a card. An anchor alone in its paragraph becomes the id of what follows.
+    Headings skip no level.
 
     Args:
         markdown: text in GitHub flavoured Markdown.
@@ -46,6 +52,8 @@ def plain_text(markdown: str) -> str:
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Renderer).enable("table")
+    parser.core.ruler.push("anchors", lambda state: _move_anchors(state.tokens))
+    parser.core.ruler.push("headings", lambda state: _order_headings(state.tokens))
     parser.core.ruler.push("figures", lambda state: _join_captions(state.tokens))
     parser.core.ruler.push("cells", lambda state: _name_cells(state.tokens))
     return parser
@@ -58,7 +66,12 @@ class _Renderer(RendererHTML):
         token = tokens[place]
         address = str(token.attrs["src"])
         token.attrs["src"] = _data_uri(address, env["files"])
-        return RendererHTML.image(self, tokens, place, options, env)
+        found = _SIZE.search(env["files"][address][:2000])
+        if found:
+            width, height = (round(float(points) * 4 / 3) for points in found.groups())
+            token.attrs |= {"width": width, "height": height, "style": f"--width: {width}px"}
+        image = RendererHTML.image(self, tokens, place, options, env)
+        return f'<div class="scroll">{image}</div>' if len(tokens) == 1 else image
 
     def link_open(
         self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
@@ -69,6 +82,16 @@ class _Renderer(RendererHTML):
             token.attrs["href"] = _data_uri(address, env["files"])
             token.attrs["download"] = address.rpartition("/")[2]
         return self.renderToken(tokens, place, options, env)
+
+    def table_open(
+        self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return '<div class="scroll">' + self.renderToken(tokens, place, options, env)
+
+    def table_close(
+        self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return self.renderToken(tokens, place, options, env) + "</div>"
 
     def html_block(
         self, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
@@ -99,6 +122,32 @@ def _data_uri(address: str, files: Mapping[str, bytes]) -> str:
     return f"data:{kind};base64,{base64.b64encode(files[address]).decode()}"
 
 
+def _move_anchors(tokens: list[Token]) -> None:
+    """Give the id of an anchor that is alone in its paragraph to the block that follows."""
+    for place in range(len(tokens) - 4, 0, -1):
+        children = tokens[place].children or []
+        found = _ANCHOR.fullmatch(children[0].content) if children else None
+        if found is None or [one.content for one in children[1:]] != ["</a>"]:
+            continue
+        after = tokens[place + 2]
+        if after.type == "html_block" and "<details" in after.content:
+            after.content = after.content.replace("<details", f'<details id="{found[1]}"', 1)
+        elif after.nesting == 1:
+            after.attrs["id"] = found[1]
+        else:
+            continue
+        del tokens[place - 1 : place + 2]
+
+
+def _order_headings(tokens: list[Token]) -> None:
+    """Raise headings that skip a level, so that a reader who hears the page misses none."""
+    level = 0
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            level = min(int(token.tag[1]), level + 1)
+            token.tag = tokens[place + 2].tag = f"h{level}"
+
+
 def _join_captions(tokens: list[Token]) -> None:
     """Make figures of paragraphs that hold an image alone, with the caption that follows."""
     for place, token in enumerate(tokens):
@@ -113,8 +162,13 @@ def _join_captions(tokens: list[Token]) -> None:
 
 
 def _is_caption(token: Token) -> bool:
-    kinds = [one.type for one in token.children or []]
-    return bool(kinds) and "em_open" in kinds[:3] and kinds[-1] == "em_close"
+    """Whether a paragraph is in italics, but for links to files behind it."""
+    children = token.children or []
+    kinds = [one.type for one in children]
+    if "em_open" not in kinds[:3] or "em_close" not in kinds:
+        return False
+    end = len(kinds) - kinds[::-1].index("em_close")
+    return not plain_of(token, children[end:])
 
 
 def _name_cells(tokens: list[Token]) -> None:
@@ -128,24 +182,29 @@ def _name_cells(tokens: list[Token]) -> None:
                 titles.append(content)
             elif tokens[place - 1].type == "td_open":
                 tokens[place - 1].attrs["data-title"] = titles[column]
+                if len(content) <= _SHORT:
+                    tokens[place - 1].attrs["class"] = "short"
                 column += 1
             elif tokens[place - 1].type == "paragraph_open":
                 caption = content
         elif token.type == "table_open":
             titles = []
             token.attrs |= {"class": "data", "aria-label": caption or "Table"}
+            if place > 2 and _is_caption(tokens[place - 2]):
+                tokens[place - 3].attrs["class"] = "caption"
         elif token.type == "tr_open":
             column = 0
 
 
-def plain_of(token: Token) -> str:
-    """Return the text of an inline token."""
-    parts: list[Any] = [
-        one.content for one in token.children or [] if one.type in ("text", "code_inline")
-    ]
-    return "".join(parts)
-
-
-def attribute(text: str) -> str:
-    """Return text for the value of an attribute."""
-    return str(escape(text))
+def plain_of(token: Token, children: Sequence[Token] | None = None) -> str:
+    """Return the text of an inline token, or of some of its parts, without links to files."""
+    parts: list[str] = []
+    of_file = False
+    for one in token.children or [] if children is None else children:
+        if one.type == "link_open":
+            of_file = str(one.attrs["href"]).rpartition(".")[2] in TYPES
+        elif one.type == "link_close":
+            of_file = False
+        elif one.type in ("text", "code_inline") and not of_file:
+            parts.append(one.content)
+    return "".join(parts).strip()

@@ -97,10 +97,10 @@ class Row(Mapping[str, Any]):
 
     @property
     def where(self) -> dict[str, Any]:
-        """The values that pick this row of its table; empty cells are left out."""
+        """The values that pick this row of its table; missing numbers are left out."""
         keys = KEYS.get(self.table, tuple(self._values))
         found = {key: self._values[key] for key in keys if key in self._values}
-        return {key: value for key, value in found.items() if not _is_empty(value)}
+        return {key: value for key, value in found.items() if not pd.isna(value)}
 
 
 class Tables:
@@ -251,10 +251,6 @@ class Citations:
             return Markup(shown)
 
         return write_and_record
-
-
-def _is_empty(value: Any) -> bool:
-    return value == "" if isinstance(value, str) else bool(pd.isna(value))
 
 
 def _as_json(value: Any) -> Any:

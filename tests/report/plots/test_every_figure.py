@@ -143,7 +143,7 @@ def test_many_classes_are_cut_to_those_that_matter(make_study):
     study.classwise.loc[study.classwise["class"] == "breed 77", "accuracy"] = [0.9, 0.1] * 3
     figures = every_figure(study)
     save_all(figures)
-    assert "class (the 25 of 120 that differ most)" in texts(figures["classes"])
+    assert "Class (the 25 of 120 that differ most)" in texts(figures["classes"])
     assert "breed 77" in texts(figures["classes"])
     rows = [t.get_text() for t in figures["confusion"].axes[0].get_yticklabels()]
     assert rows[0] == "breed 119 → breed 0" and len(rows) == 20  # the largest share is first

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablation.report.plots import style
 from ablation.report.plots.accuracies import accuracies
 from ablation.report.plots.classes import classes
 from ablation.report.plots.confusion import confusion
 from ablation.report.plots.cost import cost
 from ablation.report.plots.curves import curves
 from ablation.report.plots.factors import headline_factors
-from ablation.report.plots.forest import headline_arms
+from ablation.report.plots.forest import VERDICTS, headline_arms
 from ablation.report.plots.reliability import reliability
 
 
@@ -57,19 +58,17 @@ def test_differences_are_sorted_with_their_intervals(study):
     assert drawn(figure, "difference:resnet8 · crop:resnet8 · none") == [[approx(-2)], [1]]
     bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 5]
     assert list(bars[0].get_xdata()) == approx([-3, -1])
-    assert "‘none’, points" in figure.axes[0].get_xlabel()
-    assert "−2.00" in [text.get_text() for text in figure.axes[0].texts]
+    assert figure.axes[0].get_xlabel() == "Difference in test accuracy to none, points"
+    assert "−2.0" in [text.get_text() for text in figure.axes[0].texts]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "marker"), [("better", "^"), ("worse", "v"), ("same", "s"), ("open", "o")]
-)
+@pytest.mark.parametrize(("verdict", "marker"), VERDICTS.items(), ids=str)
 def test_a_marker_tells_the_verdict(study, verdict, marker):
     figure = headline_arms(study.comparisons(verdict=verdict), study.styles, 0.005)
     marks = [
         line for line in figure.axes[0].lines if str(line.get_label()).startswith("difference")
     ]
-    assert {mark.get_marker() for mark in marks} == {marker}
+    assert all(mark.get_marker() is marker for mark in marks) and marks
     assert verdict in [text.get_text() for text in figure.legends[0].texts]
 
 
@@ -82,7 +81,7 @@ def test_two_seeds_have_thin_bars_and_the_axis_says_so(study):
 def test_models_with_own_references_share_rows(study):
     figure = headline_arms(study.comparisons(study.models), study.styles, 0.005)
     assert rows(figure) == ["cutmix", "crop"]
-    assert figure.axes[0].get_xlabel().endswith("to ‘none’ of the same model, points")
+    assert figure.axes[0].get_xlabel().endswith("to none of the same model, points")
     marks = [
         line for line in figure.axes[0].lines if str(line.get_label()).startswith("difference")
     ]
@@ -96,7 +95,17 @@ def test_counterparts_name_both_models(study):
     table = study.comparisons(["plain8"]).assign(reference_model="resnet8")
     table["reference_augmentation"] = table["arm_augmentation"]
     label = headline_arms(table, study.styles, 0.005).axes[0].get_xlabel()
-    assert label == "difference in test accuracy, plain8 − resnet8, points"
+    assert label == "Difference in test accuracy, plain8 − resnet8, points"
+
+
+def test_differences_of_several_kinds_name_what_differs(study):
+    table = study.comparisons(study.models).assign(reference_augmentation=["none", "crop"] * 2)
+    table.loc[3, ["reference_model", "reference_augmentation"]] = ["resnet8", "cutmix"]
+    figure = headline_arms(table, study.styles, 0.005)
+    assert set(rows(figure)) == {
+        "resnet8: crop − none", "resnet8: cutmix − crop", "plain8: crop − none",
+        "cutmix: plain8 − resnet8",
+    }  # fmt: skip
 
 
 def test_factors_and_other_measures_have_rows_of_their_own(study):
@@ -131,7 +140,7 @@ def test_accuracies_draw_every_run_and_the_mean(study):
     assert drawn(figure, "mean:resnet8:none") == [approx([90]), [0]]
     assert rows(figure)[0] == "resnet8 · none"
     told = [text.get_text() for text in figure.axes[0].texts]
-    assert "not run yet" in told and "88.00 (2 of 3)" in told
+    assert "not run yet" in told and "88.0 (2 of 3)" in told
     assert list(figure.axes[0].lines[0].get_xdata()) == approx([89.9, 90, 90.1])
 
 
@@ -183,7 +192,7 @@ def test_classes_show_references_and_differences(study):
     figure = classes(study.classwise, study.arms, references)
     told = [text.get_text() for text in figure.axes[0].texts]
     assert told[:2] == ["90.0", "90.1"] and "−1.0" in told
-    assert rows(figure)[:2] == ["resnet8 · none (accuracy, %)", "resnet8 · crop"]
+    assert rows(figure)[:2] == ["resnet8 · none (accuracy, %)", "resnet8: crop − none"]
     plain = classes(study.classwise, study.arms)
     assert "−1.0" not in [text.get_text() for text in plain.axes[0].texts]
     without = study.classwise[study.classwise["augmentation"] != "crop"]
@@ -207,3 +216,10 @@ def test_cost_draws_accuracy_by_multiply_adds_or_seconds(study):
     assert "no result: plain8 · none" in told
     figure = cost(study.cells, study.costs, study.styles, seconds=True)
     assert drawn(figure, "cost:plain8:none")[0] == [30]
+
+
+def test_numbers_are_legible_on_their_cells(study):
+    study.classwise.loc[0, "accuracy"] = 0.1
+    figure = classes(study.classwise, study.arms)
+    colours = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert colours["10.0"] == style.INK and colours["90.1"] == "white"

@@ -40,12 +40,12 @@ def accuracies(
         label = f"mean:{arm[0]}:{arm[1]}"
         ax.plot(mean, y, marker, color=colour, ms=8, mec="white", mew=0.6, label=label)
         counts = f" ({cell['finished']} of {cell['runs']})"
-        style.number_row(ax, y, f"{mean:.2f}" + counts * (cell["finished"] < cell["runs"]))
+        style.number_row(ax, y, f"{mean:.1f}" + counts * (cell["finished"] < cell["runs"]))
     style.name_rows(ax, [style.wrapped(name) for name in style.arm_names(arms).values()])
     ax.margins(x=0.06)
     if cells["test_accuracy"].isna().all():
         ax.set_xlim(0, 100)
-    ax.set_xlabel(f"test accuracy, %{style.OPTIMISTIC * optimistic}")
+    ax.set_xlabel(f"Test accuracy, %{style.OPTIMISTIC * optimistic}")
     ink: dict[str, Any] = {"color": style.INK, "marker": "o", "ls": ""}
     handles = {
         "mean over seeds": Line2D([], [], ms=8, mec="white", **ink),

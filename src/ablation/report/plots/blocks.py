@@ -74,7 +74,7 @@ def _part(ax: Axes, x: float, y: float, width: float, text: str, colour: str) ->
     shape = "round,pad=0,rounding_size=0.06"
     box = FancyBboxPatch((x + GAP, y - 0.3), width, 0.6, shape, fc=colour, ec=style.INK, lw=0.8)
     ax.add_patch(box)
-    ax.text(x + GAP + width / 2, y, text, ha="center", va="center", fontsize=7.5)
+    ax.text(x + GAP + width / 2, y, text, ha="center", va="center", fontsize=style.SMALL)
     return x + GAP + width
 
 

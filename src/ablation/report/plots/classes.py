@@ -59,17 +59,24 @@ def classes(
         if shown.any():
             sns.heatmap(
                 values, mask=~shown | np.isnan(values), annot=np.array(numbers), fmt="", cbar=False,
-                linewidths=1, annot_kws={"fontsize": 7.5}, rasterized=True, ax=ax, **look,
+                linewidths=1, annot_kws={"fontsize": style.SMALL}, rasterized=True, ax=ax, **look,
             )  # fmt: skip
-    names = [
-        style.wrapped(name + " (accuracy, %)" * (bool(based) and arm not in based), 30)
-        for arm, name in style.arm_names(arms).items()
-    ]
-    below = style.name_matrix(ax, names, list(accuracy.columns), style.FULL - 2)
+            style.contrast(ax)
+    names = style.arm_names(arms)
+    if based:
+        names |= {arm: f"{names[arm]} (accuracy, %)" for arm in arms if arm not in based}
+    if len(set(based.values())) > 1:
+        names |= dict(zip(based, style.pair_names(list(based.items())), strict=True))
+    below = style.name_matrix(
+        ax,
+        [style.wrapped(name, 30) for name in names.values()],
+        list(accuracy.columns),
+        style.FULL - 2,
+    )
     figure.set_figheight(0.29 * len(arms) + 0.9 + below)
     count = wide.shape[1]
-    ax.set_xlabel(f"class (the {MOST} of {count} that differ most)" if count > MOST else "class")
-    ax.set_title("difference in accuracy to the reference, points" if based else "accuracy, %")
+    ax.set_xlabel(f"Class (the {MOST} of {count} that differ most)" if count > MOST else "Class")
+    ax.set_title("Difference in accuracy to the reference, points" if based else "Accuracy, %")
     for row in np.flatnonzero(np.isnan(values).all(axis=1)):
         style.say(ax, y=row + 0.5)
     return figure

@@ -33,8 +33,8 @@ def confusion(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Ar
 
 
 def _matrices(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Arm]) -> Figure:
-    columns = min(4, len(arms))
-    lines = -(-len(arms) // columns)
+    lines = -(-len(arms) // 5)
+    columns = -(-len(arms) // lines)
     size = (style.FULL - 1.7) / max(3, columns)  # inches
     figure = Figure(figsize=(style.FULL, 3), layout="compressed")
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
@@ -50,8 +50,10 @@ def _matrices(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Ar
         sns.heatmap(
             matrix, mask=right | of_arm.empty, cmap="OrRd", vmin=0, vmax=largest, square=True,
             cbar=False, linewidths=0.3, rasterized=True, ax=ax,
-            annot=len(arms) <= 2 and len(names) <= 12, fmt=".1f", annot_kws={"fontsize": 6.5},
+            annot=len(arms) <= 2 and len(names) <= 7, fmt=".1f",
+            annot_kws={"fontsize": style.SMALL},
         )  # fmt: skip
+        style.contrast(ax)
         below = style.name_matrix(ax, ticks, ticks, size)
         ax.set_title(style.wrapped(titles[arm], int(size * 12)))
         ax.set_facecolor(style.PALE)
@@ -60,12 +62,12 @@ def _matrices(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Ar
     beside = max(map(len, ticks)) * style.LETTER / 72
     wide = min(style.FULL, columns * (size + 0.1) + beside + 1.2)
     figure.set_size_inches(wide, lines * (size + 0.3) + 0.45 + below)
-    figure.supxlabel("predicted class", fontsize=9)
-    figure.supylabel("true class", fontsize=9)
+    figure.supxlabel("Predicted class", fontsize=9)
+    figure.supylabel("True class", fontsize=9)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, largest), "OrRd"), ax=figure.axes, shrink=0.7, aspect=30
     )
-    bar.set_label("share of the true class, %")
+    bar.set_label("Share of true class, %")
     return figure
 
 
@@ -86,12 +88,13 @@ def _most_frequent(table: pd.DataFrame, arms: Sequence[style.Arm]) -> Figure:
     many = len(arms) > 15
     sns.heatmap(
         shares, cmap="OrRd", vmin=0, annot=not many, fmt=".1f", linewidths=1, cbar=many,
-        annot_kws={"fontsize": 7.5}, rasterized=True, ax=ax,
+        annot_kws={"fontsize": style.SMALL}, rasterized=True, ax=ax,
     )  # fmt: skip
+    style.contrast(ax)
     rows = [" → ".join(style.shortened(name, 20) for name in pair) for pair in pairs]
     names = style.arm_names(arms).items()
     columns = [name + " (no result)" * (arm in missing) for arm, name in names]
     below = style.name_matrix(ax, rows, columns, style.FULL - 3)
     figure.set_figheight(0.25 * len(pairs) + 0.6 + below)
-    ax.set_title(f"the {len(pairs)} most frequent mistakes, % of the true class")
+    ax.set_title(f"The {len(pairs)} most frequent mistakes, % of the true class")
     return figure

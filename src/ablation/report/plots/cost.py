@@ -46,8 +46,8 @@ def cost(
         label = f"cost:{arm[0]}:{arm[1]}"
         ax.plot(x, y, marker, color=colour, ms=7, mec="white", mew=0.6, label=label)
         points.append((x, y, names[arm], colour))
-    ax.set_ylabel(f"test accuracy, %{style.OPTIMISTIC * optimistic}")
-    ax.set_xlabel("training of a run, seconds" if seconds else "multiply-adds an image")
+    ax.set_ylabel(f"Test accuracy, %{style.OPTIMISTIC * optimistic}")
+    ax.set_xlabel("Training of a run, seconds" if seconds else "Multiply-adds per image")
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(EngFormatter())
     style.log_if_wide(ax.xaxis, table["cost"], EngFormatter())

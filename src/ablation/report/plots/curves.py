@@ -40,9 +40,11 @@ def curves(
     figure, grid = style.panels(groups)
     for (model, arms), (left, right) in zip(groups.items(), grid, strict=True):
         names, ends = style.arm_names(arms), []
+        if any(arm[1] in mixed for arm in arms):
+            left.set_title("dashed: mixed labels", loc="right", fontsize=style.SMALL)
         left.set_title(style.shortened(model, 60), fontweight="bold")
-        left.set_ylabel("training loss")
-        right.set_ylabel(f"validation error, %{style.OPTIMISTIC * optimistic}")
+        left.set_ylabel("Training loss")
+        right.set_ylabel(f"Validation error, %{style.OPTIMISTIC * optimistic}")
         for arm in arms:
             rows = style.rows_of(table, arm)
             _draw(left, rows, "loss", styles[arm], "--" if arm[1] in mixed else "-")
@@ -58,7 +60,7 @@ def curves(
             ax.margins(x=0.02)
         style.label_points(right, ends, outside=True)
     for ax in grid[-1]:
-        ax.set_xlabel("epoch")
+        ax.set_xlabel("Epoch")
     return figure
 
 
@@ -70,7 +72,7 @@ def _draw(
     if found.empty:
         return None
     epochs, colour = found.index, look.colour
-    ax.fill_between(epochs, found["min"], found["max"], color=colour, alpha=0.13, lw=0, zorder=0.9)
+    ax.fill_between(epochs, found["min"], found["max"], color=colour, alpha=0.11, lw=0, zorder=0.9)
     ax.plot(
         epochs, found["mean"], line, color=colour, marker=look.marker, lw=1.6, ms=4.5,
         mec="white", mew=0.5, markevery=max(1, len(found) // 8),

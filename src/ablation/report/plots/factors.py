@@ -46,7 +46,7 @@ def headline_factors(
         keys = [(line, level) if swapped else (level, line) for level in levels]
         groups = [[tuple(arm) for arm in factorial["cells"]["|".join(key)]] for key in keys]
         colour, marker = styles[groups[0][0]]
-        x = np.arange(len(levels)) + min(0.06, 0.5 / len(lines)) * (number - (len(lines) - 1) / 2)
+        x = np.arange(len(levels)) + min(0.04, 0.5 / len(lines)) * (number - (len(lines) - 1) / 2)
         test, train = (
             [100 * _mean(cells, arms, measure) for arms in groups]
             for measure in ("test_accuracy", "train_accuracy_clean")
@@ -64,7 +64,10 @@ def headline_factors(
             missing.append(line)
     below = style.name_columns(ax, np.arange(len(levels)), levels, style.HALF - 1)
     figure.set_figheight(2.8 + below)
-    ax.set(xlabel=style.shortened(across, 60), ylabel=f"accuracy, %{style.OPTIMISTIC * optimistic}")
+    ax.set(
+        xlabel=style.shortened(across[:1].upper() + across[1:], 60),
+        ylabel=f"Accuracy, %{style.OPTIMISTIC * optimistic}",
+    )
     ax.grid(axis="x", visible=False)
     style.name_missing(ax, missing)
     if len(missing) == len(lines):
@@ -72,9 +75,9 @@ def headline_factors(
     style.label_points(ax, ends)
     ink: dict[str, Any] = {"color": style.INK}
     handles = {
-        "test, mean": Line2D([], [], lw=2, marker="o", ms=6.5, mec="white", **ink),
-        "test, each seed": Line2D([], [], marker="o", ms=4.5, ls="", alpha=0.45, mew=0, **ink),
-        "clean training images, mean": Line2D([], [], lw=1.1, ls="--", **ink),
+        "test (mean)": Line2D([], [], lw=2, marker="o", ms=6.5, mec="white", **ink),
+        "each seed": Line2D([], [], marker="o", ms=4.5, ls="", alpha=0.45, mew=0, **ink),
+        "clean training images": Line2D([], [], lw=1.1, ls="--", **ink),
     }
     style.legend(figure, handles)
     return figure

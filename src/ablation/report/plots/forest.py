@@ -9,12 +9,27 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 
 from ablation.report.plots import style
 
-VERDICTS = {"better": "^", "worse": "v", "same": "s", "open": "o"}
+
+def _sign(text: str) -> Path:
+    """Return a character as the form of a marker."""
+    form = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    middle = (form.vertices.max(axis=0) + form.vertices.min(axis=0)) / 2
+    return Path(form.vertices - middle, form.codes)
+
+
+VERDICTS: dict[str, Any] = {
+    "better": "^", "worse": "v", "same": _sign("≈"), "open": _sign("?"),
+}  # fmt: skip
+MANY = 10  # rows from which they are lower
+FRAMED = ("same", "open")  # signs that stand in a circle
 
 
 @style.styled()
@@ -29,7 +44,8 @@ def headline_arms(
     """Draw the difference of each arm to its reference, the largest at the top.
 
     The bar is the interval that decides; it is thin where it tells of the test images alone. The
-    marker's form tells the verdict. Where models have each a reference, they share the rows.
+    marker is the verdict's sign: ▲, ▼, ≈ or ?. Where models have each a reference, they share the
+    rows.
 
     Args:
         comparisons: arm, reference, arm_model, arm_augmentation, reference_model,
@@ -56,8 +72,11 @@ def headline_arms(
     means = table.groupby("row", sort=False)["difference"].mean()
     order = list(means.sort_values(ascending=False, kind="stable").index)
 
-    tall = 0.12 + 0.2 * len(models) if shared else 0.3  # inches of a row
-    figure = Figure(figsize=(style.HALF, tall * len(order) + 1.35), layout="constrained")
+    many = len(order) > MANY
+    labels = [style.wrapped(name, 34 if many else 28, lines=3) for name in order]
+    lines = max(label.count("\n") + 1 for label in labels)
+    tall = max(0.06 + 0.22 * len(models) if shared else 0.2 if many else 0.26, 0.14 * lines)
+    figure = Figure(figsize=(style.HALF, tall * len(order) + 1.3), layout="constrained")
     ax = figure.subplots()
     ax.set_xlim(*_limits(table, np.nan_to_num(margin)))
     ax.axvline(0, color=style.GREY, lw=1, zorder=1)
@@ -66,17 +85,17 @@ def headline_arms(
     for row in table.to_dict("records"):
         y, colour = float(order.index(row["row"])), style.INK  # a factor belongs to no arm
         if shared:
-            y += (models.index(row["arm_model"]) - (len(models) - 1) / 2) * 0.2 / tall
+            y += (models.index(row["arm_model"]) - (len(models) - 1) / 2) * 0.22 / tall
             colour = styles.of_model(row["arm_model"]).colour
         elif row["arm_model"]:
             colour = styles[row["arm_model"], row["arm_augmentation"]].colour
-        _draw(ax, y, row, colour)
+        _draw(ax, y, row, colour, 1 if margin >= 0.1 else 2)
     if shared:
         ax.hlines(np.arange(len(order) - 1) + 0.5, *ax.get_xlim(), style.PALE, lw=0.8, zorder=0)
-    style.name_rows(ax, [style.wrapped(name, lines=3) for name in order])
+    style.name_rows(ax, labels)
     alone = bool((table["basis"] == "images").any())
     ax.set_xlabel(
-        f"difference in {measure}{style.OPTIMISTIC * optimistic}{reference}, {unit}"
+        f"Difference in {measure}{style.OPTIMISTIC * optimistic}{reference}, {unit}"
         + "\nthin: 95 % interval over the test images alone, no verdict" * alone,
         loc="right",
     )
@@ -93,20 +112,21 @@ def _named(table: pd.DataFrame) -> tuple[list[str], str]:
     )
     pairs = list(zip(arms, references, strict=True))
     names = [arm[1] for arm in arms]
-    if all(map(all, arms)):
+    if all(map(all, [*arms, *references])):
         if len(set(references)) == 1:
             short = style.arm_names([*arms, references[0]])
             known = style.shortened(short[references[0]], 32)
-            return [short[arm] for arm in arms], f" to ‘{known}’"
+            return [short[arm] for arm in arms], f" to {known}"
         if all(a[0] == r[0] for a, r in pairs) and len({r[1] for r in references}) == 1:
             known = style.shortened(references[0][1], 18)
-            return names, f" to ‘{known}’ of the same model"
+            return names, f" to {known} of the same model"
         if all(a[1] == r[1] for a, r in pairs) and len({(a[0], r[0]) for a, r in pairs}) == 1:
             return names, f", {arms[0][0]} − {references[0][0]}"
+        return style.pair_names(pairs), ""
     return [f"{row['arm']} − {row['reference']}" for row in table.to_dict("records")], ""
 
 
-def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str) -> None:
+def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str, digits: int) -> None:
     if row["verdict"] not in VERDICTS:
         style.say(ax, "no result: no seed in common", y)
         return
@@ -119,12 +139,15 @@ def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str) -> None:
             ax.plot(edge, y, head, color=colour, ms=6, mew=0, clip_on=False, label=f"cut {head}")
     ax.plot(row["seeds"], [y] * len(row["seeds"]), "o", color=colour, alpha=0.5, ms=3.6, mew=0)
     look: dict[str, Any] = {"ms": 8, "mec": "white", "mew": 0.8}
-    if row["verdict"] == "open":
-        look = {"ms": 7, "mfc": "white", "mew": 1.5}
-    label = f"difference:{row['arm']}:{row['reference']}"
-    marker = VERDICTS[row["verdict"]]
-    ax.plot(row["difference"], y, marker, color=colour, zorder=4, label=label, **look)
-    style.number_row(ax, y, style.signed(row["difference"], 2))
+    if row["verdict"] in FRAMED:
+        colour = style.text_colour(colour)
+        ax.plot(row["difference"], y, "o", ms=10, mfc="white", mec=colour, mew=1.3, zorder=4)
+        look = {"ms": 6, "mew": 0}
+    ax.plot(
+        row["difference"], y, color=colour, marker=VERDICTS[row["verdict"]], ls="", zorder=5,
+        label=f"difference:{row['arm']}:{row['reference']}", **look,
+    )  # fmt: skip
+    style.number_row(ax, y, style.signed(row["difference"], digits))
 
 
 def _limits(table: pd.DataFrame, margin: float) -> tuple[float, float]:
@@ -150,8 +173,7 @@ def _handles(
         handles[style.shortened(model, 24)] = Line2D([], [], color=colour, **bar | {"alpha": 0.7})
     for verdict, marker in VERDICTS.items():
         if (table["verdict"] == verdict).any():
-            fill = "white" if verdict == "open" else style.INK
-            handles[verdict] = Line2D([], [], marker=marker, ls="", mfc=fill, ms=7, **ink)
+            handles[verdict] = Line2D([], [], marker=marker, ls="", mew=0, ms=7, **ink)
     handles["each seed"] = Line2D([], [], marker="o", ls="", ms=3.6, mew=0, alpha=0.5, **ink)
     if (table["basis"] == "seeds").any():
         handles["interval that decides"] = Line2D([], [], **bar, **ink)

@@ -10,7 +10,7 @@ from PIL import Image
 from ablation.report.plots import style
 
 SIDE = 96  # pixels of an image at most
-LEFT, GAP = 1.75, 0.08  # inches: the names of the rows, and the space between images
+LEFT, GAP = 1.7, 0.08  # inches: the names of the rows, and the space between images
 
 
 @style.styled()
@@ -26,7 +26,15 @@ def gallery(entries: Sequence[Mapping[str, Any]]) -> Figure:
     """
     return _rows(
         [
-            (entry["augmentation"], entry["pipeline"], entry["images"], entry["captions"])
+            (
+                entry["augmentation"],
+                entry["pipeline"],
+                entry["images"],
+                [
+                    caption.replace(" + ", " +\n").replace(", others", ",\nothers")
+                    for caption in entry["captions"]
+                ],
+            )
             for entry in entries
         ]
     )
@@ -58,18 +66,18 @@ def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
     """Draw rows: the name, a remark, images, and a caption below each image."""
     step = min(1.0, (style.FULL - LEFT) / max(len(captions) for *_, captions in rows))
     side = step - GAP
-    room = int(side * 72 / 3.9)  # letters in a line of a caption
+    room = int(side * 72 / 4.6)  # letters in a line of a caption
     figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))  # in inches, downwards
     ax.set_axis_off()
     top = GAP
     for name, remark, images, captions in rows:
-        title = style.wrapped(name, 22)
-        ax.text(0, top, title, weight="bold", va="top")
+        title = style.wrapped(name, 20)
+        ax.text(GAP, top, title, weight="bold", va="top")
         if remark != name:
             below = top + 0.21 + 0.15 * title.count("\n")
-            told = style.wrapped(remark, 30, 4)
-            ax.text(0, below, told, va="top", fontsize=7, color=style.GREY)
+            told = style.wrapped(remark, 24, 5)
+            ax.text(GAP, below, told, va="top", fontsize=style.SMALL, color=style.GREY)
         high, lines = side * images.shape[1] / images.shape[2], 1
         for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
             left = LEFT + step * number
@@ -78,8 +86,8 @@ def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
             told = "\n".join(style.wrapped(line, room) for line in caption.split("\n"))
             lines = max(lines, told.count("\n") + 1)
             middle = left + side / 2
-            ax.text(middle, top + high + 0.04, told, ha="center", va="top", fontsize=7)
-        top += max(high + 0.13 * lines, 0.9) + 0.14
+            ax.text(middle, top + high + 0.04, told, ha="center", va="top", fontsize=style.SMALL)
+        top += max(high + 0.15 * lines, 0.9) + 0.14
     ax.set(xlim=(0, style.FULL), ylim=(top, 0), aspect="auto")
     figure.set_size_inches(style.FULL, top)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ablation.report.plots import style
 
-LEAST = 0.01  # share of the images below which a bin is left out
+LEAST = 0.02  # share of the images below which a bin is left out
 
 
 @style.styled()
@@ -18,7 +18,7 @@ def reliability(
 ) -> Figure:
     """Draw accuracy minus confidence by confidence, as trained and after temperature scaling.
 
-    A marker's area grows with the number of images in its bin; bins with less than 1 % of them
+    A marker's area grows with the number of images in its bin; bins with less than 2 % of them
     are left out.
 
     Args:
@@ -38,14 +38,14 @@ def reliability(
                 bins = style.rows_of(calibration, arm)
                 _draw(ax, bins[bins["scaled"] == scaled], styles[arm])
             when = "after temperature scaling" if scaled else "as trained"
-            ax.set_title(f"{style.shortened(model, 20)}, {when}" if model else when)
-        axes[0].set_ylabel("accuracy − confidence, points\n(above 0: underconfident)")
+            ax.set_title(f"{style.shortened(model, 20)}, {when}" if model else when.capitalize())
+        axes[0].set_ylabel("Accuracy − confidence, points\n(above 0: underconfident)")
         names = style.arm_names(of_model)
         missing = [arm for arm in of_model if style.rows_of(calibration, arm).empty]
         style.name_missing(axes[1], [names[arm] for arm in missing])
         style.legend_beside(axes[1], names, styles)
     for ax in grid[-1]:
-        ax.set_xlabel("confidence, %")
+        ax.set_xlabel("Confidence, %")
     return figure
 
 

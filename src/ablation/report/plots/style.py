@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, LogLocator, NullLocator
@@ -23,7 +24,8 @@ from ablation.errors import visible
 
 Arm = tuple[str, str]  # model, augmentation
 
-HALF, FULL = 5.4, 9.2  # inches: two figures beside each other on the page, and one alone
+HALF, FULL = 4.6, 9.2  # inches: two figures beside each other on the page, and one alone
+SMALL = 8.5  # points: no text is smaller, so that it is legible on a phone
 LETTER = 5.0  # points that a character is wide on average
 LINE = 11.5  # points from one line of labels to the next
 INK, GREY, PALE = "#222222", "#5f6670", "#e6e9ee"
@@ -57,10 +59,10 @@ RC: Any = {
     "grid.linewidth": 0.7,
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": SMALL,
     "figure.facecolor": "white",
 }
 
@@ -136,6 +138,25 @@ def arm_names(arms: Sequence[Arm]) -> dict[Arm, str]:
     if len(models) == 1:
         return {arm: arm[1] for arm in arms}
     return {arm: f"{shortened(arm[0], 24)} · {shortened(arm[1], 30)}" for arm in arms}
+
+
+def pair_names(pairs: Sequence[tuple[Arm, Arm]]) -> list[str]:
+    """Name differences between two arms by what differs: ``resnet8: cutmix − none``.
+
+    What both arms have in common stands in front, unless all the arms have it in common.
+    """
+    arms = [arm for pair in pairs for arm in pair]
+    several = [len({arm[i] for arm in arms}) > 1 for i in (0, 1)]
+    names = []
+    for arm, reference in pairs:
+        common = [i for i in (0, 1) if arm[i] == reference[i]]
+        sides = [
+            " · ".join(shortened(side[i], 24) for i in (0, 1) if i not in common)
+            for side in (arm, reference)
+        ]
+        shared = [f"{shortened(arm[i], 24)}: " for i in common if several[i]]
+        names.append("".join(shared) + " − ".join(sides))
+    return names
 
 
 def arm_groups(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -218,7 +239,7 @@ def label_points(
             line = {"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "relpos": (0, 0.5)}
             ax.annotate(
                 names[i], (x, y), (away + 9, moved), textcoords="offset points", va="center",
-                fontsize=8.5, color=text_colour(colour), annotation_clip=False,
+                fontsize=SMALL, color=text_colour(colour), annotation_clip=False,
                 arrowprops=line if abs(moved) > 3 or away > 20 else None,
             )  # fmt: skip
 
@@ -263,10 +284,24 @@ def name_matrix(ax: Axes, rows: Sequence[str], columns: Sequence[str], width: fl
     return below
 
 
+def contrast(ax: Axes) -> None:
+    """Write the numbers of the last heat map dark on pale cells and white on dark ones."""
+    mesh = ax.collections[-1]
+    assert isinstance(mesh, QuadMesh)
+    width = np.shape(mesh.get_coordinates())[1] - 1
+    colours = np.asarray(mesh.get_facecolor())
+    for text in ax.texts:
+        column, row = (int(place) for place in text.get_position())
+        r, g, b, opaque = colours[row * width + column]
+        if opaque:
+            dark = sns.utils.relative_luminance((r, g, b)) < 0.21
+            text.set_color("white" if dark else INK)
+
+
 def number_row(ax: Axes, y: float, text: str) -> None:
     """Write a number at the right end of a row."""
     place = ax.get_yaxis_transform()
-    ax.text(1.02, y, text, transform=place, va="center", fontsize=8.5, color=INK)
+    ax.text(1.02, y, text, transform=place, va="center", fontsize=SMALL, color=INK)
 
 
 def say(ax: Axes, text: str = "no result", y: float | None = None) -> None:
@@ -283,7 +318,7 @@ def name_missing(ax: Axes, names: Sequence[str]) -> None:
     """Name the arms that have nothing to draw."""
     if names:
         text = wrapped(f"no result: {', '.join(names)}", 44, 4)
-        look: Any = {"style": "italic", "color": GREY, "fontsize": 8.5}
+        look: Any = {"style": "italic", "color": GREY, "fontsize": SMALL}
         ax.text(0.99, 0.98, text, ha="right", va="top", transform=ax.transAxes, **look)
 
 
