@@ -108,7 +108,7 @@ def test_only_what_changed_runs_again(project, old, new, expected):
 def test_an_edited_narrative_renders_the_report_and_runs_nothing_else(project):
     text = project.study.with_name("my 'text' $(x).md")
     text.write_text(
-        "It reaches {{ value('cells', 'test_accuracy', augmentation='cutmix') | percent }}.\n"
+        "It reaches {{ value('cells', 'test_accuracy', augmentation='cutmix') | percent }} %.\n"
     )
     project.edit("    seeds: [0]", f'    narrative: "{text.name}"\n    seeds: [0]')
     assert project.plan() == AFTERWARDS
