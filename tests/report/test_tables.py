@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from ablation.analysis.metrics import METRICS
 from ablation.report import tables
+from ablation.study.metrics import METRICS
 
 from .made import arms
 from .test_text import read_latex

@@ -19,7 +19,7 @@ from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import threshold
 from ablation.study.comparisons import REVERSED, Cell
-from ablation.study.measures import TEST_ACCURACY
+from ablation.study.metrics import TEST_ACCURACY
 from ablation.study.plan import PlannedExperiment
 
 CELLS_FOR_RANGES = 3  # fewer show no usual range

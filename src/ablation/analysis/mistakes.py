@@ -14,7 +14,7 @@ from ablation.analysis.runs import RunResult
 from ablation.data.prepared import IMAGES, Prepared, load
 from ablation.storage import atomically
 from ablation.study.comparisons import Cell
-from ablation.study.measures import TEST_ACCURACY
+from ablation.study.metrics import TEST_ACCURACY
 
 SHOWN = 8  # images a row
 PAIRS = 4  # rows of pairs for each experiment and data set

@@ -14,7 +14,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablation.analysis.metrics import METRICS, TOP, Metric
 from ablation.errors import visible
 from ablation.report import figures, tables, text
 from ablation.report.inputs import Inputs, read_inputs
@@ -25,6 +24,7 @@ from ablation.report.references import references
 from ablation.report.story import Story, short
 from ablation.report.values import Citations, Row, Tables, Value
 from ablation.storage import alone, atomically, sync_folder, writing
+from ablation.study.metrics import METRICS, TOP, Metric
 
 LISTED = 8  # seeds of a list that is written out
 TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
@@ -57,8 +57,16 @@ def render(study: str, results: Path, reports: Path) -> None:
         finally:
             lock.unlink(missing_ok=True)
     for name, frame in (("findings", report.citations.table()), ("rubric", report.rubric)):
-        content = frame.to_csv(index=False, lineterminator="\n")
-        atomically(results / f"{name}.csv", lambda part, content=content: part.write_text(content))
+        _write_table(frame, results / f"{name}.csv")
+
+
+def _write_table(frame: pd.DataFrame, file: Path) -> None:
+    content = frame.to_csv(index=False, lineterminator="\n")
+
+    def write(part: Path) -> None:
+        part.write_text(content, encoding="utf-8")
+
+    atomically(file, write)
 
 
 class Report:

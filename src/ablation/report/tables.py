@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.analysis.metrics import METRICS, Metric
 from ablation.errors import visible
 from ablation.report import text
 from ablation.report.story import MARKS, Story, short
 from ablation.report.values import Row, Tables
-from ablation.study.measures import VAL_ACCURACY
+from ablation.study.metrics import METRICS, VAL_ACCURACY, Metric
 
 BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
 ACROSS = 6  # arms beside each other
@@ -386,7 +385,7 @@ def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
     kept = [
         column
         for place, column in enumerate(frame)
-        if place == 0 or frame[column].nunique() > 1 or column.startswith("Difference")
+        if place == 0 or frame[column].nunique() > 1 or str(column).startswith("Difference")
     ]
     return frame[kept]
 

@@ -77,7 +77,9 @@ class Row(Mapping[str, Any]):
         value = self._values[column]
         if value is None or value is pd.NA:
             value = math.nan
-        if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        if isinstance(value, Real):
             return Value(float(value), self.table, self.where, column)
         return value
 

@@ -25,7 +25,7 @@ PLACES = {
         "study/architectures.py",
         "study/families",
         "study/comparisons.py",
-        "study/measures.py",
+        "study/metrics.py",
         "study/pipelines.py",
         "study/rubrics.py",
     ),
