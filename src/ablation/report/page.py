@@ -132,7 +132,7 @@ def _move_anchors(tokens: list[Token]) -> None:
         after = tokens[place + 2]
         if after.type == "html_block" and "<details" in after.content:
             after.content = after.content.replace("<details", f'<details id="{found[1]}"', 1)
-        elif after.nesting == 1:
+        elif after.nesting == 1 and "id" not in after.attrs:
             after.attrs["id"] = found[1]
         else:
             continue
