@@ -120,7 +120,7 @@ benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does
 ## Write
 
 .PHONY: example
-example: venv ## Make reports/example from the finished default study (ARGS=--again: from its own tables)
+example: venv-dev ## Make reports/example from the finished default study (ARGS=--again, --notebooks)
 	@$(IN_VENV) python tools/example.py $(ARGS)
 
 .PHONY: format

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from ablation.analysis.analyse import analyse
 from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
+from ablation.data.prepared import FORMAT
+from ablation.storage import file_sha256, sealed
 from ablation.study.plan import Plan, load_config, load_plan
 
 DIGITS = tuple(map(str, range(10)))
@@ -186,6 +188,33 @@ def write_run(
     counts = {split: of.tolist() for split, of in splits.items()}
     usual = {"hash": "h", "counts": counts, "splits": {}, "citation": ""}
     (data / "description.json").write_text(json.dumps({**usual, **(description or {})}))
+
+
+def write_images(run: Any, images: np.ndarray, size: tuple[int, int] | None = None) -> None:
+    """Write the prepared data of a run of `write_run`: two training images, then the test split.
+
+    Args:
+        run: the run.
+        images: its test images, uint8 [n, height, width, channels].
+        size: height and width of what a network sees; all by default.
+    """
+    folder = Path(run.data.folder)
+    with np.load(Path(run.folder) / "predictions.npz") as predictions:
+        labels = [0, 1, *predictions["label"]]
+    record = json.loads((Path(run.folder) / "run.json").read_text())
+    stored = np.concatenate([images[:2] ^ 255, images])
+    np.save(folder / "images.npy", stored)
+    split = ["train"] * 2 + ["test"] * len(images)
+    examples = pd.DataFrame({"split": split, "label": labels, "name": "x"})
+    examples.to_csv(folder / "examples.csv", index=False)
+    description = json.loads((folder / "description.json").read_text()) | {
+        "format": FORMAT,
+        "settings": {"image_size": size, "stored_size": None},
+        "class_names": record["class_names"],
+        "shape": list(stored.shape),
+        "examples_sha256": file_sha256(folder / "examples.csv"),
+    }
+    (folder / "description.json").write_text(json.dumps(sealed(description)))
 
 
 def usual_history(

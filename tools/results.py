@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ablation.analysis.checks import CHECKS
 from ablation.analysis.interpretations import INTERPRETATIONS
-from ablation.analysis.metrics import METRICS
 from ablation.analysis.tables import TABLES, Column
 from ablation.analysis.thresholds import THRESHOLDS
+from ablation.study.metrics import METRICS
 
 PAGE = Path(__file__).parents[1] / "docs/results.md"
 INTRODUCTION = """\

@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from ablation.analysis.checks import changed_order
-from ablation.analysis.metrics import balanced_accuracy
 from ablation.analysis.runs import read_run
+from ablation.analysis.scores import balanced_accuracy
 from ablation.analysis.thresholds import threshold, unequal
 from ablation.study.plan import load_config, load_plan
 

@@ -9,7 +9,7 @@ from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
 from ..conftest import ROOT, copy_tracked, tracked
-from .conftest import NARROW_WEIGHTS, read_study, write_shrunken
+from .shrunken import NARROW_WEIGHTS, read_study, write_shrunken
 
 NOTEBOOKS = ("residual", "cutmix", "mixup", "notebooks")
 # Study: training jobs of the full grid, and of the shrunken one where no run is there yet.

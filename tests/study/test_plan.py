@@ -108,13 +108,9 @@ def test_a_narrative_changes_the_report_and_no_run(project):
     plan = plan_of(project, text)
     assert plan.experiments[0].narrative == str(file)
     assert list(plan.runs) == list(before.runs)
-    digests = {plan_digest(before), plan_digest(plan)}
-    file.write_text("Depth hurts.")
-    digests.add(plan_digest(plan_of(project, text)))
-    assert len(digests) == 3
-    file.unlink()
-    with pytest.raises(InputError, match=f"{file}: cannot be read"):
-        plan_digest(plan)
+    assert plan_digest(plan) != plan_digest(before)
+    file.write_text("Depth hurts.")  # read by the report alone
+    assert plan_digest(plan_of(project, text)) == plan_digest(plan)
 
 
 @pytest.mark.parametrize("make", [lambda file: None, lambda file: file.mkdir(parents=True)])

@@ -11,6 +11,7 @@ from ablation.analysis.claims import claims_table
 from ablation.analysis.description import describe_study
 from ablation.analysis.interpretations import interpretations_table
 from ablation.analysis.looks import Looks, Sight
+from ablation.analysis.mistakes import write_mistakes
 from ablation.analysis.next_steps import next_steps_table
 from ablation.analysis.published import published_table
 from ablation.analysis.results import StudyResults, read_results
@@ -27,8 +28,9 @@ from ablation.study.plan import Plan
 def analyse(plan: Plan, folder: Path, *, partial: bool = False, looks: Path | None = None) -> None:
     """Analyse the runs of a study.
 
-    Writes the tables as CSV and ``analysis.json`` (what was asked, settings and provenance), each
-    whole or as before. Records the look at these runs.
+    Writes the tables as CSV, ``analysis.json`` (what was asked, settings and provenance) and
+    ``mistakes.npz`` (test images that networks get wrong), each whole or as before. Records the
+    look at these runs.
 
     Args:
         plan: the study.
@@ -54,6 +56,7 @@ def analyse(plan: Plan, folder: Path, *, partial: bool = False, looks: Path | No
     )
     for name, table in results.tables.items():
         _write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_mistakes(results, folder / "mistakes.npz")
     text = json.dumps(analysis, indent=2, allow_nan=False)
     _write(folder / "analysis.json", f"{text}\n")
     looked.record(int((results.tables["comparisons"]["verdict"] == OPEN).sum()))

@@ -6,7 +6,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-BINS = 15
+from ablation.study.metrics import BINS
+
 TEMPERATURES = (0.02, 50.0)  # what is searched
 _SMALLEST = 1e-12  # below it a probability's logarithm says nothing
 

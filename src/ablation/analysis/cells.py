@@ -8,14 +8,13 @@ import pandas as pd
 
 from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, class_effects, confusions
-from ablation.analysis.metrics import METRICS
 from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
 from ablation.analysis.states import log_of
 from ablation.analysis.tables import CELL, TABLES
 from ablation.study.comparisons import reference_of
 from ablation.study.grid import Run
-from ablation.study.measures import TEST_ACCURACY
+from ablation.study.metrics import METRICS, TEST_ACCURACY
 from ablation.study.plan import PlannedExperiment
 
 SOUND = ("completed", "stopped_early")

@@ -19,7 +19,7 @@ from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import threshold
 from ablation.study.comparisons import REVERSED, Cell
-from ablation.study.measures import TEST_ACCURACY
+from ablation.study.metrics import TEST_ACCURACY
 from ablation.study.plan import PlannedExperiment
 
 CELLS_FOR_RANGES = 3  # fewer show no usual range
@@ -182,11 +182,13 @@ def _little_to_regularize(experiment: Experiment) -> Iterable[Row]:
 
 
 def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
-    """The value is the fall of the validation loss in the last epoch."""
+    """Arms behind the unaugmented one; the value is the last fall of the validation loss."""
     limit = threshold("still_improving")
     for cell, row in experiment.cells.items():
         plain = experiment.unaugmented(cell)
         if plain is None or experiment.is_unaugmented(cell):
+            continue
+        if row["test_accuracy"] >= experiment.cells[plain]["test_accuracy"]:
             continue
         lost = experiment.cells[plain]["train_accuracy_clean"] - row["train_accuracy_clean"]
         value = fall(experiment.epochs(cell)["val_loss"].to_numpy())

@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import metrics
 
-from ablation.analysis.calibration import fit_temperature, scale_by_temperature
-from ablation.analysis.metrics import METRICS
+from ablation.analysis.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    scale_by_temperature,
+)
 from ablation.analysis.records import check_files, read_record, remedy
+from ablation.analysis.scores import balanced_accuracy, brier_score, top_accuracy
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
+from ablation.study.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,45 @@ class RunResult:
     def scaled(self) -> np.ndarray:
         """The test examples' probabilities after temperature scaling."""
         return scale_by_temperature(self.probability, self.temperature)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls of the classes."""
+        return balanced_accuracy(self.label, self.answer)
+
+    @property
+    def top5_accuracy(self) -> float:
+        """Share of the test examples whose class is among the five most probable ones."""
+        return top_accuracy(self.label, self.probability)
+
+    @property
+    def nll(self) -> float:
+        """Negative log-likelihood of the test examples, in nats."""
+        return negative_log_likelihood(self.label, self.probability)
+
+    @property
+    def brier(self) -> float:
+        """Brier score of the test examples, 0 to 2."""
+        return brier_score(self.label, self.probability)
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error of the test examples."""
+        return expected_calibration_error(self.label, self.probability)
+
+    @property
+    def ece_scaled(self) -> float:
+        """The same after temperature scaling."""
+        return expected_calibration_error(self.label, self.scaled)
+
+    def score(self, name: str, **options: Any) -> float:
+        """Return what a function of `sklearn.metrics` makes of the classes of the test examples.
+
+        Args:
+            name: of the function, such as ``f1_score``; it takes true and predicted classes.
+            options: its further arguments.
+        """
+        return float(getattr(metrics, name)(self.label, self.answer, **options))
 
     @cached_property
     def metrics(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True)
 class EachMetric:
-    """A column for each metric of `ablation.analysis.metrics`.
+    """A column for each metric of `ablation.study.metrics`.
 
     Attributes:
         mean: whether the columns are means over seeds, each followed by the standard deviation.
@@ -45,7 +45,7 @@ class EachMetric:
 
     def columns(self) -> list[Column]:
         """Return the columns."""
-        from ablation.analysis.metrics import METRICS
+        from ablation.study.metrics import METRICS
 
         found: list[Column] = []
         for metric in METRICS:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ablation.analysis import calibration, effects, power, testing
-from ablation.analysis.metrics import LAST_EPOCHS
+from ablation.analysis import effects, power, testing
+from ablation.study.metrics import BINS, LAST_EPOCHS
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ THRESHOLDS: dict[str, Threshold] = {
         0.05, "share", "probability of seeing no failure at the failure rate that is excluded"
     ),
     "calibration_bins": Threshold(
-        calibration.BINS, "count", "bins of equal width over the confidence"
+        BINS, "count", "bins of equal width over the confidence"
     ),
     "last_epochs": Threshold(
         LAST_EPOCHS, "count", "last epochs whose median validation accuracy is taken"

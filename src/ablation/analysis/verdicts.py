@@ -10,14 +10,13 @@ import pandas as pd
 from ablation.analysis import power
 from ablation.analysis.effects import Effect, Scores, effects
 from ablation.analysis.looks import Looks
-from ablation.analysis.metrics import METRICS, Metric
 from ablation.analysis.results import StudyResults
 from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import OPEN, Decision, decide, family_level
 from ablation.analysis.thresholds import chance, near_chance, threshold
 from ablation.study.comparisons import REVERSED, Comparison, Outcome, Source
-from ablation.study.measures import TEST_ACCURACY, VAL_ACCURACY
+from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
 from ablation.study.plan import Plan, PlannedExperiment
 
 NO_VERDICT = ""  # no seed has finished on both sides

@@ -14,7 +14,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablation.analysis.metrics import METRICS, TOP, Metric
 from ablation.errors import visible
 from ablation.report import figures, tables, text
 from ablation.report.inputs import Inputs, read_inputs
@@ -25,7 +24,9 @@ from ablation.report.references import references
 from ablation.report.story import Story, short
 from ablation.report.values import Citations, Row, Tables, Value
 from ablation.storage import alone, atomically, sync_folder, writing
+from ablation.study.metrics import METRICS, TOP, Metric
 
+LISTED = 8  # seeds of a list that is written out
 TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
 
 
@@ -56,8 +57,16 @@ def render(study: str, results: Path, reports: Path) -> None:
         finally:
             lock.unlink(missing_ok=True)
     for name, frame in (("findings", report.citations.table()), ("rubric", report.rubric)):
-        content = frame.to_csv(index=False, lineterminator="\n")
-        atomically(results / f"{name}.csv", lambda part, content=content: part.write_text(content))
+        _write_table(frame, results / f"{name}.csv")
+
+
+def _write_table(frame: pd.DataFrame, file: Path) -> None:
+    content = frame.to_csv(index=False, lineterminator="\n")
+
+    def write(part: Path) -> None:
+        part.write_text(content, encoding="utf-8")
+
+    atomically(file, write)
 
 
 class Report:
@@ -86,6 +95,7 @@ class Report:
         )
         self._numbers = {"Figure": 0, "Table": 0}
         self._exhibits: list[dict[str, Any]] = []
+        self._names: set[str] = set()
 
     def markdown(self) -> str:
         """Return the report as GitHub flavoured Markdown, and make its files."""
@@ -133,7 +143,6 @@ class Report:
             "visible": visible,
         }
         environment.tests["known"] = lambda value: not math.isnan(value)
-        metrics = {metric.name: metric for metric in METRICS}
         environment.globals |= {
             "add_analysis": self._add_analysis,
             "analysis": self.analysis,
@@ -149,7 +158,7 @@ class Report:
             "has_verdicts": any(story.has_verdicts for story in self.stories),
             "join": text.join,
             "METRICS": METRICS,
-            "metric": lambda name: metrics[name],
+            "metric": lambda name: tables.BY_NAME[name],
             "models": self.inputs.models,
             "narrative": self._narrative,
             "networks": list({model["model"]: model for model in self.inputs.models}.values()),
@@ -165,7 +174,7 @@ class Report:
             "tables": self.tables,
             "threshold": self._threshold,
             "to_table": tables,
-            "unit": lambda row: metrics[row.measure].unit,
+            "unit": lambda row: tables.BY_NAME[row.measure].unit,
         }
         return environment
 
@@ -205,7 +214,7 @@ class Report:
         drawn = draw(self.inputs, self.styles, story or self.stories[0], dataset)
         if drawn is None:
             return Markup()
-        name = self._unused(_file_name(kind, story.name if story else "", dataset), "svg")
+        name = self._unused(_file_name(kind, story.name if story else "", dataset))
         files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("pdf", "svg")}
         self.files |= files
         caption = self._caption("Figure", f"figure-{name}", [f"{name}.pdf"], caller)
@@ -219,7 +228,7 @@ class Report:
         """Return a table with its caption; nothing without rows."""
         if frame.empty:
             return Markup()
-        name = self._unused(text.slug(name), "csv")
+        name = self._unused(name)
         files = [f"{name}.tex", f"{name}.csv"]
         caption = self._caption("Table", f"table-{name}", files, caller)
         plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
@@ -230,11 +239,6 @@ class Report:
         return Markup(
             f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
         )
-
-    def _unused(self, name: str, suffix: str) -> str:
-        """Make the name of a file differ from those before, of which slugs can be the same."""
-        names = (f"{name}-{n}" if n > 1 else name for n in itertools.count(1))
-        return next(name for name in names if f"{name}.{suffix}" not in self.files)
 
     def _caption(self, kind: str, anchor: str, files: list[str], caller: Callable[[], str]) -> str:
         self._numbers[kind] += 1
@@ -265,6 +269,15 @@ class Report:
         self.files["analysis.tex"] = f"{self._analysis_text()}\n".encode()
         return "analysis.tex"
 
+    def _unused(self, wanted: str) -> str:
+        """Return a name for files and anchors that no other figure or table has."""
+        name, number = text.slug(wanted), 1
+        while name in self._names:
+            number += 1
+            name = f"{text.slug(wanted)}-{number}"
+        self._names.add(name)
+        return name
+
     def _add_criterion(self, **row: str) -> Markup:
         self.rubric.loc[len(self.rubric)] = {key: plain_text(value) for key, value in row.items()}
         return Markup()
@@ -273,6 +286,8 @@ class Report:
 def _escaped(value: Any) -> Markup:
     if isinstance(value, Value):
         raise TypeError(f"{value.table}.{value.column} needs a format, such as `| percent`")
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        raise TypeError(f"{value} needs a format, and a table that it is from")
     return text.markdown_text(value)
 
 
@@ -280,11 +295,13 @@ def _file_name(kind: str, experiment: str, dataset: str) -> str:
     return text.slug("-".join(filter(None, (kind, experiment, dataset))))
 
 
-def _seeds(story: Story, needed: Value, *, new: bool = False) -> str:
+def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
     """So many seeds as a list: those of an experiment and further ones, or only new ones."""
     there = [] if new else list(story.block["seeds"])
     further = itertools.count(max(story.block["seeds"]) + 1)
-    return str([*there, *itertools.islice(further, max(0, int(needed) - len(there)))])
+    seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
+    shown = seeds if len(seeds) <= LISTED else [*seeds[:2], "…", seeds[-1]]
+    return Markup(f"[{', '.join(shown)}]")
 
 
 def _first(words: str, change: Callable[[str], str]) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ablation.report.text import slug
 from ablation.report.values import Row, Tables
 
 VERDICTS = ("better", "worse", "same", "open")
@@ -121,7 +120,7 @@ class Story:
     @property
     def anchor(self) -> str:
         """The id of its section."""
-        return f"experiment-{slug(self.name)}"
+        return f"experiment-{self.name}"
 
     @property
     def several_models(self) -> bool:

@@ -1,20 +1,24 @@
 """Tables of the report: data frames of text, as Markdown, LaTeX and CSV."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from ablation.analysis.metrics import METRICS, Metric
 from ablation.errors import visible
 from ablation.report import text
 from ablation.report.story import MARKS, Story, short
 from ablation.report.values import Row, Tables
+from ablation.study.metrics import METRICS, VAL_ACCURACY, Metric
 
-BOLD = "**"
+BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
 ACROSS = 6  # arms beside each other
 SIDES = ("arm", "reference")
 BY_NAME = {metric.name: metric for metric in METRICS}
+BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
+    BY_NAME["val_accuracy_last"], name=VAL_ACCURACY, title="Validation accuracy"
+)
 
 
 def amount(value: float, unit: str, decimals: int) -> str:
@@ -23,9 +27,7 @@ def amount(value: float, unit: str, decimals: int) -> str:
         return text.percent(value, decimals)
     if unit == "difference":
         return text.points(value, decimals)
-    if unit == "count":
-        return text.number(value, 0)
-    return text.number(value, 3 if abs(value) < 10 else 1)
+    return text.number(value, decimals)
 
 
 def change(row: Row, value: float, decimals: int) -> str:
@@ -37,10 +39,14 @@ def change(row: Row, value: float, decimals: int) -> str:
 
 def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
     """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
+    if unit in ("count", "seconds", "number") and values:
+        decimals = 0 if unit == "count" else 3 if max(values) < 10 else 1
     if len(values) <= 2:
         return " / ".join(amount(value, unit, decimals) for value in values) or text.NOTHING
     series = pd.Series(values, dtype=float)
     mean, spread = amount(series.mean(), unit, decimals), amount(series.std(), unit, decimals)
+    if unit == "count" and series.nunique() == 1:
+        return mean
     return f"{mean} ± {spread.lstrip('+')}"
 
 
@@ -379,7 +385,7 @@ def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
     kept = [
         column
         for place, column in enumerate(frame)
-        if place == 0 or frame[column].nunique() > 1 or column.startswith("Difference")
+        if place == 0 or frame[column].nunique() > 1 or str(column).startswith("Difference")
     ]
     return frame[kept]
 
@@ -391,14 +397,14 @@ def _is_numeric(column: pd.Series) -> bool:
 def _cell(value: object) -> str:
     shown = str(value)
     if shown.startswith(BOLD) and shown.endswith(BOLD):
-        return f"{BOLD}{text.markdown_text(shown.strip('*'))}{BOLD}"
+        return f"**{text.markdown_text(shown.strip(BOLD))}**"
     return str(text.markdown_text(shown))
 
 
 def _latex_cell(value: object) -> str:
     shown = str(value)
     if shown.startswith(BOLD) and shown.endswith(BOLD):
-        return rf"\textbf{{{text.latex_text(shown.strip('*'))}}}"
+        return rf"\textbf{{{text.latex_text(shown.strip(BOLD))}}}"
     return text.latex_text(shown)
 
 

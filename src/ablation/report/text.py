@@ -158,6 +158,8 @@ def setting(value: object) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, list):

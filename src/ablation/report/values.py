@@ -77,7 +77,9 @@ class Row(Mapping[str, Any]):
         value = self._values[column]
         if value is None or value is pd.NA:
             value = math.nan
-        if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        if isinstance(value, Real):
             return Value(float(value), self.table, self.where, column)
         return value
 
@@ -97,10 +99,10 @@ class Row(Mapping[str, Any]):
 
     @property
     def where(self) -> dict[str, Any]:
-        """The values that pick this row of its table; empty cells are left out."""
+        """The values that pick this row of its table; missing numbers are left out."""
         keys = KEYS.get(self.table, tuple(self._values))
         found = {key: self._values[key] for key in keys if key in self._values}
-        return {key: value for key, value in found.items() if not _is_empty(value)}
+        return {key: value for key, value in found.items() if not pd.isna(value)}
 
 
 class Tables:
@@ -251,10 +253,6 @@ class Citations:
             return Markup(shown)
 
         return write_and_record
-
-
-def _is_empty(value: Any) -> bool:
-    return value == "" if isinstance(value, str) else bool(pd.isna(value))
 
 
 def _as_json(value: Any) -> Any:

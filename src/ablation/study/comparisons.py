@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ablation.errors import InputError, nearest
 from ablation.study import schema
 from ablation.study.grid import Run
-from ablation.study.measures import TEST_ACCURACY, VAL_ACCURACY
+from ablation.study.metrics import TEST_ACCURACY, VAL_ACCURACY
 
 Cell = tuple[str, str, str]  # dataset, model, augmentation
 Source = tuple[str, Cell]  # experiment, cell

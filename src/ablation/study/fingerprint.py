@@ -25,7 +25,7 @@ PLACES = {
         "study/architectures.py",
         "study/families",
         "study/comparisons.py",
-        "study/measures.py",
+        "study/metrics.py",
         "study/pipelines.py",
         "study/rubrics.py",
     ),
@@ -105,10 +105,8 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
 def plan_digest(plan: Plan) -> str:
     """Return the hash of everything in a plan that the analysis or the report depends on.
 
-    Of the resolved plan, so that the same thing written in another way changes nothing.
-
-    Raises:
-        InputError: the file of a narrative cannot be read.
+    Of the resolved plan, so that the same thing written in another way changes nothing. Of a
+    narrative only the name: its file is an input of the report.
     """
     content = {
         "title": plan.study.title,
@@ -133,23 +131,13 @@ def plan_digest(plan: Plan) -> str:
                 ),
                 "architectures": experiment.architectures,
                 "pipelines": experiment.pipelines,
-                "narrative": _content(experiment.narrative),
+                "narrative": experiment.narrative,
                 "runs": [run.folder for run in experiment.runs],
             }
             for experiment in plan.experiments
         ],
     }
     return identity(content)[:16]
-
-
-def _content(narrative: str | None) -> list[str] | None:
-    """The name and the hash of the content of a file."""
-    if narrative is None:
-        return None
-    try:
-        return [narrative, hashlib.sha256(Path(narrative).read_bytes()).hexdigest()]
-    except OSError as error:
-        raise InputError(f"{narrative}: cannot be read ({error.strerror})") from None
 
 
 def request_digest(request: list[dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from ablation.errors import nearest
 from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
 from ablation.study.families.resnet import Form, Kind
-from ablation.study.measures import DIRECTIONS
+from ablation.study.metrics import METRICS
 from ablation.study.pipelines import STEPS
 from ablation.study.schema import Name, Strict, Text
 
@@ -66,7 +66,7 @@ class Network(Strict):
 
 Architecture = Annotated[Name, _one_of("architecture", KNOWN_ARCHITECTURES)]
 Augmentation = Annotated[Name, _one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
-Metric = Annotated[Name, _one_of("metric", DIRECTIONS)]
+Metric = Annotated[Name, _one_of("metric", [metric.name for metric in METRICS])]
 Datasets = Name | Annotated[list[Name], Field(min_length=1)]
 Models = Architecture | Network | Annotated[list[Architecture | Network], Field(min_length=1)]
 Augmentations = Augmentation | Annotated[list[Augmentation], Field(min_length=1)]

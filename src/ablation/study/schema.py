@@ -31,7 +31,7 @@ from ablation.study.architectures import (
     refused_option,
 )
 from ablation.study.loading import shortened
-from ablation.study.measures import COMPARABLE, TEST_ACCURACY, refused_measure
+from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 NAME_LENGTH = 80  # a path component, with room for a suffix
