@@ -32,7 +32,7 @@ def compared(tmp_path):
     def compared(declared, study=STUDY, **crop):
         def options(cell, seed):
             own = {"confidence": 0.9, **(crop if cell[2] == "crop" else {})}
-            own["confidence"] += SPREAD[seed] * (1 if cell[2] == "crop" else -1)
+            own["confidence"] += SPREAD[seed] * (2 if cell[2] == "crop" else -1)
             return own
 
         text = study.replace("DECLARED", f", {declared}" if declared else "")
@@ -73,8 +73,8 @@ def test_nothing_is_the_same_without_a_margin(compared):
 
 
 def test_the_margin_of_a_share_is_in_points(compared):
-    (row,) = compared("measure: ece, margin: 5")
-    assert (row["verdict"], row["margin"]) == ("same", 0.05)
+    (row,) = compared("measure: ece, margin: 3")
+    assert (row["verdict"], row["margin"]) == ("same", 0.03)
     (row,) = compared("measure: ece, margin: 0.1")
     assert (row["verdict"], row["margin"]) == ("open", 0.001)
 
