@@ -51,9 +51,9 @@ def test_without_data_there_is_no_figure(tmp_path):
 def test_the_main_result_is_drawn_as_the_experiment_asks(crossed, changed):
     assert "8 14" in " ".join(words(drawn(crossed, 0)["headline"]).split())
     forest = words(drawn(crossed, 1)["headline"])
-    assert "ifference in test accuracy" in forest and "+5.0" in forest and "−5.0" in forest
+    assert "Difference in test accuracy" in forest and "+5.0" in forest and "−5.0" in forest
     alone = words(drawn(changed(arms("none", "crop", baseline=None)))["headline"])
-    assert "95.0" in alone and "ifference" not in alone
+    assert "95.0" in alone and "Difference" not in alone
 
 
 def test_classes_are_drawn_as_differences_to_the_reference(crossed):

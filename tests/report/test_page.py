@@ -71,11 +71,46 @@ def test_an_image_alone_is_a_figure_with_its_caption():
     page = re.sub(r'<div class="[a-z]+">(<img[^>]*>)</div>', r"\1", page)
     data = base64.b64encode(b"<svg/>").decode()
     assert page == (
-        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="words" />'
+        '<figure><div class="scroll">'
+        f'<img src="data:image/svg+xml;base64,{data}" alt="words" /></div>'
         "<figcaption><em>Figure 1. A caption.</em></figcaption></figure><p>Text.</p>"
     )
     for other in ("Text.", "*Some* text."):
         assert "figcaption" not in to_html(f"![w](a.svg)\n\n{other}\n", {"a.svg": b""})
+
+
+def test_links_to_files_stand_behind_captions_and_are_no_part_of_them():
+    files = {"s/a.svg": b'<svg width="90pt" height="45.0pt"/>', "s/a.pdf": b"", "s/a.csv": b""}
+    page = to_html("![words](s/a.svg)\n\n*Figure 1. One.* [PDF](s/a.pdf) [SVG](s/a.svg)\n", files)
+    caption = page.partition("<figcaption>")[2].partition("</figcaption>")[0]
+    assert caption.count("download=") == 2
+    assert 'width="120" height="60" style="--width: 120px"' in page
+    table = "*Table 1. One.* [CSV](s/a.csv)\n\n| A |\n| --- |\n| 1 |\n"
+    page = to_html(table, files)
+    assert '<p class="caption">' in page and 'aria-label="Table 1. One."' in page
+    assert "caption" not in to_html(table.replace("[CSV]", "A word and [CSV]"), files)
+
+
+def test_anchors_become_ids_of_what_follows():
+    page = to_html('<a id="x"></a>\n\n## Title\n\n<a id="y"></a>\n\n*Text.*\n', {})
+    assert '<h1 id="x">' in page and '<p id="y">' in page and "<a" not in page
+    fold = '<details class="summary">\n<summary>A</summary>\n\nText.\n\n</details>\n'
+    page = to_html(f'<a id="x"></a>\n\n{fold}', {})
+    assert page.startswith('<details id="x" class="summary">')
+    twice = to_html(f'<a id="x"></a>\n\n<a id="y"></a>\n\n{fold}', {})
+    assert 'id="x"' in twice and '<details id="y"' in twice
+
+
+def test_headings_skip_no_level():
+    page = to_html("# A\n\n### B\n\n#### C\n\n## D\n\n#### E\n", {})
+    assert re.findall(r"<h(\d)>(\w)", page) == [
+        ("1", "A"), ("2", "B"), ("3", "C"), ("2", "D"), ("3", "E"),
+    ]  # fmt: skip
+
+
+def test_short_cells_stay_on_one_line():
+    page = to_html("| A | B |\n| --- | --- |\n| short | " + "long " * 9 + "|\n", {})
+    assert re.findall(r'<td data-title="(\w)" class="short">', page) == ["A"]
 
 
 def test_a_link_to_a_file_of_the_report_holds_it():
@@ -87,7 +122,8 @@ def test_a_link_to_a_file_of_the_report_holds_it():
 
 def test_cells_name_their_columns_and_tables_their_captions():
     table = "*Table 1. Cells.*\n\n| A | B *b* |\n| --- | ---: |\n| 1 | 2 |\n| 3 | 4 |\n"
-    page = to_html(f"{table}\nText.\n\n{table.replace('Cells', 'More').replace('| A |', '| Z |')}", {})
+    other = table.replace("Cells", "More").replace("| A |", "| Z |")
+    page = to_html(f"{table}\nText.\n\n{other}", {})
     titles = re.findall(r'<td[^>]*data-title="([^"]*)"', page)
     assert titles == ["A", "B b"] * 2 + ["Z", "B b"] * 2
     assert re.findall(r'aria-label="([^"]*)"', page) == ["Table 1. Cells.", "Table 1. More."]

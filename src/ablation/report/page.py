@@ -11,7 +11,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 TYPES = {
     "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv", "tex": "text/x-tex",
-    "pdf": "application/pdf", "md": "text/markdown",
+    "pdf": "application/pdf", "md": "text/markdown", "txt": "text/plain",
 }  # fmt: skip
 
 # The HTML that templates may write. Everything else comes out as text.
@@ -130,9 +130,9 @@ def _move_anchors(tokens: list[Token]) -> None:
         if found is None or [one.content for one in children[1:]] != ["</a>"]:
             continue
         after = tokens[place + 2]
-        if after.type == "html_block" and "<details" in after.content:
+        if after.type == "html_block" and re.match("<details(?! id)", after.content):
             after.content = after.content.replace("<details", f'<details id="{found[1]}"', 1)
-        elif after.nesting == 1:
+        elif after.nesting == 1 and "id" not in after.attrs:
             after.attrs["id"] = found[1]
         else:
             continue

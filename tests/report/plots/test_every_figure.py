@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from ablation.report.plots import style
 from ablation.report.plots.accuracies import accuracies
@@ -111,6 +112,12 @@ def test_an_arm_has_one_colour_in_all_figures(study):
     for arm, colours in seen.items():
         assert set(colours.values()) == {study.styles[arm].colour}, (arm, colours)
     assert {"accuracies", "curves", "reliability", "cost"} <= set(seen["resnet8", "crop"])
+
+
+def test_no_text_is_too_small_to_read(study):
+    for name, figure in every_figure(study).items():
+        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+        assert min(sizes) >= style.SMALL, name
 
 
 def test_foreign_text_is_drawn_as_it_is(make_study):
