@@ -51,7 +51,7 @@ ACCURACY = {
 
 def arms(*labels: str, **settings: Any) -> str:
     """Return a study of one model with an augmentation of each label, the first the baseline."""
-    pipelines = {label: f"crop({place})" if place else "" for place, label in enumerate(labels)}
+    pipelines = {label: f"brightness({place / 100})" if place else "" for place, label in enumerate(labels)}
     usual = {
         "question": "Which?", "datasets": ["mnist5k"], "models": ["resnet8"],
         "augmentations": pipelines, "seeds": [0, 1, 2], "final_seeds": 3,
@@ -186,7 +186,7 @@ def made(
 def described(cost: int | None, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what is said of a network beside its settings."""
     stage = {
-        "stage": "conv1", "blocks": 1, "output": [28, 28, 8], "parameters": 1000,
+        "stage": "conv1", "blocks": 1, "output_shape": [28, 28, 8], "parameters": 1000,
         "multiply_adds": cost,
     }  # fmt: skip
     return {

@@ -1,5 +1,6 @@
 """Studies at the borders of what there may be: one run, fifty arms, a hundred classes, colour."""
 
+import json
 import re
 
 import pytest
@@ -63,6 +64,31 @@ def test_a_partial_study_with_failed_runs_says_so_first(spoilt):
     assert "Partial" not in spoilt.analysis["title"]
 
 
+def test_an_experiment_of_which_no_run_is_there(tmp_path):
+    study = json.loads(arms("none", "crop"))
+    (block,) = study["experiments"].values()
+    study["experiments"]["later"] = block | {"training": {"epochs": 5}, "question": "And longer?"}
+    made_up = made(
+        tmp_path, json.dumps(study), lambda cell, seed: 0.9, partial=True,
+        options=lambda *_: {}, missing=LaterRuns(),
+    )  # fmt: skip
+    report = made_up.render()
+    check(report)
+    assert "no answer" in made_up.told("answer", "later")
+    assert "6" in made_up.told("next step", "later")
+
+
+class LaterRuns:
+    """Says of the runs of the second experiment, which come last, that they are missing."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, cell, seed):
+        self.asked += 1
+        return self.asked > 6
+
+
 def test_a_whole_study_has_no_banner(rendered):
     assert "artial" not in rendered.markdown.partition("Does depth hurt")[0]
 
@@ -71,8 +97,8 @@ def test_scores_of_a_test_split_that_validates_are_marked(spoilt, rendered):
     report = spoilt.report()
     report._figure = lambda *_, **__: ""
     markdown = report.markdown()
-    tables = re.findall(r"^\| .*Test accuracy.*$", markdown, re.M)
-    assert tables and all("Test accuracy†" in line for line in tables if "Metric" not in line)
+    heads = re.findall(r"^\| (?:Model|Augmentation) .*Test accuracy.*$", markdown, re.M)
+    assert heads and all("Test accuracy†" in line for line in heads)
     assert "optimistic" in spoilt.told("caveat", "arms")
     assert "†" not in rendered.markdown
 
