@@ -29,9 +29,7 @@ def one_pair(changed, crop, seeds=3, **options):
     return study, study.told("answer")
 
 
-@pytest.mark.parametrize(
-    ("crop", "word", "value"), [(0.97, HIGHER, "97.0"), (0.90, LOWER, "90.0")]
-)
+@pytest.mark.parametrize(("crop", "word", "value"), [(0.97, HIGHER, "97.0"), (0.90, LOWER, "90.0")])
 def test_a_decided_pair_names_both_arms_and_the_direction(changed, crop, word, value):
     study, told = one_pair(changed, crop)
     assert study.tables["comparisons"]["verdict"].item() in ("better", "worse")

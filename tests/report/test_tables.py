@@ -139,7 +139,12 @@ def test_losses_have_their_own_unit_and_metrics_an_epoch(growing):
 def test_every_metric_can_be_shown(crossed):
     story = crossed.report().stories[1]
     frames = tables.metrics_tables(story, "mnist5k", METRICS, 1)
-    assert [name for frame in frames for name in list(frame)[1:]] == ["none", "crop", "bright", "mix"]
+    assert [name for frame in frames for name in list(frame)[1:]] == [
+        "none",
+        "crop",
+        "bright",
+        "mix",
+    ]
     (frame,) = [frame for frame in frames if "crop" in frame]
     assert len(frame) == len(METRICS)
     assert column(frame, "crop")["Generalization gap, points"] == "+4.0 ± 0.1"
