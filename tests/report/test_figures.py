@@ -63,8 +63,8 @@ def test_classes_are_drawn_as_differences_to_the_reference(crossed):
 
 
 def test_scores_of_a_test_split_that_validates_are_marked(spoilt, crossed):
-    for made, marked in ((spoilt, True), (crossed, False)):
-        figures = drawn(made, 0 if marked else 1)
+    for study, marked in ((spoilt, True), (crossed, False)):
+        figures = drawn(study, 0 if marked else 1)
         for kind in ("headline", "curves"):
             assert ("†" in words(figures[kind])) == marked, kind
 

@@ -138,9 +138,10 @@ def curve(half, last):
     return {"history": {"loss": [2.0] * 4, "val_accuracy": [0.1, half, half, last]}}
 
 
-NINETY = dict.fromkeys(
-    ("none", "crop", "mix", "wide"), {"accuracy": 0.9, "train_accuracy": 0.93, "confidence": 0.9}
-)
+NINETY = {
+    label: {"accuracy": 0.9, "train_accuracy": 0.93, "confidence": 0.9}
+    for label in ("none", "crop", "mix", "wide")
+}
 SAME = dict.fromkeys(("none", "mix", "wide"), curve(0.7, 0.9))
 FOR = {
     "optimization_failure": ({"crop": LOST}, ["crop", "none", "86.0", "97.0"]),

@@ -76,7 +76,8 @@ def read_latex(shown):
         (r"\textbackslash{}", "\0"), (r"\textasciicircum{}", "\2"), (r"\textasciitilde{}", "\1"),
         (r"\textless{}", "<"), (r"\textgreater{}", ">"), (r"\textbar{}", "|"), (r"\char34{}", '"'),
         (r"\textasciigrave{}", "`"), ("{[}", "["), ("{]}", "]"), ("{*}", "*"), (r"$-$", "−"),
-        (r"$\pm$", "±"), (r"$\times$", "×"), (r"$\cdot$", "·"), (r"\dag{}", "†"), ("~", "\xa0"), ("--", "–"),
+        (r"$\pm$", "±"), (r"$\times$", "×"), (r"$\cdot$", "·"), (r"\dag{}", "†"), ("~", "\xa0"),
+        ("--", "–"),
     ):  # fmt: skip
         shown = shown.replace(one, character)
     shown = re.sub(r"(?<!\\)\{\}", "", shown)
