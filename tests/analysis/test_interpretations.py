@@ -99,13 +99,14 @@ def test_an_unaugmented_arm_with_a_small_gap_and_none_better(interpreted):
 
 
 def test_an_augmented_arm_that_is_not_through_is_too_strong_for_the_budget(interpreted):
-    strong = {"train_accuracy": 0.9, **val_loss(0.5, 0.4)}
+    strong = {"accuracy": 0.94, "train_accuracy": 0.9, **val_loss(0.5, 0.4)}
     (row,) = interpreted("too_strong_for_budget", crop=strong)
     assert keys(row) == ("crop", "none")
     assert (row["value"], row["threshold"]) == pytest.approx((0.2, 0.05))
     for other in (
         {**strong, "train_accuracy": 0.955},
         {**strong, **val_loss(0.5, 0.49)},
+        {**strong, "accuracy": 0.95},
     ):
         assert interpreted("too_strong_for_budget", crop=other) == []
     assert interpreted("too_strong_for_budget", none=strong) == []

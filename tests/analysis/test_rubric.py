@@ -491,6 +491,7 @@ def macros():
         "count": lambda x: f"{int(x):,}", "number": lambda x: f"{x:.2f}",
     }.items():  # fmt: skip
         environment.filters[name] = form
+    environment.filters["upper_first"] = str.capitalize
     environment.tests["known"] = lambda value: not pd.isna(value)
     environment.globals["metric"] = lambda name: Words(title=name, unit="share")
     return environment.get_template("rubric.md.j2").module

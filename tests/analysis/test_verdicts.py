@@ -32,7 +32,7 @@ def compared(tmp_path):
     def compared(declared, study=STUDY, **crop):
         def options(cell, seed):
             own = {"confidence": 0.9, **(crop if cell[2] == "crop" else {})}
-            own["confidence"] += SPREAD[seed] * (1 if cell[2] == "crop" else -1)
+            own["confidence"] += SPREAD[seed] * (2 if cell[2] == "crop" else -1)
             return own
 
         text = study.replace("DECLARED", f", {declared}" if declared else "")

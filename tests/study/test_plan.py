@@ -120,6 +120,12 @@ def test_a_narrative_that_is_not_there_is_refused(project, make):
         plan_of(project, STUDY.replace("    seeds:", NARRATIVE))
 
 
+def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
+    Path("config/studies/{x}.md").touch()
+    with pytest.raises(InputError, match=r"narrative: .*Snakemake cannot take a path with"):
+        plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
+
+
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
     project(STUDY)
     before = set(load_plan(load_config()).runs)

@@ -106,14 +106,14 @@ def test_only_what_changed_runs_again(project, old, new, expected):
 
 
 def test_an_edited_narrative_renders_the_report_and_runs_nothing_else(project):
-    text = project.study.with_name("text {1}.md")  # braces are no wildcards
+    text = project.study.with_name("my 'text' $(x).md")
     text.write_text(
-        "It reaches {{ value('cells', 'test_accuracy', augmentation='cutmix') | percent }}.\n"
+        "It reaches {{ value('cells', 'test_accuracy', augmentation='cutmix') | percent }} %.\n"
     )
-    project.edit("    seeds: [0]", '    narrative: "text {1}.md"\n    seeds: [0]')
+    project.edit("    seeds: [0]", f'    narrative: "{text.name}"\n    seeds: [0]')
     assert project.plan() == AFTERWARDS
     project.snakemake()
-    report, pictures = (project.folder / name for name in ("reports/tiny.md", "reports/tiny"))
+    report, pictures = (project.folder / place for place in ("reports/tiny.md", "reports/tiny"))
     accuracy = pd.read_csv(project.folder / "results/tiny/cells.csv")["test_accuracy"].iloc[1]
     assert f"It reaches {100 * accuracy:.1f} %." in report.read_text()
     assert project.plan() == {}
@@ -129,7 +129,7 @@ def test_an_edited_narrative_renders_the_report_and_runs_nothing_else(project):
     assert f"error: config/studies/{text.name}, line 3: " in failed.output
     assert not report.exists()
     assert not pictures.exists()
-    assert not [name for name in REPORTED if (project.folder / name).exists()]
+    assert not any((project.folder / file).exists() for file in REPORTED)
     assert not list(project.folder.glob("reports/.*"))
 
 

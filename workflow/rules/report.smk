@@ -82,7 +82,7 @@ rule report:
         rules.describe_models.output,
         rules.gallery.output,
         [f"{folder}/description.json" for folder in DATA],
-        lambda wildcards: NARRATIVES,  # a function, as their names may have braces
+        NARRATIVES,
     output:
         html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",

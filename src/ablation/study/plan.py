@@ -394,6 +394,7 @@ def _plan_experiment(
     if block.narrative is not None:
         narrative = (document.path.parent / block.narrative).as_posix()
         with _placed(document, (*place, "narrative")):
+            _expect_plain("narrative", narrative)
             _expect("narrative", narrative, "file")
     return PlannedExperiment(name, block, architectures, pipelines, runs, narrative=narrative)
 
