@@ -36,7 +36,7 @@ def hostile(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("hostile") / "project")
     project.study.write_text(json.dumps(STUDY))
     random = np.random.RandomState(0)
-    for i in range(40):
+    for i in range(41):  # the report names the largest and the smallest class
         file = project.folder / HOSTILE / CLASSES[i % 2] / f"{i} $(touch pwned).png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.randint(0, 256, (8, 8), dtype=np.uint8)).save(file)

@@ -11,7 +11,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 TYPES = {
     "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv", "tex": "text/x-tex",
-    "pdf": "application/pdf", "md": "text/markdown",
+    "pdf": "application/pdf", "md": "text/markdown", "txt": "text/plain",
 }  # fmt: skip
 
 # The HTML that templates may write. Everything else comes out as text.

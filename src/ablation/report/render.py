@@ -145,6 +145,7 @@ class Report:
         environment.tests["known"] = lambda value: not math.isnan(value)
         environment.globals |= {
             "add_analysis": self._add_analysis,
+            "add_summary": self._add_summary,
             "analysis": self.analysis,
             "analysis_text": self._analysis_text,
             "anchor_of": self._anchor_of,
@@ -276,6 +277,11 @@ class Report:
             number += 1
             name = f"{text.slug(wanted)}-{number}"
         self._names.add(name)
+        return name
+
+    def _add_summary(self, model: Mapping[str, Any]) -> str:
+        name = self._unused(f"summary-{model['model']}") + ".txt"
+        self.files[name] = model["summary"].encode()
         return name
 
     def _add_criterion(self, **row: str) -> Markup:

@@ -199,6 +199,24 @@ def networks_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).drop_duplicates()
 
 
+def stages_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the stages of each network."""
+    return pd.DataFrame(
+        [
+            {
+                "Model": model["model"],
+                "Stage": stage["stage"],
+                "Blocks": str(stage["blocks"] or text.NOTHING),
+                "Output": text.shape(stage["output_shape"]),
+                "Parameters": f"{stage['parameters']:,}",
+                "Multiply-adds": _or_nothing(stage["multiply_adds"]),
+            }
+            for model in models
+            for stage in model["stages"]
+        ]
+    )
+
+
 def data_table(data: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the splits of each data set with their classes."""
     return pd.DataFrame(
