@@ -186,7 +186,7 @@ def made(
 def described(cost: int | None, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what is said of a network beside its settings."""
     stage = {
-        "stage": "conv1", "blocks": 1, "output": [28, 28, 8], "parameters": 1000,
+        "stage": "conv1", "blocks": 1, "output_shape": [28, 28, 8], "parameters": 1000,
         "multiply_adds": cost,
     }  # fmt: skip
     return {
