@@ -234,6 +234,11 @@ class Story:
             raise LookupError(f"{table} has no row of {names} on {row['dataset']}")
         return found
 
+    @property
+    def mixing(self) -> bool:
+        """Whether some augmentation mixes labels and another does not."""
+        return len({one["mixes_labels"] for one in self.block["augmentations"]}) > 1
+
     def mixes(self, row: Mapping[str, Any]) -> bool:
         """Whether the augmentation of a row mixes labels."""
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
