@@ -51,7 +51,9 @@ ACCURACY = {
 
 def arms(*labels: str, **settings: Any) -> str:
     """Return a study of one model with an augmentation of each label, the first the baseline."""
-    pipelines = {label: f"crop({place})" if place else "" for place, label in enumerate(labels)}
+    pipelines = {
+        label: f"brightness({place / 100})" if place else "" for place, label in enumerate(labels)
+    }
     usual = {
         "question": "Which?", "datasets": ["mnist5k"], "models": ["resnet8"],
         "augmentations": pipelines, "seeds": [0, 1, 2], "final_seeds": 3,

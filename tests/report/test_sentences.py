@@ -29,9 +29,7 @@ def one_pair(changed, crop, seeds=3, **options):
     return study, study.told("answer")
 
 
-@pytest.mark.parametrize(
-    ("crop", "word", "value"), [(0.97, HIGHER, "97.0"), (0.90, LOWER, "90.0")]
-)
+@pytest.mark.parametrize(("crop", "word", "value"), [(0.97, HIGHER, "97.0"), (0.90, LOWER, "90.0")])
 def test_a_decided_pair_names_both_arms_and_the_direction(changed, crop, word, value):
     study, told = one_pair(changed, crop)
     assert study.tables["comparisons"]["verdict"].item() in ("better", "worse")
@@ -130,6 +128,7 @@ def test_an_interaction_that_is_not_decided_is_not_claimed(changed):
 # Interpretations: runs by augmentation of a study that says nothing, what the sentence then names.
 LOST = {"accuracy": 0.85, "train_accuracy": 0.86, "confidence": 0.85}
 STRONG = {
+    "accuracy": 0.94,
     "train_accuracy": 0.9,
     "history": {"loss": [2.0, 1.0, 0.9, 0.8], "val_loss": [2.0, 1.0, 0.5, 0.4]},
 }
@@ -157,7 +156,7 @@ FOR = {
     ),
     "overconfident": (
         NINETY | {"mix": NINETY["mix"] | {"confidence": 0.999}},
-        ["mix", "100", "90", "9.9"],
+        ["mix", "100", "90"],
     ),
     "unstable": ({"wide": {"spread": (0.0, 0.03, -0.03)}}, ["wide", "92.0", "98.0"]),
     "rank_change": (

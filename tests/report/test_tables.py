@@ -82,17 +82,17 @@ def test_columns_in_which_every_row_is_the_same_are_left_out(crossed, changed):
     assert list(ablation(alone).iloc[0]) == ["resnet8", "95.0 ± 0.1", "97.0 ± 0.0"]
 
 
-def test_arms_that_none_beats_are_bold_unless_all_are(crossed, changed):
-    assert bold(ablation(crossed, 1)) == ["crop", "bright"]
-    assert bold(ablation(crossed, 0)) == ["resnet8", "resnet14"]
-    better = {"accuracy": 0.97}
-    assert bold(ablation(changed(arms("none", "a", "b"), a=better, b=better))) == ["a", "b"]
-    assert bold(ablation(changed(arms("none", "a", "b")))) == []
+def test_the_best_arms_are_bold_unless_all_are(crossed, changed):
+    assert bold(ablation(crossed, 1)) == ["crop"]
+    top = bold(ablation(crossed, 0))
+    assert "resnet14" in top and not {"plain8", "plain14"} & set(top)
+    study = changed(arms("none", "a", "b"), a={"accuracy": 0.97}, b={"accuracy": 0.9})
+    assert bold(ablation(study)) == ["a"]
+    assert len(bold(ablation(changed(arms("none", "a", "b"))))) in (0, 3)
 
 
 def test_arms_without_a_result_say_why(spoilt, changed):
-    frame = ablation(spoilt)
-    assert frame["Test accuracy, %"].iloc[6] == "81.0" or len(frame) == 8
+    assert "Test accuracy†, %" in ablation(spoilt) and len(ablation(spoilt)) == 8
     lost = changed(arms("none", "crop"), crop={"status": "diverged"})
     assert column(ablation(lost), "Test accuracy")["crop"] == "diverged"
 
@@ -138,9 +138,16 @@ def test_losses_have_their_own_unit_and_metrics_an_epoch(growing):
 
 def test_every_metric_can_be_shown(crossed):
     story = crossed.report().stories[1]
-    frame = tables.metrics_table(story, METRICS, 1)
-    assert len(frame) == 4 and len(frame.columns) == 1 + len(METRICS)
-    assert column(frame, "Generalization gap, points")["crop"] == "+4.0 ± 0.1"
+    frames = tables.metrics_tables(story, "mnist5k", METRICS, 1)
+    assert [name for frame in frames for name in list(frame)[1:]] == [
+        "none",
+        "crop",
+        "bright",
+        "mix",
+    ]
+    (frame,) = [frame for frame in frames if "crop" in frame]
+    assert len(frame) == len(METRICS)
+    assert column(frame, "crop")["Generalization gap, points"] == "+4.0 ± 0.1"
 
 
 HARD = pd.DataFrame(

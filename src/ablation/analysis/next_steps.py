@@ -34,7 +34,8 @@ def _steps(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row
         row["check"]: row for row in results.rows("checks", experiment.name) if not row["model"]
     }
     planned, seeds = len(experiment.runs), len(experiment.block.seeds)
-    seconds = pd.Series([row["seconds"] for row in cells]).mean()
+    runs = results.rows("runs", experiment.name)  # diverged ones took their time as well
+    seconds = pd.Series([row["seconds"] for row in runs], dtype=float).mean()
 
     def step(name: str, runs: int, longer: float = 1.0, **values: object) -> Row:
         time = runs * seconds * longer
