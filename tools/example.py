@@ -29,7 +29,7 @@ FILES = (
     "mistakes.npz",
     *(f"{name}.csv" for name in TABLES),
 )
-NOT_KEPT = (".pdf", ".tex")  # for a paper, unless the report links to them
+FOR_A_PAPER = (".pdf", ".tex")  # in the page, not beside the Markdown
 SHRUNKEN = "shrunken: stand-in data, few epochs, no result about the methods"
 README = """\
 # An example: the report of the default study
@@ -86,11 +86,13 @@ def make_example(*, again: bool, notebooks: bool) -> None:
 
 
 def render_example(study: str, tables: Path, folder: Path) -> None:
-    """Render a report without files that it does not link to; the shrunken one without its page."""
+    """Render a report, its Markdown without the part for a paper; the shrunken one without page."""
     render(study, tables, folder)
-    text = (folder / f"{study}.md").read_text()
+    markdown = folder / f"{study}.md"
+    text = markdown.read_text().partition('<a id="paper"></a>')[0].rstrip() + "\n"
+    markdown.write_text(text.replace(" · [For a paper](#paper)", ""))
     for file in (folder / study).iterdir():
-        if file.suffix in NOT_KEPT and f"{study}/{file.name}" not in text:
+        if file.suffix in FOR_A_PAPER:
             file.unlink()
     if study == NOTEBOOKS:
         (folder / f"{study}.html").unlink()

@@ -1,5 +1,6 @@
 """Every interpretation on results that speak for it, and on results that do not."""
 
+import numpy as np
 import pytest
 
 from ablation.analysis.interpretations import INTERPRETATIONS
@@ -180,7 +181,11 @@ def test_a_pair_with_opposite_verdicts_at_two_budgets(tmp_path):
     assert rows(0.05, 0.03) == rows(0.05, 0.0) == []
 
 
-def test_an_arm_that_some_classes_pay_for(interpreted):
-    (row,) = interpreted("classes_pay", crop={"accuracy": 0.7})
-    assert (*keys(row), row["value"]) == ("crop", "none", 10)
+def test_classes_that_an_arm_moves_against_the_whole(interpreted):
+    label = np.arange(1000) % 10
+    of_class_0 = {"label": label, "answer": np.where(label == 0, 1, label)}
+    # The nine others gain, and so does the whole.
+    (row,) = interpreted("classes_pay", none={"accuracy": 0.75}, crop=of_class_0)
+    assert (*keys(row), row["value"]) == ("crop", "none", 1)
+    assert interpreted("classes_pay", crop={"accuracy": 0.7}) == []
     assert interpreted("classes_pay") == []

@@ -294,12 +294,14 @@ def _budget_reversal(experiment: Experiment) -> Iterable[Row]:
 
 
 def _classes_pay(experiment: Experiment) -> Iterable[Row]:
-    """The value is the number of classes that the arm helps or harms."""
+    """The value is the number of classes on which an arm differs and not as on the whole split."""
     effects = experiment.results.tables["class_effects"]
     effects = effects[effects["verdict"].isin(["helped", "harmed"])]
     for arm, reference, row in experiment.pairs:
         keys = ("experiment", "dataset", "arm", "reference")
-        count = int(np.all([effects[key] == row[key] for key in keys], axis=0).sum())
+        same_pair = effects[np.all([effects[key] == row[key] for key in keys], axis=0)]
+        overall = row["difference"] if row["verdict"] in REVERSED else 0.0
+        count = int((same_pair["difference"] * overall <= 0).sum())
         if count:
             yield {**_keys(arm, reference), "value": count}
 

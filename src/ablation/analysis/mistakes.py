@@ -20,20 +20,22 @@ SHOWN = 8  # images a row
 PAIRS = 4  # rows of pairs for each experiment and data set
 LEAST = 2  # images of a pair
 SIDE = 96  # pixels of an image that is kept, at most
-MOST_ARMS = "most arms"
 
 
 def write_mistakes(results: StudyResults, file: Path) -> None:
     """Write pictures of test images that networks get wrong, as a network sees them.
 
     For each experiment and data set a row with the images that at least half of all its runs get
-    wrong, and one for each of some compared pairs with the images that most runs of the arm get
-    wrong and most of the reference right. Data whose images have been deleted has no rows.
+    wrong, and one for each of some compared pairs with the images that most runs of the less
+    accurate arm get wrong and most of the other one right. Data whose images have been deleted has
+    no rows.
 
     Args:
         results: the results of a study, with the table of comparisons.
-        file: the ``.npz`` to write: ``index``, a JSON list of {key, experiment, dataset, arm,
-            true, predicted}, and for each key uint8 images [n, height, width, channels].
+        file: the ``.npz`` to write: ``index``, a JSON list of {key, experiment, dataset,
+            true, predicted} and, of a pair, the names of the arm that is wrong (arm, arm_model,
+            arm_augmentation) and of the one that is right (reference, …), and for each key uint8
+            images [n, height, width, channels].
 
     Raises:
         InputError: the prepared data has changed, or the file cannot be written.
@@ -60,7 +62,7 @@ def write_mistakes(results: StudyResults, file: Path) -> None:
             compared = compared[
                 (compared["experiment"] == experiment) & (compared["dataset"] == dataset)
             ]
-            for arm, chosen, runs in _rows(sound, compared):
+            for names, chosen, runs in _rows(sound, compared):
                 key = f"images_{len(index)}"
                 true = [data.class_names[label] for label in runs[0].label[chosen]]
                 predicted = [data.class_names[_usual_answer(runs, image)] for image in chosen]
@@ -69,7 +71,7 @@ def write_mistakes(results: StudyResults, file: Path) -> None:
                         "key": key,
                         "experiment": experiment,
                         "dataset": dataset,
-                        "arm": arm,
+                        **names,
                         "true": true,
                         "predicted": predicted,
                     }
@@ -88,26 +90,29 @@ def _opened(folder: Path) -> Prepared | None:
 
 def _rows(
     sound: dict[Cell, list[RunResult]], compared: pd.DataFrame
-) -> Iterable[tuple[str, np.ndarray, list[RunResult]]]:
-    """Name, test images and the runs that get them wrong, of each row."""
+) -> Iterable[tuple[dict[str, str], np.ndarray, list[RunResult]]]:
+    """Which arms it is about, test images and the runs that get them wrong, of each row."""
     every = [run for runs in sound.values() for run in runs]
     share = _wrong(every)
     hardest = _largest(share, share >= 0.5)
     if len(hardest):
-        yield MOST_ARMS, hardest, every
-    told = 0
-    for arm, reference, name in _pairs(compared):
-        if told == PAIRS or not (sound.get(arm) and sound.get(reference)):
+        yield {}, hardest, every
+    shown = 0
+    for wrong, right, names in _pairs(compared):
+        if shown == PAIRS or not (sound.get(wrong) and sound.get(right)):
             continue
-        of_arm, of_reference = _wrong(sound[arm]), _wrong(sound[reference])
-        chosen = _largest(of_arm - of_reference, (of_arm > 0.5) & (of_reference < 0.5))
+        of_wrong, of_right = _wrong(sound[wrong]), _wrong(sound[right])
+        chosen = _largest(of_wrong - of_right, (of_wrong > 0.5) & (of_right < 0.5))
         if len(chosen) >= LEAST:
-            told += 1
-            yield name, chosen, sound[arm]
+            shown += 1
+            yield names, chosen, sound[wrong]
 
 
-def _pairs(compared: pd.DataFrame) -> list[tuple[Cell, Cell, str]]:
-    """The pairs of cells with a verdict on test accuracy and what to call them; decided first."""
+def _pairs(compared: pd.DataFrame) -> list[tuple[Cell, Cell, dict[str, str]]]:
+    """The cells of comparisons of test accuracies and their names: the less accurate one first.
+
+    Decided comparisons come first.
+    """
     pairs = compared[
         (compared["measure"] == TEST_ACCURACY)
         & (compared["factors"] == "")
@@ -115,27 +120,20 @@ def _pairs(compared: pd.DataFrame) -> list[tuple[Cell, Cell, str]]:
         & (compared["arm_model"] != "")
         & (compared["reference_model"] != "")
     ]
-    found: list[Any] = sorted(
-        pairs.itertuples(), key=lambda row: row.verdict not in ("better", "worse")
-    )
-    return [
-        (
-            (row.dataset, row.arm_model, row.arm_augmentation),
-            (row.dataset, row.reference_model, row.reference_augmentation),
-            f"{_short(row, 'arm')}, not {_short(row, 'reference')}",
+    rows: list[Any] = pairs.to_dict("records")
+    found = []
+    for row in sorted(rows, key=lambda row: row["verdict"] not in ("better", "worse")):
+        sides = ("reference", "arm") if row["difference"] > 0 else ("arm", "reference")
+        names = {
+            f"{name}{part}": row[f"{side}{part}"]
+            for name, side in zip(("arm", "reference"), sides, strict=True)
+            for part in ("", "_model", "_augmentation")
+        }
+        wrong, right = (
+            (row["dataset"], row[f"{side}_model"], row[f"{side}_augmentation"]) for side in sides
         )
-        for row in found
-    ]
-
-
-def _short(row: Any, side: str) -> str:
-    """The name of a side without what both sides have in common."""
-    if row.arm_model == row.reference_model:
-        if row.arm_augmentation != row.reference_augmentation:
-            return str(getattr(row, f"{side}_augmentation"))
-    elif row.arm_augmentation == row.reference_augmentation:
-        return str(getattr(row, f"{side}_model"))
-    return str(getattr(row, side))
+        found.append((wrong, right, names))
+    return found
 
 
 def _wrong(runs: Sequence[RunResult]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Which plot shows what of an experiment."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -16,7 +17,8 @@ from ablation.report.plots.forest import headline_arms
 from ablation.report.plots.images import gallery, mistakes
 from ablation.report.plots.reliability import reliability
 from ablation.report.plots.style import Arm, Styles, arms_of
-from ablation.report.story import Story
+from ablation.report.story import Story, short
+from ablation.report.values import Row
 
 Draw = Callable[[Inputs, Styles, Story, str], Figure | None]
 
@@ -95,11 +97,18 @@ def _gallery(inputs: Inputs, _: Styles, story: Story, dataset: str) -> Figure | 
 
 def _mistakes(inputs: Inputs, _: Styles, story: Story, dataset: str) -> Figure | None:
     shown = [
-        entry
+        {**entry, "arm": _wrong_and_right(entry)}
         for entry in inputs.mistakes
         if (entry["experiment"], entry["dataset"]) == (story.name, dataset)
     ]
     return mistakes(shown) if shown else None
+
+
+def _wrong_and_right(entry: Mapping[str, Any]) -> str:
+    if "arm" not in entry:
+        return "most runs"
+    row = Row("comparisons", entry)
+    return f"{short(row, 'arm')} wrong, {short(row, 'reference')} right"
 
 
 def _blocks(inputs: Inputs, _: Styles, __: Story, ___: str) -> Figure | None:

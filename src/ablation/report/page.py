@@ -26,7 +26,7 @@ _ALLOWED = re.compile(
 
 _ANCHOR = re.compile(r'<a id="([A-Za-z0-9_.+-]+)">')
 _SIZE = re.compile(rb'<svg[^>]* width="([0-9.]+)pt"[^>]* height="([0-9.]+)pt"')
-_SHORT = 22  # characters of a cell that stay on one line
+_SHORT, _SHORT_TITLE = 22, 12  # characters of a cell, of a column's title that stay on one line
 
 
 def to_html(markdown: str, files: Mapping[str, bytes]) -> str:
@@ -180,6 +180,8 @@ def _name_cells(tokens: list[Token]) -> None:
             content = plain_of(token)
             if tokens[place - 1].type == "th_open":
                 titles.append(content)
+                if len(content) <= _SHORT_TITLE:
+                    tokens[place - 1].attrs["class"] = "short"
             elif tokens[place - 1].type == "td_open":
                 tokens[place - 1].attrs["data-title"] = titles[column]
                 if len(content) <= _SHORT:

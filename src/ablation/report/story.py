@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from ablation.report.values import Row, Tables
+from ablation.study.metrics import TEST_ACCURACY
 
 VERDICTS = ("better", "worse", "same", "open")
 MARKS = {"better": "▲", "worse": "▼", "same": "≈", "open": "?"}
@@ -234,6 +235,11 @@ class Story:
             raise LookupError(f"{table} has no row of {names} on {row['dataset']}")
         return found
 
+    @property
+    def mixing(self) -> bool:
+        """Whether some augmentation mixes labels and another does not."""
+        return len({one["mixes_labels"] for one in self.block["augmentations"]}) > 1
+
     def mixes(self, row: Mapping[str, Any]) -> bool:
         """Whether the augmentation of a row mixes labels."""
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
@@ -245,9 +251,21 @@ class Story:
 
     @property
     def class_effects(self) -> list[Row]:
-        """Effects on single classes that are decided, the largest first."""
-        rows = self.tables.rows("class_effects")
-        return _largest_first(row for row in rows if row.verdict in ("helped", "harmed"))
+        """Decided effects on classes on which an arm differs and not as on the whole test split.
+
+        The largest come first.
+        """
+        overall = {
+            (row.dataset, row.arm, row.reference): row.difference
+            for row in self.pairs
+            if row.measure == TEST_ACCURACY and row.verdict in ("better", "worse")
+        }
+        return _largest_first(
+            row
+            for row in self.tables.rows("class_effects")
+            if row.verdict in ("helped", "harmed")
+            and row.difference * overall.get((row.dataset, row.arm, row.reference), 0) <= 0
+        )
 
     def arm(self, row: Mapping[str, Any], side: str = "") -> str:
         """Return the short name of a cell, by what varies in the experiment.

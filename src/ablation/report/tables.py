@@ -409,7 +409,7 @@ def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_numeric(column: pd.Series) -> bool:
-    return bool(column.astype(str).str.match(r"^[-+−]?\d|^[–?]$|^(diverged|not finished)$").all())
+    return bool(column.astype(str).str.match(r"^[-+−<]?\d|^[–?]$|^(diverged|not finished)$").all())
 
 
 def _cell(value: object) -> str:
