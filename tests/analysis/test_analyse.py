@@ -208,9 +208,7 @@ def test_a_class_that_an_arm_harms(known):
     same = effects[effects.arm == "plain20"]
     assert len(same) == 10
     assert set(same["verdict"]) == {"unclear"}
-    pay = interpretations("classes_pay")
-    assert pay["reference_model"].tolist() == ["resnet20", "resnet56"]
-    assert pay["value"].tolist() == [10, 10]
+    assert interpretations("classes_pay").empty  # every class goes the way of the whole
 
 
 def test_what_is_wrong_with_runs_is_counted(plan):

@@ -2,6 +2,7 @@
 
 import html
 import io
+import json
 import re
 
 import pandas as pd
@@ -11,7 +12,7 @@ from markdown_it import MarkdownIt
 from ablation.report import tables
 from ablation.study.metrics import METRICS
 
-from .made import arms
+from .made import arms, made
 from .test_text import read_latex
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -105,10 +106,10 @@ def test_diverged_runs_are_not_in_the_means(spoilt):
 
 
 def test_every_comparison_is_in_the_long_table(crossed, growing):
-    for made, place in ((crossed, 0), (crossed, 1), (growing, 0)):
-        story = made.report().stories[place]
+    for study, place in ((crossed, 0), (crossed, 1), (growing, 0)):
+        story = study.report().stories[place]
         frame = tables.comparisons_table(story, 1)
-        rows = made.tables["comparisons"]
+        rows = study.tables["comparisons"]
         rows = rows[rows["experiment"] == story.name]
         assert len(frame) == len(rows)
         assert set(frame["Arm"]) == set(rows["arm"])
@@ -202,3 +203,27 @@ def test_markdown_latex_and_csv_of_a_report_hold_the_table_shown(rendered):
         )
         assert [list(csv), *csv.to_numpy().tolist()] == rows, name
         assert of_latex(rendered.files[f"{name}.tex"].decode()) == rows, name
+
+
+def test_a_claim_is_beside_the_comparison_that_tests_it(tmp_path):
+    pair = {"arm": {"augmentation": "crop"}, "reference": {"augmentation": "none"}}
+    study = json.loads(arms("none", "crop"))
+    (block,) = study["experiments"].values()
+    block["comparisons"] = [{"kind": "arm", **pair, "claim": "helps", "says": "better"}]
+    again = block | {"revisits": "arms", "training": {"epochs": 5}}
+    block = block | {"claims": {"helps": {"text": "Crops help.", "source": "A paper"}}}
+    study["experiments"] = {"arms": block, "again": again}
+    reached = iter([0.9, 0.901, 0.902, 0.95, 0.951, 0.952, 0.9, 0.901, 0.902, 0.8, 0.801, 0.802])
+    found = made(
+        tmp_path, json.dumps(study), lambda cell, seed: 0,
+        options=lambda cell, seed: {"accuracy": next(reached)},
+    )  # fmt: skip
+    there, here = (tables.claims_table(story, 1).iloc[0] for story in found.report().stories)
+    assert (there["Claim"], there["Source"], there["Claim is"]) == (
+        "Crops help.",
+        "A paper",
+        "holds",
+    )
+    assert there["Difference (interval)"].startswith("+5.0 (+")
+    assert (here["Claim is"], here["Here"]) == ("contradicted", "does not survive")
+    assert here["Difference (interval)"].startswith("−10.0 (−")

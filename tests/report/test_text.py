@@ -44,7 +44,7 @@ FOREIGN = [
     "[x](http://y) ![z](w) [^1]", "# no heading", "- no list", "+ no list", "1. no list",
     "12) no list", "---", "===", "> no quote", "~~kept~~", "back\\slash \\* &amp; & &lt;",
     "+1.20", "$x_1$ and $$y$$", "a | b", "-- and --- ''x'' ,,y", "50% {of} #1 ^~ <a> \"q\" [z] ±×",
-    "*[2cm]",
+    "*[2cm]", "<!-- none", "<script src=x",
 ]  # fmt: skip
 
 
