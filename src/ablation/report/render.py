@@ -149,6 +149,7 @@ class Report:
             "analysis": self.analysis,
             "analysis_text": self._analysis_text,
             "anchor_of": self._anchor_of,
+            "arm_of": self._arm_of,
             "best_epoch": any(one["chosen_by"] for one in self.analysis["experiments"]),
             "cited": references(self.analysis),
             "data": self.analysis["data"],
@@ -193,6 +194,10 @@ class Report:
     def _named(self, row: Row, side: str) -> str:
         """The name of a side of a comparison in a sentence."""
         return _in_words(short(row, side), self._unaugmented)
+
+    def _arm_of(self, story: Story, row: Row, side: str = "") -> str:
+        """The short name of a cell in a sentence."""
+        return _in_words(story.arm(row, side), self._unaugmented)
 
     def _names_in(self, group: Group, verdict: str) -> list[str]:
         """What tells the comparisons of a group with a verdict apart, in a sentence."""
