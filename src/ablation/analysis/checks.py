@@ -25,6 +25,7 @@ from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
 
 NAMED = 10  # names that a detail holds
+FEWEST = 2  # runs beside which another one can be far below
 
 Scope = Literal["run", "cell", "experiment", "study"]
 
@@ -309,6 +310,24 @@ def _longer_budget(results: StudyResults, experiment: PlannedExperiment) -> list
     return [{"value": threshold("longer_budget") * max(still)}] if still else []
 
 
+def _failed_run(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
+    """Cells with a run far below the others; the value is how far."""
+    failing = {
+        (row["dataset"], row[f"{side}_model"], row[f"{side}_augmentation"])
+        for row in results.rows("comparisons", experiment.name)
+        for side in ("arm", "reference")
+        if row["failing"]
+    }
+    for row in results.rows("cells", experiment.name):
+        cell = (row["dataset"], row["model"], row["augmentation"])
+        accuracy = sorted(result.accuracy for result in results.sound[experiment.name, cell])
+        if cell in failing and len(accuracy) > FEWEST:
+            lowest, others = accuracy[0], np.array(accuracy[1:])
+            distance = float(others.mean() - lowest)
+            if distance > threshold("failed_run") * others.std(ddof=1):
+                yield {**dict(zip(CELL[1:], cell, strict=True)), "value": distance}
+
+
 def _looks(results: StudyResults, experiment: PlannedExperiment) -> list[Row]:
     """The value is the level of this look."""
     count = len(results.looks.of(experiment.name)) if results.looks else 0
@@ -450,6 +469,7 @@ CHECKS: tuple[Check, ...] = (
     Check("seed_range", "experiment", None, _seed_range(np.median)),
     Check("seed_range_largest", "experiment", None, _seed_range(np.max)),
     Check("longer_budget", "experiment", "longer_budget", _longer_budget),
+    Check("failed_run", "experiment", "failed_run", _failed_run),
     Check("looks", "experiment", None, _looks),
     Check("level_spent", "experiment", None, _level_spent),
     Check("budget_settings", "experiment", None, _budget_settings),

@@ -6,7 +6,6 @@ condition holds.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -157,11 +156,17 @@ def _train_differences(
 
 
 def _train_difference(failed: bool) -> Callable[[Experiment], Iterable[Row]]:
-    """The value is the difference in clean training accuracy, losing less winning cell."""
+    """The value is the difference in clean training accuracy, losing less winning cell.
+
+    What is too strong for the budget is explained by that.
+    """
 
     def compute(experiment: Experiment) -> Iterable[Row]:
+        explained = list(_too_strong_for_budget(experiment))
         for losing, winning, value, limit in _train_differences(experiment, failed):
-            yield {**_keys(losing, winning), "value": value, "threshold": limit}
+            row = _keys(losing, winning)
+            if not any(row.items() <= one.items() for one in explained):
+                yield {**row, "value": value, "threshold": limit}
 
     return compute
 
@@ -182,15 +187,15 @@ def _little_to_regularize(experiment: Experiment) -> Iterable[Row]:
 
 
 def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
-    """Arms behind the unaugmented one; the value is the last fall of the validation loss."""
+    """Augmented cells behind the unaugmented one; the value is the last fall of their loss."""
     limit = threshold("still_improving")
-    for cell, row in experiment.cells.items():
-        plain = experiment.unaugmented(cell)
-        if plain is None or experiment.is_unaugmented(cell):
+    for cell, plain, _ in experiment.decided():
+        if plain != experiment.unaugmented(cell) or experiment.is_unaugmented(cell):
             continue
-        if row["test_accuracy"] >= experiment.cells[plain]["test_accuracy"]:
-            continue
-        lost = experiment.cells[plain]["train_accuracy_clean"] - row["train_accuracy_clean"]
+        lost = (
+            experiment.cells[plain]["train_accuracy_clean"]
+            - experiment.cells[cell]["train_accuracy_clean"]
+        )
         value = fall(experiment.epochs(cell)["val_loss"].to_numpy())
         if lost > threshold("too_strong_for_budget") and value > limit:
             yield {**_keys(cell, plain), "value": value, "threshold": limit}
@@ -232,25 +237,32 @@ def _unstable(experiment: Experiment) -> Iterable[Row]:
 def _rank_change(experiment: Experiment) -> Iterable[Row]:
     """The clearest pair of each data set that changes places after half of the epochs.
 
-    The cell is ahead at the end, its reference at half; the value is the smaller difference.
+    Of the pairs that are compared, those in which all seeds agree at both times. The cell is ahead
+    at the end, its reference at half; the value is the smaller difference.
     """
-    curves = {}
-    for cell in experiment.cells:
-        table = experiment.epochs(cell)
-        accuracy = dict(zip(table["epoch"], table["val_accuracy"], strict=True))
-        last = int(max(accuracy))
-        if last > 1:
-            curves[cell] = (last, accuracy[last // 2], accuracy[last])
     clearest: dict[str, Row] = {}
-    for first, second in combinations(curves, 2):
-        (epochs, *one), (other_epochs, *two) = curves[first], curves[second]
-        if first[0] != second[0] or epochs != other_epochs:
+    for first, second, _ in experiment.pairs:
+        curves, others = (
+            {
+                result.run.seed: result.validated.to_numpy()
+                for result in experiment.results.sound[experiment.planned.name, cell]
+            }
+            for cell in (first, second)
+        )
+        pairs = [(curves[seed], others[seed]) for seed in curves.keys() & others.keys()]
+        lengths = {len(one) for pair in pairs for one in pair}
+        if len(pairs) < SEEDS_FOR_VERDICTS or len(lengths) != 1 or lengths == {1}:
             continue
-        half, last = one[0] - two[0], one[1] - two[1]
-        value = min(abs(half), abs(last))
+        (epochs,) = lengths
+        half, last = (
+            np.array([one[epoch - 1] - other[epoch - 1] for one, other in pairs])
+            for epoch in (epochs // 2, epochs)
+        )
+        agree = all(abs(np.sign(one).sum()) == len(pairs) for one in (half, last))
+        value = min(abs(half.mean()), abs(last.mean()))
         best = clearest.get(first[0], {"value": experiment.margin})["value"]
-        if half * last < 0 and value > best:
-            ahead = (first, second) if last > 0 else (second, first)
+        if agree and half[0] * last[0] < 0 and value > best:
+            ahead = (first, second) if last[0] > 0 else (second, first)
             clearest[first[0]] = {
                 **_keys(*ahead),
                 "epoch": epochs // 2,

@@ -247,6 +247,10 @@ TABLES: dict[str, Table] = {
                     "images.",
                 ),
                 Column("ci_high", "number", "Its upper end."),
+                Column(
+                    "ci_level", "share",
+                    "Its confidence level: 0.95, corrected for the other comparisons.",
+                ),
                 *_P,
                 Column(
                     "verdict", "text",

@@ -196,7 +196,7 @@ def _found(effect: Effect, metric: Metric | None) -> Row:
     if effect.image_error:
         low, high = effect.image_low, effect.image_high
         row |= {"image_ci_low": low, "image_ci_high": high, "ci_low": low, "ci_high": high}
-        row["basis"] = "images"
+        row |= {"ci_level": threshold("interval"), "basis": "images"}
     return row
 
 
@@ -215,6 +215,7 @@ def _judged(effect: Effect, decision: Decision, metric: Metric | None, margin: f
     return {
         "ci_low": decision.low if known else None,
         "ci_high": decision.high if known else None,
+        "ci_level": decision.confidence if known else None,
         "p": effect.estimate.p,
         "p_adjusted": decision.p,
         "verdict": verdict,

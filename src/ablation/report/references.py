@@ -58,6 +58,13 @@ METHODS = (
         "10.2307/3002019",
     ),
 )  # fmt: skip
+OF_SOURCES = {
+    "mnist5k": _doi(
+        "LeCun, Bottou, Bengio and Haffner (1998). Gradient-based learning applied to document "
+        "recognition. Proceedings of the IEEE 86. (The digits of MNIST.)",
+        "10.1109/5.726791",
+    ),
+}  # others have a citation of their own in their description
 OF_FAMILIES = {
     "resnet": _arxiv(
         "He, Zhang, Ren and Sun (2015). Deep residual learning for image recognition.", "1512.03385"
@@ -95,8 +102,10 @@ def references(analysis: Mapping[str, Any]) -> list[Reference]:
         for name in OF_STEPS
         if name in step["name"]
     }
+    sources = {one["source"].partition("/")[0] for one in analysis["data"]}
     found = [
         *METHODS,
+        *(OF_SOURCES[name] for name in sources if name in OF_SOURCES),
         *(OF_FAMILIES[name] for name in families if name in OF_FAMILIES),
         *(OF_STEPS[name] for name in steps),
     ]

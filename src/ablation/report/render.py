@@ -5,7 +5,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ablation.report.narrative import narrative
 from ablation.report.page import plain_text, to_html
 from ablation.report.plots.style import Styles, save
 from ablation.report.references import references
-from ablation.report.story import Story, short
+from ablation.report.story import Group, Story, short
 from ablation.report.values import Citations, Row, Tables, Value
 from ablation.storage import alone, atomically, sync_folder, writing
 from ablation.study.metrics import METRICS, TOP, Metric
@@ -149,6 +149,7 @@ class Report:
             "analysis": self.analysis,
             "analysis_text": self._analysis_text,
             "anchor_of": self._anchor_of,
+            "arm_of": self._arm_of,
             "best_epoch": any(one["chosen_by"] for one in self.analysis["experiments"]),
             "cited": references(self.analysis),
             "data": self.analysis["data"],
@@ -157,10 +158,14 @@ class Report:
             "figure": self._figure,
             "finding": self.citations.finding,
             "has_verdicts": any(story.has_verdicts for story in self.stories),
+            "initializers": _settings_of(self.analysis, "initializer"),
             "join": text.join,
             "METRICS": METRICS,
             "metric": lambda name: tables.BY_NAME[name],
             "models": self.inputs.models,
+            "momenta": _settings_of(self.analysis, "norm_momentum"),
+            "named": self._named,
+            "names": self._names_in,
             "narrative": self._narrative,
             "networks": list({model["model"]: model for model in self.inputs.models}.values()),
             "rubric": self._add_criterion,
@@ -168,6 +173,9 @@ class Report:
             "several_datasets": lambda row: self._story_of(row).several_datasets,
             "short": short,
             "shown_metrics": self._shown_metrics,
+            "shown_names": {
+                one.name for story in self.stories for one in self._shown_metrics(story)
+            },
             "stories": self.stories,
             "story_of": self._story_of,
             "study": self.study,
@@ -175,12 +183,31 @@ class Report:
             "tables": self.tables,
             "threshold": self._threshold,
             "to_table": tables,
+            "tuned": any(one["overrides"] for one in self.analysis["experiments"]),
             "unit": lambda row: tables.BY_NAME[row.measure].unit,
         }
         return environment
 
     def _story_of(self, row: Row) -> Story:
         return next(story for story in self.stories if story.name == row.experiment)
+
+    def _named(self, row: Row, side: str) -> str:
+        """The name of a side of a comparison in a sentence."""
+        return _in_words(short(row, side), self._unaugmented)
+
+    def _arm_of(self, story: Story, row: Row, side: str = "") -> str:
+        """The short name of a cell in a sentence."""
+        return _in_words(story.arm(row, side), self._unaugmented)
+
+    def _names_in(self, group: Group, verdict: str) -> list[str]:
+        """What tells the comparisons of a group with a verdict apart, in a sentence."""
+        return [_in_words(name, self._unaugmented) for name in group.names(verdict)]
+
+    @cached_property
+    def _unaugmented(self) -> set[str]:
+        """Labels under which nothing is done to the images wherever they occur."""
+        every = [one for block in self.analysis["experiments"] for one in block["augmentations"]]
+        return {one["label"] for one in every} - {one["label"] for one in every if one["steps"]}
 
     def _shown_metrics(self, story: Story) -> list[Metric]:
         """The metrics that say something of an experiment."""
@@ -301,13 +328,29 @@ def _file_name(kind: str, experiment: str, dataset: str) -> str:
     return text.slug("-".join(filter(None, (kind, experiment, dataset))))
 
 
+def _in_words(name: str, unaugmented: Collection[str]) -> str:
+    return "no augmentation" if name == "none" and name in unaugmented else name
+
+
+def _settings_of(analysis: Mapping[str, Any], setting: str) -> list[str]:
+    """The values of a setting that the networks of a study have, each once."""
+    values = [
+        text.setting(architecture[setting])
+        for experiment in analysis["experiments"]
+        for architecture in experiment["architectures"].values()
+        if architecture.get(setting) is not None
+    ]
+    return list(dict.fromkeys(values))
+
+
 def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
     """So many seeds as a list: those of an experiment and further ones, or only new ones."""
     there = [] if new else list(story.block["seeds"])
     further = itertools.count(max(story.block["seeds"]) + 1)
     seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
-    shown = seeds if len(seeds) <= LISTED else [*seeds[:2], "…", seeds[-1]]
-    return Markup(f"[{', '.join(shown)}]")
+    if len(seeds) > LISTED:
+        return Markup(f"the numbers from {seeds[0]} to {seeds[-1]}")
+    return Markup(f"`[{', '.join(seeds)}]`")
 
 
 def _first(words: str, change: Callable[[str], str]) -> str:

@@ -40,7 +40,7 @@ def change(row: Row, value: float, decimals: int) -> str:
 def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
     """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
     if unit in ("count", "seconds", "number") and values:
-        decimals = 0 if unit == "count" else 3 if max(values) < 10 else 1
+        decimals = {"count": 0, "seconds": 1}.get(unit, 3 if max(values) < 10 else 0)
     if len(values) <= 2:
         return " / ".join(amount(value, unit, decimals) for value in values) or text.NOTHING
     series = pd.Series(values, dtype=float)
@@ -113,10 +113,11 @@ def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
                 "Reference": row.reference,
                 "Metric": f"{metric.title}{at}",
                 "Difference (interval)": difference(row, decimals) or text.NOTHING,
+                "Confidence, %": text.percent(row.ci_level, 1),
                 "p": text.p_value(row.p_adjusted),
                 "Verdict": mark(row),
                 "Minimum detectable effect": change(row, row.mde, decimals).lstrip("+"),
-                "P(arm > reference)": text.number(row.prob_superiority),
+                "P(arm better)": text.number(row.prob_superiority),
                 "Seeds": text.number(row.seeds, 0),
             }
         )
@@ -227,11 +228,7 @@ def data_table(data: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "Made from": one["splits"].get(split, text.NOTHING),
                 "Images": f"{found['images']:,}",
                 "Classes": str(found["classes"]),
-                **{
-                    f"{end.capitalize()} class": f"{visible(found[end]['class'])} "
-                    f"({found[end]['images']:,})"
-                    for end in ("largest", "smallest")
-                },
+                "Images of a class": _of_classes(found),
             }
             for one in {one["folder"]: one for one in data}.values()
             for split, found in one["balance"].items()
@@ -364,6 +361,16 @@ def _steps(augmentation: Mapping[str, Any]) -> str:
         ]
         told.append(f"{step['name']}: {', '.join(parameters)}" if parameters else step["name"])
     return "; ".join(told) or "no step"
+
+
+def _of_classes(found: Mapping[str, Any]) -> str:
+    """The sizes of the smallest and the largest class, with their names if they differ."""
+    smallest, largest = found["smallest"], found["largest"]
+    if smallest["images"] == largest["images"]:
+        return f"{largest['images']:,}"
+    return " to ".join(
+        f"{one['images']:,} ({visible(one['class'])})" for one in (smallest, largest)
+    )
 
 
 def _or_nothing(count: int | None) -> str:
