@@ -136,7 +136,7 @@ def test_every_cited_cell_is_one_cell_that_holds_the_number(request, name):
 FORMATS = ("percent", "points", "size", "amount", "signed", "number", "plain", "whole")
 # Names of levels and of classes, and what is to be typed, are text.
 NO_RESULTS = re.compile(
-    r"(?:\d+ to )?\d+ layers|‘[^’]*’|snakemake .*?study=\w+|seeds: \[[\d, …]+\]"
+    r"(?:\d+ to )?\d+ layers|‘[^’]*’|snakemake .*?study=\w+|\[[\d, ]+\]|the numbers from \d+ to \d+"
 )
 
 
