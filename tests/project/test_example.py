@@ -18,6 +18,7 @@ STUDY, NOTEBOOKS = "quickstart", "notebooks"
 NUMBER = re.compile(r"(?<![\w.])[+−]?\d+(?:\.\d+)?(?![\w]|\.\d)")
 PICTURES = re.compile(r'src="data:image/[^"]+"')
 CELL = ("experiment", "dataset", "model", "augmentation")
+SECONDS = {"minutes": 60, "hours": 3600}
 WRITTEN = ("findings.csv", "rubric.csv")  # by the report
 
 tool = runpy.run_path(str(ROOT / "tools/example.py"))
@@ -191,8 +192,9 @@ def test_every_number_of_the_findings_stands_in_an_exported_table():
             frame = frame[(frame[others] == "").all(axis=1)]
         values = set(frame[row.column].astype(str)) - {""}
         assert len(values) == 1, row
-        value, shown = float(values.pop()), float(row.number.replace("−", "-").replace(",", ""))
-        digits = len(row.number.partition(".")[2])
+        number, _, unit = row.number.replace("−", "-").replace(",", "").partition(" ")
+        value, shown = float(values.pop()) / SECONDS.get(unit, 1), float(number)
+        digits = len(number.partition(".")[2])
         forms = {round(scale * sign * value, digits) for scale in (1, 100) for sign in (1, -1)}
         assert shown in forms, row
 

@@ -102,7 +102,10 @@ def test_lower_values_of_a_loss_are_better(changed):
     ("accuracy", "expected"),
     [
         ({"plain14": 0.80}, ["−8.0", "+1.0", "9.0"]),  # opposite signs
-        ({"plain14": 0.80, "resnet14": 0.86}, ["8.0", "4.0", "4.0", "1.7", "6.3"]),  # both lose; the interval
+        (
+            {"plain14": 0.80, "resnet14": 0.86},
+            ["8.0", "4.0", "4.0", "1.7", "6.3"],
+        ),  # both lose; the interval
     ],
 )
 def test_an_effect_that_depends_on_another_factor(changed, accuracy, expected):
