@@ -227,7 +227,10 @@ CHECKS = {
     "stopped_early": ({"crop": {"status": "stopped_early"}}, ["3", "6", "early"]),
     "still_improving": ({"crop": FALLING}, ["3", "6", "5 %", "improving"]),
     "loss_jump": ({"crop": JUMPING}, ["3", "6", "45 %", "rose", "crop"]),
-    "overfitting": ({"crop": {"train_accuracy": 1.0, "accuracy": 0.9}}, ["crop", "10.0", "5 points"]),
+    "overfitting": (
+        {"crop": {"train_accuracy": 1.0, "accuracy": 0.9}},
+        ["crop", "10.0", "5 points"],
+    ),
     "near_chance": (
         {"crop": {"accuracy": 0.2, "confidence": 0.2, "train_accuracy": 0.2}},
         ["crop", "Little"],
