@@ -10,10 +10,7 @@ MINUS = "−"
 NOTHING = "–"
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-OPTIMISTIC = (
-    "† The test split was used for validation in this experiment, so its test scores are "
-    "optimistic."
-)
+
 
 # Backslashes take away the meaning of these; what GitHub reads as HTML or as mathematics needs
 # a character reference.
@@ -83,22 +80,7 @@ def join(names: Sequence[str], word: str = "and") -> str:
 
 def in_words(number: int) -> str:
     """Write a small whole number as a word."""
-    words = [
-        "no",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-    ]
-    return words[number] if 0 <= number < len(words) else f"{number:,}"
+    return WORDS[number] if 0 <= number < len(WORDS) else f"{number:,}"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -113,21 +95,6 @@ def p_value(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Write an interval of differences in points: ``−2.14 to −0.32``; a dash if it has none."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return NOTHING
-    return f"{points(low)} to {points(high)}".replace(" ", NO_BREAK)
-
-
-def spread(mean: float | None, sd: float | None, decimals: int = 2) -> str:
-    """Write a mean share and its standard deviation in percent: ``97.12 ± 0.31``."""
-    text = percent(mean, decimals)
-    if text == NOTHING or sd is None or not math.isfinite(sd):
-        return text
-    return f"{text}{NO_BREAK}±{NO_BREAK}{percent(sd, decimals)}"
 
 
 def magnitude(value: float) -> str:
@@ -145,11 +112,6 @@ def duration(seconds: float) -> str:
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} hours"
     return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun: ``1 run``, ``2 runs``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def setting(value: object) -> str:
