@@ -48,6 +48,9 @@ _LATEX = {
     "×": r"$\times$",
     "·": r"$\cdot$",
     "†": r"\dag{}",
+    "▲": r"$\bigtriangleup$",
+    "▼": r"$\bigtriangledown$",
+    "≈": r"$\approx$",
 }
 
 
