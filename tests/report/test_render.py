@@ -27,6 +27,8 @@ def test_a_report_is_a_page_a_text_and_a_folder(rendered, crossed):
     tables = {Path(name).stem for name in rendered.files if name.endswith(".csv")}
     latex = {Path(name).stem for name in rendered.files if name.endswith(".tex")}
     assert latex == tables | {"analysis"}
+    ablation = rendered.files["ablation-residual-mnist5k.tex"].decode()
+    assert "\\caption{Ablation" in ablation  # LaTeX numbers it
     assert {"curves-residual-mnist5k", "headline-augmentation-mnist5k"} <= figures
     assert {"ablation-residual-mnist5k", "comparisons-augmentation"} <= tables
     assert all(rendered.files.values())

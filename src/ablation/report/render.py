@@ -262,7 +262,7 @@ class Report:
         plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
         plain.columns = [str(column) for column in frame]
         self.files[f"{name}.csv"] = plain.to_csv(index=False, lineterminator="\n").encode()
-        latex = tables.latex_table(frame, plain_text(caption.partition(" ")[2]), name)
+        latex = tables.latex_table(frame, plain_text(caption.partition(". ")[2]), name)
         self.files[f"{name}.tex"] = latex.encode()
         return Markup(
             f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
