@@ -107,6 +107,22 @@ def test_lower_values_of_a_loss_are_better(changed):
     assert re.search("better|lower|less", told)
 
 
+def test_several_losses_are_higher_or_lower_and_not_gained(changed):
+    comparisons = [
+        {"kind": "arm", "arm": {"augmentation": arm}, "reference": {"augmentation": "none"},
+         "measure": "nll", "margin": 0.01}
+        for arm in ("crop", "mix")
+    ]  # fmt: skip
+    study = changed(
+        arms("none", "crop", "mix", baseline=None, comparisons=comparisons),
+        crop={"accuracy": 0.98, "confidence": 0.98}, mix={"accuracy": 0.9},
+    )  # fmt: skip
+    assert study.tables["comparisons"]["verdict"].tolist() == ["better", "worse"]
+    told = study.told("answer")
+    assert not re.search("gain|lose", told)
+    assert re.search("lower", clause(told, "crop")) and re.search("higher", clause(told, "mix"))
+
+
 @pytest.mark.parametrize(
     ("accuracy", "expected"),
     [
