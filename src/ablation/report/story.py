@@ -245,10 +245,6 @@ class Story:
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
         return row["augmentation"] in mixing
 
-    def arms(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Return the short names of the arms of rows, each once."""
-        return list(dict.fromkeys(self.arm(row) for row in rows))
-
     @property
     def class_effects(self) -> list[Row]:
         """Decided effects on classes on which an arm differs and not as on the whole test split.
