@@ -1,6 +1,6 @@
 """Which comparisons a section speaks of, and in which order. The sentences are in the templates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
