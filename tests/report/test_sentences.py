@@ -239,7 +239,7 @@ CHECKS = {
     "stopped_early": ({"crop": {"status": "stopped_early"}}, ["3", "6"]),
     "still_improving": ({"crop": FALLING}, ["3", "6", "5 %"]),
     "loss_jump": ({"crop": JUMPING}, ["3", "6"]),
-    "overfitting": ({"crop": {"train_accuracy": 1.0, "accuracy": 0.9}}, ["crop", "10.0", r"5(\.0)?"]),
+    "overfitting": ({"crop": {"train_accuracy": 1.0, "accuracy": 0.9}}, ["crop", "10.0", "5"]),
     "near_chance": (
         {"crop": {"accuracy": 0.2, "confidence": 0.2, "train_accuracy": 0.2}},
         ["crop"],

@@ -77,7 +77,7 @@ def read_latex(shown):
         (r"\textless{}", "<"), (r"\textgreater{}", ">"), (r"\textbar{}", "|"), (r"\char34{}", '"'),
         (r"\textasciigrave{}", "`"), ("{[}", "["), ("{]}", "]"), ("{*}", "*"), (r"$-$", "−"),
         (r"$\pm$", "±"), (r"$\times$", "×"), (r"$\cdot$", "·"), (r"\dag{}", "†"), ("~", "\xa0"),
-        ("--", "–"),
+        ("--", "–"), (r"$\bigtriangleup$", "▲"), (r"$\bigtriangledown$", "▼"), (r"$\approx$", "≈"),
     ):  # fmt: skip
         shown = shown.replace(one, character)
     shown = re.sub(r"(?<!\\)\{\}", "", shown)
