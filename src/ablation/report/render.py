@@ -5,7 +5,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,7 @@ class Report:
             "analysis_text": self._analysis_text,
             "anchor_of": self._anchor_of,
             "arm_of": self._arm_of,
+            "arms_of": self._arms_of,
             "best_epoch": any(one["chosen_by"] for one in self.analysis["experiments"]),
             "cited": references(self.analysis),
             "data": self.analysis["data"],
@@ -196,8 +197,13 @@ class Report:
         return _in_words(short(row, side), self._unaugmented)
 
     def _arm_of(self, story: Story, row: Row, side: str = "") -> str:
-        """The short name of a cell in a sentence."""
-        return _in_words(story.arm(row, side), self._unaugmented)
+        """The short name of a cell in a sentence, with its data set where there are several."""
+        name = _in_words(story.arm(row, side), self._unaugmented)
+        return f"{name} on {row['dataset']}" if story.several_datasets and not side else name
+
+    def _arms_of(self, story: Story, rows: Sequence[Row]) -> list[str]:
+        """The short names of the cells of rows in a sentence, each once."""
+        return list(dict.fromkeys(self._arm_of(story, row) for row in rows))
 
     def _names_in(self, group: Group, verdict: str) -> list[str]:
         """What tells the comparisons of a group with a verdict apart, in a sentence."""

@@ -1,6 +1,6 @@
 """Which comparisons a section speaks of, and in which order. The sentences are in the templates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -244,10 +244,6 @@ class Story:
         """Whether the augmentation of a row mixes labels."""
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
         return row["augmentation"] in mixing
-
-    def arms(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Return the short names of the arms of rows, each once."""
-        return list(dict.fromkeys(self.arm(row) for row in rows))
 
     @property
     def class_effects(self) -> list[Row]:

@@ -14,6 +14,7 @@ from ablation.study.metrics import METRICS, VAL_ACCURACY, Metric
 
 BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
 ACROSS = 6  # arms beside each other
+ALWAYS = ("Test accuracy", "Difference")  # columns that are shown even if all cells are the same
 SIDES = ("arm", "reference")
 BY_NAME = {metric.name: metric for metric in METRICS}
 BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
@@ -410,7 +411,7 @@ def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
     kept = [
         column
         for place, column in enumerate(frame)
-        if place == 0 or frame[column].nunique() > 1 or str(column).startswith("Difference")
+        if place == 0 or frame[column].nunique() > 1 or str(column).startswith(ALWAYS)
     ]
     return frame[kept]
 
