@@ -10,11 +10,11 @@ from ablation.errors import visible
 from ablation.report import text
 from ablation.report.story import MARKS, Story, short
 from ablation.report.values import Row, Tables
-from ablation.study.metrics import METRICS, VAL_ACCURACY, Metric
+from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
 
 BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
 ACROSS = 6  # arms beside each other
-ALWAYS = ("Test accuracy", "Difference")  # columns that are shown even if all cells are the same
+ALWAYS = ("Test accuracy", "Reference", "Difference", "p", "Verdict")  # shown even if constant
 SIDES = ("arm", "reference")
 BY_NAME = {metric.name: metric for metric in METRICS}
 BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
@@ -113,7 +113,7 @@ def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
                 "Arm": row.arm,
                 "Reference": row.reference,
                 "Metric": f"{metric.title}{at}",
-                "Difference (interval)": difference(row, decimals) or text.NOTHING,
+                f"Difference{story.dagger} (interval)": difference(row, decimals) or text.NOTHING,
                 "Confidence, %": text.percent(row.ci_level, 1),
                 "p": text.p_value(row.p_adjusted),
                 "Verdict": mark(row),
@@ -133,7 +133,10 @@ def metrics_tables(
     return [
         pd.DataFrame(
             {
-                "Metric": [_with_unit(metric) for metric in shown],
+                "Metric": [
+                    _with_unit(metric, story.dagger * (metric.name == TEST_ACCURACY))
+                    for metric in shown
+                ],
                 **{
                     story.arm(cell): [
                         _reached(story, cell, metric.name, decimals) for metric in shown
@@ -398,10 +401,12 @@ def _reached(story: Story, cell: Row, metric: str, decimals: int) -> str:
     return seeds_or_spread(values, BY_NAME[metric].unit, decimals)
 
 
-def _with_unit(metric: Metric) -> str:
-    return metric.title + {"share": ", %", "difference": ", points", "seconds": ", s"}.get(
-        metric.unit, ""
-    )
+def _with_unit(metric: Metric, mark: str) -> str:
+    return f"{metric.title}{mark}" + {
+        "share": ", %",
+        "difference": ", points",
+        "seconds": ", s",
+    }.get(metric.unit, "")
 
 
 def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
