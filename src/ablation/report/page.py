@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
@@ -92,6 +93,10 @@ class _Renderer(RendererHTML):
         self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
     ) -> str:
         return self.renderToken(tokens, place, options, env) + "</div>"
+
+    def text(self, tokens: Sequence[Token], place: int, _: OptionsDict, __: EnvType) -> str:
+        """Write text; a number stays on one line with its per cent sign."""
+        return escapeHtml(tokens[place].content).replace(" %", "\N{NO-BREAK SPACE}%")
 
     def html_block(
         self, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
