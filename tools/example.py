@@ -89,7 +89,7 @@ def render_example(study: str, tables: Path, folder: Path) -> None:
     """Render a report, its Markdown without the part for a paper; the shrunken one without page."""
     render(study, tables, folder)
     markdown = folder / f"{study}.md"
-    text = markdown.read_text().partition('<a id="paper"></a>')[0].rstrip() + "\n"
+    text = markdown.read_text().partition("## For a paper")[0].rstrip() + "\n"
     markdown.write_text(text.replace(" · [For a paper](#paper)", ""))
     for file in (folder / study).iterdir():
         if file.suffix in FOR_A_PAPER:
