@@ -94,6 +94,7 @@ check-types:
 check-generated:
 	@$(IN_VENV) python tools/conda_envs.py --check
 	@$(IN_VENV) python tools/published.py --check
+	@$(IN_VENV) python tools/results.py --check
 	@$(IN_VENV) made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && ablation schema "$$made" && \
 		{ diff -ru workflow/schemas "$$made" || \
 		{ echo "workflow/schemas is behind the code: run 'make schemas'" >&2; exit 1; }; }
@@ -119,7 +120,7 @@ benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does
 ## Write
 
 .PHONY: example
-example: venv ## Make reports/example from the finished default study (ARGS=--again: from its own tables)
+example: venv-dev ## Make reports/example from the finished default study (ARGS=--again, --notebooks)
 	@$(IN_VENV) python tools/example.py $(ARGS)
 
 .PHONY: format
@@ -131,9 +132,10 @@ schemas: venv-dev ## Write the JSON Schemas of the configuration files
 	@$(IN_VENV) ablation schema workflow/schemas
 
 .PHONY: docs
-docs: venv-dev ## Renew the reference in config/README.md and the tables of published ablations
+docs: venv-dev ## Renew the references of keys and of tables, and the published ablations
 	@$(IN_VENV) ablation reference config/README.md
 	@$(IN_VENV) python tools/published.py
+	@$(IN_VENV) python tools/results.py
 
 .PHONY: lock
 lock: venv-dev ## Bring the locks in step with envs/*.in (ARGS=--upgrade: newest versions)

@@ -29,11 +29,12 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from ablation.analysis.analyse import all_scores, analyse, compare
+from ablation.analysis.analyse import analyse
 from ablation.analysis.effects import Effect, effects
 from ablation.analysis.records import write_record
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.testing import decide, family_level, holm, t_test, together
+from ablation.analysis.verdicts import all_scores, compare
 from ablation.study.comparisons import Cell, Comparison
 from ablation.study.plan import Plan, load_config, load_plan
 
@@ -222,12 +223,8 @@ class Simulation:
         return made
 
     def table(self, by_folder: Mapping[str, RunResult]) -> pd.DataFrame:
-        """Return a row a comparison, as in ``comparisons.csv``; those of two kinds once."""
-        table = compare(self.plan, by_folder)
-        first = np.cumsum([0, *(len(comparison.kinds) for _, comparison in self.comparisons)])
-        if len(table) != first[-1]:
-            raise RuntimeError("the table does not have a row for every comparison and kind")
-        return table.iloc[first[:-1]].reset_index(drop=True)
+        """Return a row for each comparison, as in ``comparisons.csv``."""
+        return compare(self.plan, by_folder)
 
     def truth(self, comparison: Comparison, expected: Mapping[Source, float]) -> float:
         """Return the true difference of a comparison, from the arms' expected accuracies."""
@@ -521,7 +518,7 @@ def planted_studies(condition: Condition, studies: int, seed: Sequence[int]) -> 
         found: list[tuple[float, bool]] = []
         for study in range(studies):
             null = simulation.table(simulation.results(simulation.draw(random)))
-            size = float(null["detectable"][arm])
+            size = float(null["mde"][arm])
             # Where only one direction fits it is taken for sizes of either turn, so that what is
             # planted does not depend on the size beyond that.
             turn = (1, -1) if study % 2 else (-1, 1)
@@ -568,7 +565,7 @@ def interval_studies(condition: Condition, studies: int, seed: Sequence[int]) ->
             measures = []
             if condition.seeds >= 3:
                 table = simulation.table(simulation.results(simulation.draw(random, expected)))
-                measures.append(("deciding", table, "low", "high", expected))
+                measures.append(("deciding", table, "ci_low", "ci_high", expected))
             networks = {
                 source: simulation.accuracies(random, mean, condition.seeds)
                 for source, mean in expected.items()
@@ -576,7 +573,7 @@ def interval_studies(condition: Condition, studies: int, seed: Sequence[int]) ->
             drawn = simulation.draw(random, networks=networks, new_images=True)
             table = simulation.table(simulation.results(drawn))
             theirs = {source: float(np.mean(of)) for source, of in networks.items()}
-            measures.append(("over images", table, "image_low", "image_high", theirs))
+            measures.append(("over images", table, "image_ci_low", "image_ci_high", theirs))
             for over, table, low, high, true in measures:
                 for kind, rows in _kinds(simulation).items():
                     i = rows[study % len(rows)]

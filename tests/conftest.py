@@ -1,17 +1,14 @@
 """What tests of several packages share."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from ablation.analysis.records import write_record
+from .factory import write_run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -75,81 +72,15 @@ def tiny_disk(folder, size):
 
 
 def write_answers(
-    run, label, answer, *, classes=10, validation, confidence=0.91, status="completed",
-    loss=(2.0, 1.0, 0.5), clean=0.99,
-):  # fmt: skip
-    """Write the files of a run that gave each test image an answer, and of its prepared data.
-
-    The last ``validation`` test images serve as validation images too.
-    """
-    folder = Path(run.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    images = len(label)
-    probability = np.full((images, classes), (1 - confidence) / (classes - 1), np.float32)
-    probability[np.arange(images), answer] = confidence
-    if status == "diverged":
-        probability[:] = np.nan
-    np.savez(
-        folder / "predictions.npz",
-        label=label,
-        probability=probability,
-        val_label=label[-validation:],
-        val_probability=probability[-validation:],
-    )
-    epochs = np.arange(1, len(loss) + 1)
+    run, label, answer, *, classes=10, validation, loss=(2.0, 1.0, 0.5), clean=0.99, **options
+):
+    """Write a run that gave each test image an answer, with curves of up to three epochs."""
     accuracy = [0.90, 0.95, 0.94][: len(loss)]
-    pd.DataFrame(
-        {
-            "epoch": epochs,
-            "loss": loss,
-            "accuracy": accuracy,
-            "val_loss": loss,
-            "val_accuracy": accuracy,
-            "learning_rate": 0.1,
-        }
-    ).to_csv(folder / "history.csv", index=False)
-    pd.DataFrame({"epoch": epochs, "seconds": 2.0, "images_per_second": 500.0}).to_csv(
-        folder / "timing.csv", index=False
-    )
-    record = {
-        "id": run.id,
-        "status": status,
-        "code": "c",
-        "epochs": len(loss),
-        "train_accuracy_clean": None if status == "diverged" else clean,
-        "class_names": [str(i) for i in range(classes)],
-        "data": {
-            "source": "mnist5k/1.0.0",
-            "hash": "h",
-            "shape": [5000, 28, 28, 1],
-            "train": 3600,
-            "validation": validation,
-            "test": images,
-        },
-        "parameters": 1000,
-        "trainable_parameters": 900,
-        "threads": {"intra_op": 2, "inter_op": 2},
-        "environment": {
-            "python": "3.11.7",
-            "packages": {"tensorflow": "2.21.0", "keras": "3.15.1"},
-            "git_commit": "abc",
-            "system": "Linux",
-            "processor": "A processor",
-            "gpus": [],
-            "variables": {},
-        },
-        "started": "2026-01-01T00:00:00Z",
-        "seconds": 10.0,
-    }
-    write_record(folder, record)
-    data = Path(run.data.folder)
-    data.mkdir(parents=True, exist_ok=True)
-    counts = {"train": [360] * classes}
-    for split, labels in (("validation", label[-validation:]), ("test", label)):
-        counts[split] = np.bincount(labels, minlength=classes).tolist()
-    (data / "description.json").write_text(
-        json.dumps({"hash": "h", "counts": counts, "splits": {}, "citation": ""})
-    )
+    history = {"loss": loss, "accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy}
+    write_run(
+        run, label=label, answer=answer, validation=validation, history=history,
+        class_names=tuple(map(str, range(classes))), train_accuracy=clean, **options,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from ablation.analysis.effects import Scores, effects, superiority
 from ablation.analysis.pooling import pooled_variances
 from ablation.study.comparisons import Comparison, Contrast
 
+AFTER, AT_TWO = ("test_accuracy", None), ("val_accuracy", 2)
 ARM, REFERENCE = ("e", ("d", "arm", "a")), ("e", ("d", "reference", "a"))
 PAIR = Comparison(
     ("arm",), "d", Contrast("arm", ((1.0, ARM),)), Contrast("reference", ((1.0, REFERENCE),))
@@ -34,7 +35,7 @@ def drawn(accuracies, images=1000, seed=0):
 
 
 def effect(comparison, of_cells):
-    (found,) = effects([comparison], {comparison.epoch: of_cells})
+    (found,) = effects([comparison], {comparison.outcome: of_cells})
     return found
 
 
@@ -83,6 +84,7 @@ def of_base(name, epoch=None):
     return Comparison(
         ("baseline",), "d", Contrast(name, ((1.0, ARMS[name]),)),
         Contrast("base", ((1.0, ARMS["base"]),)), epoch,
+        measure="test_accuracy" if epoch is None else "val_accuracy",
     )  # fmt: skip
 
 
@@ -97,7 +99,7 @@ def accuracies(table, images=10_000, experiment="e"):
 def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
     random = np.random.RandomState(3)
     table = 0.9 + 0.01 * random.normal(size=(4, 3))
-    found = effects([of_base(name) for name in "abc"], {None: accuracies(table)})
+    found = effects([of_base(name) for name in "abc"], {AFTER: accuracies(table)})
     often = np.array([True, False, False, False])
     variances = pooled_variances(table, often, 10_000)
     for position, one in enumerate(found, 1):
@@ -118,7 +120,7 @@ def test_cells_without_all_of_the_seeds_tell_nothing():
     lost = {**every, ARMS["c"]: Scores({0: 0.9, 1: 0.5, 2: 0.1}, 10_000, {}, "d")}
     without = {source: one for source, one in every.items() if source != ARMS["c"]}
     found, expected = (
-        effects([of_base(name) for name in "ab"], {None: given}) for given in (lost, without)
+        effects([of_base(name) for name in "ab"], {AFTER: given}) for given in (lost, without)
     )
     assert [one.estimate for one in found] == [one.estimate for one in expected]
 
@@ -130,10 +132,10 @@ def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
     loud = 0.5 + 0.2 * random.normal(size=(4, 4))
     others = {("f", cell): one for (_, cell), one in accuracies(loud).items()}
     others |= {("e", ("other", *cell[1:])): one for (_, cell), one in accuracies(loud).items()}
-    (alone,) = effects([of_base("a")], {None: own})
-    (beside,) = effects([of_base("a")], {None: {**own, **others}, 2: accuracies(loud)})
+    (alone,) = effects([of_base("a")], {AFTER: own})
+    (beside,) = effects([of_base("a")], {AFTER: {**own, **others}, AT_TWO: accuracies(loud)})
     assert alone.estimate == beside.estimate
-    (at_epoch,) = effects([of_base("a", 2)], {None: own, 2: accuracies(loud)})
+    (at_epoch,) = effects([of_base("a", 2)], {AFTER: own, AT_TWO: accuracies(loud)})
     assert at_epoch.estimate.ways[0][1][0][0] > 5 * alone.estimate.ways[0][1][0][0]
 
 
@@ -293,7 +295,7 @@ def test_a_cell_in_three_comparisons_of_two_counts_in_many():
     random = np.random.RandomState(8)
     table = 0.9 + 0.01 * random.normal(size=(4, 3))
     (two, _), three = (
-        effects([of_base(name) for name in names], {None: accuracies(table)})
+        effects([of_base(name) for name in names], {AFTER: accuracies(table)})
         for names in ("ab", "abc")
     )
     assert two.sample.often == (False, False, False, False)
@@ -318,13 +320,13 @@ def test_a_run_far_below_the_others_of_its_cell_has_failed():
     fallen = table.copy()
     fallen[1, 2] -= 0.03
     sound, failed, beside = (
-        effects([of_base(name)], {None: accuracies(of)})[0].failing
+        effects([of_base(name)], {AFTER: accuracies(of)})[0].failing
         for name, of in (("a", table), ("a", fallen), ("b", fallen))
     )
     assert (sound, failed, beside) == (False, True, False)
     noisy = table.copy()
     noisy[1] = 0.9 + 0.03 * random.normal(size=6)
-    assert not effects([of_base("a")], {None: accuracies(noisy)})[0].failing
+    assert not effects([of_base("a")], {AFTER: accuracies(noisy)})[0].failing
 
 
 def test_of_two_arms_a_run_far_below_the_others_has_failed_too():
@@ -333,4 +335,4 @@ def test_of_two_arms_a_run_far_below_the_others_has_failed_too():
     fallen[1, 2] -= 0.03
     for of, expected in ((table, False), (fallen, True)):
         two = {ARMS[name]: accuracies(of)[ARMS[name]] for name in ("base", "a")}
-        assert effects([of_base("a")], {None: two})[0].failing == expected
+        assert effects([of_base("a")], {AFTER: two})[0].failing == expected

@@ -115,10 +115,10 @@ def test_a_question_counts_once():
 
 
 def test_the_same_lies_within_the_margin():
-    assert Decision(0.3, -0.004, 0.005).verdict(0.005) == "same"
-    assert Decision(0.3, -0.006, 0.002).verdict(0.005) == "open"
-    assert Decision(0.01, 0.001, 0.002).verdict(0.005) == "better"
-    assert Decision(0.01, -0.002, -0.001).verdict(0.005) == "worse"
+    assert Decision(0.3, -0.004, 0.005, 0.95).verdict(0.005) == "same"
+    assert Decision(0.3, -0.006, 0.002, 0.95).verdict(0.005) == "open"
+    assert Decision(0.01, 0.001, 0.002, 0.95).verdict(0.005) == "better"
+    assert Decision(0.01, -0.002, -0.001, 0.95).verdict(0.005) == "worse"
 
 
 def test_one_of_two_ways_is_enough_at_its_share_of_the_level():

@@ -67,18 +67,18 @@ def test_samples_and_arms_that_do_not_crop_show_the_centre(stored, tmp_path):
         }
     assert len(places) > 2
     assert samples[0]["captions"][0] == "cat"
-    assert resized[0]["captions"][0] == "cat 95 % + dog 5 %"
+    assert resized[0]["captions"][0] == "95 % ‘cat’ + 5 % ‘dog’"
 
 
 @pytest.mark.parametrize(
     ("target", "text"),
     [
         ([0, 1, 0, 0], "b"),
-        ([0.62, 0, 0, 0.38], "a 62 % + d 38 %"),
+        ([0.62, 0, 0, 0.38], "62 % ‘a’ + 38 % ‘d’"),
         ([0.0, 0.996, 0.004, 0.0], "b"),
-        ([0.04, 0.88, 0.04, 0.04], "b 88 %, others 4 % each"),
-        ([0.04, 0.62, 0.3, 0.04], "b 62 % + c 30 %, others 4 % each"),
-        ([0.5, 0.5, 0, 0], "a 50 % + b 50 %"),
+        ([0.04, 0.88, 0.04, 0.04], "88 % ‘b’, others 4 % each"),
+        ([0.04, 0.62, 0.3, 0.04], "62 % ‘b’ + 30 % ‘c’, others 4 % each"),
+        ([0.5, 0.5, 0, 0], "50 % ‘a’ + 50 % ‘b’"),
     ],
 )
 def test_captions_tell_the_target(target, text):
@@ -89,4 +89,13 @@ def test_captions_tell_small_shares_of_many_classes():
     target = np.full(120, 0.1 / 120, np.float32)
     target[7] += 0.9
     names = [f"dog {i}" for i in range(120)]
-    assert caption(target, names) == "dog 7 90 %, others 0.1 % each"
+    assert caption(target, names) == "90 % ‘dog 7’, others 0.1 % each"
+
+
+def test_mixed_labels_are_drawn_until_most_show_two_classes(stored, tmp_path):
+    folder, _ = stored
+    wanted = {"augmentation": "mixup", "steps": parse_pipeline("mixup(1)")}
+    request = [{**wanted, "dataset": "d", "data": str(folder)}]
+    _, (entry, _) = gallery(request, tmp_path / "gallery.npz")
+    largest = [int(text.split()[0]) for text in entry["captions"] if "+" in text]
+    assert sum(share <= 80 for share in largest) >= 3  # of six, half of them with their own class

@@ -42,14 +42,14 @@ def message(project, comparisons):
     return str(caught.value)
 
 
-def test_the_baseline_and_twins_are_compared_by_themselves(project):
+def test_the_baseline_and_counterparts_are_compared_by_themselves(project):
     found = planned(project, STUDY, "baseline: {augmentation: none}")
     assert pairs(found, "baseline") == {
         (f"{model} · {arm}", f"{model} · none")
         for model in ("resnet8", "plain8", "resnet32", "plain32")
         for arm in ("crop", "mix", "crop+mix")
     }
-    assert pairs(found, "twin") == {
+    assert pairs(found, "counterpart") == {
         (f"plain{n} · {arm}", f"resnet{n} · {arm}")
         for n in (8, 32)
         for arm in ("none", "crop", "mix", "crop+mix")
@@ -64,23 +64,61 @@ def test_a_pair_that_is_compared_for_two_reasons_stands_once(project):
     )  # fmt: skip
     kinds = {(c.arm.label, c.reference.label): c.kinds for c in found.comparisons}
     assert kinds == {
-        ("plain8", "resnet8"): ("baseline", "twin"),
+        ("plain8", "resnet8"): ("baseline", "counterpart"),
         ("resnet32", "resnet8"): ("baseline",),
         ("plain32", "resnet8"): ("baseline",),
-        ("plain32", "resnet32"): ("twin",),
+        ("plain32", "resnet32"): ("counterpart",),
     }
 
 
-def test_the_same_pair_the_other_way_round_is_one_question(project):
+def test_the_same_pair_the_other_way_round_stands_once(project):
     found = planned(
         project,
         STUDY,
         "comparisons: [{kind: arm, arm: {model: resnet8}, reference: {model: plain8}}]",
     )
-    arm = [c for c in found.comparisons if "arm" in c.kinds]
-    twins = {c.question for c in found.comparisons if "twin" in c.kinds}
-    assert len(arm) == 4
-    assert all(c.question in twins for c in arm)
+    kinds = {(c.arm.label, c.reference.label): c.kinds for c in found.comparisons}
+    for arm in ("none", "crop", "mix", "crop+mix"):
+        assert kinds[f"plain8 · {arm}", f"resnet8 · {arm}"] == ("counterpart", "arm")
+        assert (f"resnet8 · {arm}", f"plain8 · {arm}") not in kinds
+
+
+ARM = "kind: arm, arm: {augmentation: mix, model: resnet8}, reference: {augmentation: none}"
+
+
+def test_a_comparison_of_another_metric_is_another_one(project):
+    found = planned(
+        project,
+        STUDY,
+        f"comparisons: [{{{ARM}}}, {{{ARM}, measure: ece, margin: 2}}, {{{ARM}, margin: 1}}]",
+    )
+    made = [c for c in found.comparisons if "arm" in c.kinds]
+    assert [(c.measure, c.margin) for c in made] == [("test_accuracy", 1), ("ece", 2)]
+
+
+def test_one_pair_has_one_margin(project):
+    with pytest.raises(InputError, match=r"comparisons\[1\]: this pair .* a margin of 1 above"):
+        planned(project, STUDY, f"comparisons: [{{{ARM}, margin: 1}}, {{{ARM}, margin: 2}}]")
+
+
+@pytest.mark.parametrize(
+    ("effects", "factors"),
+    [
+        ("all", [("depth",), ("shortcut",), ("depth", "shortcut")]),
+        ("main", [("depth",), ("shortcut",)]),
+        ("interactions", [("depth", "shortcut")]),
+    ],
+)
+def test_the_effects_of_factors_may_be_chosen(project, effects, factors):
+    found = planned(
+        project,
+        STUDY,
+        f"comparisons: [{{kind: factor, factors: [depth, shortcut], effects: {effects}}}]",
+    )
+    made = [c for c in found.comparisons if "factor" in c.kinds]
+    assert [c.factors for c in made] == factors
+    assert made[0].levels == ("32", "8")
+    assert made[-1].conditions == (("plain", "residual") if effects != "main" else ("", ""))
 
 
 def test_arms_are_compared_where_both_are_run(project):
@@ -210,6 +248,24 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
         (
             "[{kind: budget, arm: {augmentation: mix}, reference: {experiment: long}}]",
             "no experiment 'long'; did you mean 'longer'?",
+        ),
+        (f"[{{{ARM}, measure: eec}}]", "measure: there is no metric 'eec'; did you mean 'ece'?"),
+        (f"[{{{ARM}, measure: epochs}}]", "neither higher nor lower values of 'epochs' are better"),
+        (f"[{{{ARM}, margin: 0}}]", "margin: must be greater than 0"),
+        (
+            "[{kind: budget, arm: {augmentation: mix}, reference: {augmentation: none}, epoch: 2, "
+            "measure: ece}]",
+            "with an epoch, validation accuracy is compared; leave out measure or epoch",
+        ),
+        ("[{kind: factor, factors: [depth, shortcut], measure: ece}]", "takes no 'measure'"),
+        (f"[{{{ARM}, effects: main}}]", "kind arm takes no 'effects'"),
+        (
+            "[{kind: factor, factors: [depth, shortcut], effects: both}]",
+            "effects: must be 'all', 'main' or 'interactions'",
+        ),
+        (
+            "[{kind: factor, factors: [depth, shortcut], effects: main, claim: c, says: better}]",
+            "a claim is tested by the interaction, which effects: main leaves out",
         ),
         ("[{kind: factor, factors: [depth]}]", "comparisons[0].factors"),
         ("[{kind: factor, factors: [depth, depth]}]", "a factor stands twice"),

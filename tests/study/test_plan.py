@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,36 @@ def test_a_final_number_of_seeds_changes_no_run(project, final):
         run.settings for run in before.runs.values()
     ]
     assert plan_digest(after) != plan_digest(before)  # but the analysis
+
+
+NARRATIVE = "    narrative: texts/grid.md.j2\n    seeds:"
+
+
+def test_a_narrative_changes_the_report_and_no_run(project):
+    before = plan_of(project)
+    file = Path("config/studies/texts/grid.md.j2")
+    file.parent.mkdir()
+    file.write_text("Depth.")
+    text = STUDY.replace("    seeds:", NARRATIVE)
+    plan = plan_of(project, text)
+    assert plan.experiments[0].narrative == str(file)
+    assert list(plan.runs) == list(before.runs)
+    assert plan_digest(plan) != plan_digest(before)
+    file.write_text("Depth hurts.")  # read by the report alone
+    assert plan_digest(plan_of(project, text)) == plan_digest(plan)
+
+
+@pytest.mark.parametrize("make", [lambda file: None, lambda file: file.mkdir(parents=True)])
+def test_a_narrative_that_is_not_there_is_refused(project, make):
+    make(Path("config/studies/texts/grid.md.j2"))
+    with pytest.raises(InputError, match=r"tiny.yaml:\d+:\d+: .*narrative: there is no file"):
+        plan_of(project, STUDY.replace("    seeds:", NARRATIVE))
+
+
+def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
+    Path("config/studies/{x}.md").touch()
+    with pytest.raises(InputError, match=r"narrative: .*Snakemake cannot take a path with"):
+        plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
 
 
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):

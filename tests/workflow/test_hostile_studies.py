@@ -36,7 +36,7 @@ def hostile(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("hostile") / "project")
     project.study.write_text(json.dumps(STUDY))
     random = np.random.RandomState(0)
-    for i in range(40):
+    for i in range(41):  # the report names the largest and the smallest class
         file = project.folder / HOSTILE / CLASSES[i % 2] / f"{i} $(touch pwned).png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.randint(0, 256, (8, 8), dtype=np.uint8)).save(file)
@@ -141,7 +141,7 @@ def test_a_study_of_hostile_names_runs_to_its_report(hostile):
     assert made(hostile) == before
     assert not list(hostile.folder.rglob("pwned"))
     page = Text((hostile.folder / "reports/tiny.html").read_text(encoding="utf-8"))
-    text = "".join(page.text)
+    text = " ".join("".join(page.text).split())
     assert page.tags.count("script") == 1  # the page's own
     assert not {"b", "i"} & set(page.tags)
     for foreign in (
@@ -150,4 +150,4 @@ def test_a_study_of_hostile_names_runs_to_its_report(hostile):
         STUDY["experiments"]["own"]["question"],
         *CLASSES,
     ):
-        assert foreign in text
+        assert " ".join(foreign.split()) in text

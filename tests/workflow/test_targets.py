@@ -192,6 +192,8 @@ def test_a_partial_report_leaves_the_study_as_it_is(looked_on, tmp_path):
     assert "batch_size 1000" in (project.folder / "reports/tiny-partial.html").read_text()
     left = {file.name for file in (project.folder / "results/tiny").iterdir()}
     assert left == {"partial", "looks.csv"}
+    partial = {file.name for file in (project.folder / "results/tiny/partial").iterdir()}
+    assert {"analysis.json", "mistakes.npz", "findings.csv", "rubric.csv"} <= partial
     header, look = (project.folder / "results/tiny/looks.csv").read_text().splitlines()
     assert header == "look,time,seeds,open"
     assert re.fullmatch(r"1,[^,]+Z,tiny: 0 lacking 2 of 3 runs,0", look)

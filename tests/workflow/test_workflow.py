@@ -12,10 +12,11 @@ from .conftest import STUDY, make_project
 
 pytestmark = pytest.mark.workflow
 AFTERWARDS = {"analyse": 1, "report": 1}
+REPORTED = ("results/tiny/findings.csv", "results/tiny/rubric.csv")
 
 
 def test_bare_snakemake_runs_the_study_to_its_report(finished):
-    for file in ("reports/tiny.html", "reports/tiny.md", "results/tiny/runs.csv"):
+    for file in ("reports/tiny.html", "reports/tiny.md", *REPORTED, "results/tiny/runs.csv"):
         assert (finished.folder / file).stat().st_size > 0
     runs = pd.read_csv(finished.folder / "results/tiny/runs.csv")
     assert list(runs["augmentation"]) == ["none", "cutmix"]
@@ -104,6 +105,55 @@ def test_only_what_changed_runs_again(project, old, new, expected):
     assert project.plan() == {rule: count for rule, count in expected.items() if count}
 
 
+def test_an_edited_narrative_renders_the_report_and_runs_nothing_else(project):
+    text = project.study.with_name("my 'text' $(x).md")
+    text.write_text(
+        "It reaches {{ value('cells', 'test_accuracy', augmentation='cutmix') | percent }} %.\n"
+    )
+    project.edit("    seeds: [0]", f'    narrative: "{text.name}"\n    seeds: [0]')
+    assert project.plan() == AFTERWARDS
+    project.snakemake()
+    report, pictures = (project.folder / place for place in ("reports/tiny.md", "reports/tiny"))
+    accuracy = pd.read_csv(project.folder / "results/tiny/cells.csv")["test_accuracy"].iloc[1]
+    assert f"It reaches {100 * accuracy:.1f} %." in report.read_text()
+    assert project.plan() == {}
+
+    project.edit("It reaches", "CutMix reaches", text)
+    assert project.plan() == {"report": 1}
+    assert "Analyse the runs" not in project.snakemake().output
+    assert f"CutMix reaches {100 * accuracy:.1f} %." in report.read_text()
+
+    text.write_text("First.\n\n{{ value('cells', 'test_acc') | percent }}\n")
+    failed = project.snakemake(check=False)
+    assert failed.returncode != 0
+    assert f"error: config/studies/{text.name}, line 3: " in failed.output
+    assert not report.exists()
+    assert not pictures.exists()
+    assert not any((project.folder / file).exists() for file in REPORTED)
+    assert not list(project.folder.glob("reports/.*"))
+
+
+def test_an_edited_rubric_is_judged_anew(project):
+    rubric = project.folder / "config/rubrics/mine.yaml"
+    rubric.parent.mkdir()
+    rubric.write_text(
+        "criteria:\n  - question: Is there a small one?\n"
+        "    checks: [{check: network, model: resnet20}]\n"
+    )
+    project.edit("experiments:", "rubric: mine\nexperiments:")
+    assert project.plan() == AFTERWARDS
+    project.snakemake()
+    (row,) = pd.read_csv(project.folder / "results/tiny/rubric.csv").itertuples()
+    assert row.question == "Is there a small one?"
+    assert row.status in ("met", "not met", "cannot be decided")
+    assert "Is there a small one?" in (project.folder / "reports/tiny.md").read_text()
+    assert project.plan() == {}
+    project.edit("criteria:", "# a comment\ncriteria:", rubric)
+    assert project.plan() == {}
+    project.edit("a small one", "a network of 20 layers", rubric)
+    assert project.plan() == AFTERWARDS
+
+
 def test_two_values_swapped(project):
     project.edit("learning_rate: 0.05, momentum: 0.9", "learning_rate: 0.9, momentum: 0.05")
     assert project.plan() == {"train": 2, **AFTERWARDS}
@@ -120,12 +170,12 @@ def test_two_values_swapped(project):
             {"describe_models": 1, "train": 2, **AFTERWARDS},
         ),
         ("src/ablation/analysis/effects.py", AFTERWARDS),
-        ("src/ablation/report/templates/report.html", {"report": 1}),
+        ("src/ablation/report/templates/report.md.j2", {"report": 1}),
     ],
 )
 def test_code_that_decides_a_result_runs_it_again(project, file, expected):
     path = project.folder / file
-    comment = "{# edited #}\n" if path.suffix == ".html" else "# edited\n"
+    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
     path.write_text(path.read_text() + comment)
     assert project.plan() == expected
 

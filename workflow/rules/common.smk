@@ -19,7 +19,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.progress.sweep import sweep
-from ablation.storage import date_back, require_writable, writing
+from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.study.fingerprint import (
     TRAINING,
     code_of,

@@ -1,19 +1,10 @@
 # From the files of the runs to the report.
-# What the analysis tabulates, besides runs and comparisons.
-TABLES = [
-    "calibration",
-    "cells",
-    "claims",
-    "class_effects",
-    "classes",
-    "confusion",
-    "criteria",
-    "curves",
-    "diagnostics",
-    "findings",
-    "published",
-    "rules",
-]
+from ablation.analysis.tables import TABLES
+
+# What the analysis tabulates, besides what Snakemake's own report shows.
+OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
+# The authors' own texts, which only the report reads.
+NARRATIVES = [one.narrative for one in PLAN.experiments if one.narrative is not None]
 
 
 rule describe_models:
@@ -61,7 +52,7 @@ rule analyse:
         of_all_runs(rules.train.output),
         [f"{folder}/description.json" for folder in DATA],
     output:
-        [f"results/{STUDY}/{name}.csv" for name in TABLES],
+        [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
         comparisons=report(
             f"results/{STUDY}/comparisons.csv",
@@ -69,6 +60,7 @@ rule analyse:
             category="Tables",
         ),
         analysis=f"results/{STUDY}/analysis.json",
+        mistakes=f"results/{STUDY}/mistakes.npz",
     log:
         f"results/logs/{STUDY}/analyse.log",
     conda:
@@ -90,10 +82,13 @@ rule report:
         rules.describe_models.output,
         rules.gallery.output,
         [f"{folder}/description.json" for folder in DATA],
+        NARRATIVES,
     output:
         html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",
         figures=directory(f"reports/{STUDY}"),
+        findings=f"results/{STUDY}/findings.csv",
+        rubric=f"results/{STUDY}/rubric.csv",
     log:
         f"results/logs/{STUDY}/report.log",
     conda:
@@ -101,6 +96,7 @@ rule report:
     params:
         config=CONFIG_JSON,
         digest=plan_digest(PLAN),
+        narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
         code=REPORT_CODE,
     message:
         f"Write the report of {STUDY}"

@@ -6,7 +6,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-BINS = 15
+from ablation.study.metrics import BINS
+
 TEMPERATURES = (0.02, 50.0)  # what is searched
 _SMALLEST = 1e-12  # below it a probability's logarithm says nothing
 
@@ -38,8 +39,8 @@ def reliability(label: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
         probability: float [examples, classes].
 
     Returns:
-        Columns ``bin`` (from 1), ``low``, ``high`` (the bin is above low, up to high), ``count``,
-        ``confidence`` and ``accuracy`` (means over the bin).
+        Columns ``bin`` (from 1), ``bin_low``, ``bin_high`` (confidences above the first, up to the
+        second), ``count``, ``confidence`` and ``accuracy`` (means over the bin).
     """
     confidence = probability.max(axis=1)
     right = probability.argmax(axis=1) == label
@@ -49,8 +50,8 @@ def reliability(label: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "bin": filled,
-            "low": (filled - 1) / BINS,
-            "high": filled / BINS,
+            "bin_low": (filled - 1) / BINS,
+            "bin_high": filled / BINS,
             "count": count[filled],
             "confidence": np.bincount(number, confidence)[filled] / count[filled],
             "accuracy": np.bincount(number, right)[filled] / count[filled],

@@ -14,8 +14,8 @@ from ablation.analysis.testing import LEVEL, SEEDS_FOR_VERDICTS, holm, t_test, t
 from ablation.study.comparisons import Comparison, Source
 
 EFFECT_COLUMNS = (
-    "kind", "dataset", "arm", "reference", "class", "images", "seeds", "difference", "low",
-    "high", "p", "p_holm", "verdict",
+    "kinds", "dataset", "arm", "reference", "class", "images", "seeds", "difference", "ci_low",
+    "ci_high", "p", "p_adjusted", "verdict",
 )  # fmt: skip
 
 
@@ -77,14 +77,13 @@ def class_effects(
     comparisons given. With fewer seeds nothing is claimed, and intervals are over the images.
 
     Args:
-        comparisons: of single cells on the test split.
+        comparisons: of the test accuracies of single cells, each pair once.
         results: the runs of their cells, diverged ones left out.
         level: how often all of this together may claim something where there is nothing.
 
     Returns:
-        A row a comparison, kind and class: ``kind``, ``dataset``, ``arm``, ``reference``,
-        ``class``, ``images``, ``seeds``, ``difference``, ``low``, ``high``, ``p``, ``p_holm``,
-        ``verdict`` (``helped``, ``harmed`` or ``unclear``).
+        A row for each comparison and class, with the columns `EFFECT_COLUMNS`; the verdict is
+        ``helped``, ``harmed`` or ``unclear``.
     """
     parts = []
     for comparison in comparisons:
@@ -99,14 +98,14 @@ def class_effects(
         names = arm[seeds[0]].record["class_names"]
         paired = np.array([arm[s].correct.astype(float) - reference[s].correct for s in seeds])
         found = _effects_by_class(paired, label, len(names)).assign(
+            kinds=" ".join(comparison.kinds),
             dataset=comparison.dataset,
             arm=comparison.arm.label,
             reference=comparison.reference.label,
             seeds=len(seeds),
-            question=pd.Series([(comparison.question, name) for name in names]),
             **{"class": names},
         )
-        parts += [found.assign(kind=kind) for kind in comparison.kinds]
+        parts.append(found)
     if not parts:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     table = _judge(pd.concat(parts, ignore_index=True), level)
@@ -114,16 +113,10 @@ def class_effects(
 
 
 def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Add what is said of each class: corrected p-value, interval and verdict."""
-    questions = table.drop_duplicates("question")
-    questions = questions[questions["p"].notna()]
-    corrected, levels = holm(questions["p"].to_numpy(), level)
-    by_question = {
-        question: (p, at)
-        for question, p, at in zip(questions["question"], corrected, levels, strict=True)
-    }
-    nothing = (math.nan, math.nan)
-    p, at = np.array([by_question.get(one, nothing) for one in table["question"]]).T
+    """Add the verdict on each class: corrected p-value, interval and verdict."""
+    tested = table["p"].notna().to_numpy()
+    p, at = np.full((2, len(table)), math.nan)
+    p[tested], at[tested] = holm(table.loc[tested, "p"].to_numpy(), level)
     half = np.maximum(
         table["seed_error"] * stats.t.isf(at / 2, table["seeds"] - 1),
         table["error"] * stats.t.isf(at / 2, table["freedom"]),
@@ -132,9 +125,9 @@ def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
     half = np.where(at == 0, math.nan, half)  # at level 0 there is no interval
     claimed = p <= LEVEL
     return table.assign(
-        low=table["difference"] - half,
-        high=table["difference"] + half,
-        p_holm=p,
+        ci_low=table["difference"] - half,
+        ci_high=table["difference"] + half,
+        p_adjusted=p,
         verdict=np.where(claimed, np.where(table["difference"] > 0, "helped", "harmed"), "unclear"),
     )
 

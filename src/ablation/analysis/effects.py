@@ -12,12 +12,13 @@ from scipy import stats
 from ablation.analysis.pooling import (
     ARMS_TO_POOL,
     OFTEN,
+    ROUNDING,
     SHARE_OF_UNEQUAL,
     Variances,
     pooled_variances,
 )
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, estimate
-from ablation.study.comparisons import Comparison, Contrast, Source
+from ablation.study.comparisons import Comparison, Contrast, Outcome, Source
 
 INTERVAL = 0.95  # of the interval over the test images
 FALLEN = 6  # standard deviations below the other runs of its cell, from which a run has failed
@@ -28,23 +29,26 @@ class Scores:
     """How the runs of one cell did.
 
     Attributes:
-        accuracy: share of right answers by seed.
-        images: number of images that were classified.
+        accuracy: share of right answers by seed, or another metric.
+        images: number of images that were classified; infinite for a metric without values for
+            each image.
         correct: for each seed whether each image was classified rightly, bool [images]; empty
             where only accuracies are known.
         data: which images they are; the same for cells that were scored on the same ones.
         source: where the images come from; other data of the same source may hold the same ones.
         near_chance: whether the mean accuracy is near chance.
         diverged: whether runs have diverged, which are not among these.
+        lower_is_better: whether lower values are better.
     """
 
     accuracy: Mapping[int, float]
-    images: int
+    images: float
     correct: Mapping[int, np.ndarray]
     data: str
     source: str = ""
     near_chance: bool = False
     diverged: bool = False
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,13 @@ class Effect:
         superiority: probability that the arm beats the reference at seeds drawn independently,
             ties counting half.
         image_low, image_high: 95 % interval over the images for these trained networks.
-        image_error: its standard error.
+        image_error: its standard error; 0 for a metric without values for each image.
         shared: variance that is in the squared errors over seeds and over images alike.
         images: number of images of the smallest data set.
-        arm, reference: their accuracies (or values) over the same seeds.
+        arm, reference: their values over the same seeds.
         near_chance: whether every cell of the comparison is near chance.
-        failing: whether runs of some cell of the comparison have diverged, or lie far below the
-            others of their cell.
+        failing: whether runs of some cell of the comparison have diverged, or are far worse than
+            the others of their cell.
         sample: what decides how small a difference such a study finds; None below three seeds.
     """
 
@@ -79,7 +83,7 @@ class Effect:
     image_high: float
     image_error: float
     shared: float
-    images: int
+    images: float
     arm: float
     reference: float
     near_chance: bool
@@ -114,7 +118,7 @@ class Sample:
 
 
 def effects(
-    comparisons: Sequence[Comparison], scores: Mapping[int | None, Mapping[Source, Scores]]
+    comparisons: Sequence[Comparison], scores: Mapping[Outcome, Mapping[Source, Scores]]
 ) -> list[Effect | None]:
     """Estimate the effect of each comparison of an experiment on the seeds that its cells have.
 
@@ -127,31 +131,31 @@ def effects(
 
     Args:
         comparisons: of one experiment.
-        scores: of every cell of the study by epoch; None: after training.
+        scores: of every cell of the study, by what the comparisons compare.
 
     Returns:
         For each its effect, or None where no seed has every cell.
     """
-    pools = {epoch: _Pools(scores[epoch], often) for epoch, often in _often(comparisons).items()}
+    pools = {of: _Pools(scores[of], often) for of, often in _often(comparisons).items()}
     families: dict[Any, list[Mapping[Source, float]]] = {}
     for one in comparisons:
         families.setdefault(_kind(one), []).append(_weights(one))
-    return [_effect(one, pools[one.epoch], families[_kind(one)]) for one in comparisons]
+    return [_effect(one, pools[one.outcome], families[_kind(one)]) for one in comparisons]
 
 
 def _kind(comparison: Comparison) -> Any:
     """What the comparisons of a family have in common: the main effects of one factor, say."""
-    return comparison.factors, comparison.dataset, comparison.epoch
+    return comparison.factors, comparison.dataset, comparison.outcome
 
 
-def _often(comparisons: Sequence[Comparison]) -> dict[int | None, set[Source]]:
-    """By epoch, the cells that are in many comparisons of two cells."""
+def _often(comparisons: Sequence[Comparison]) -> dict[Outcome, set[Source]]:
+    """By what is compared, the cells that are in many comparisons of two cells."""
     asked = {one.question: one for one in comparisons}
     found = {}
-    for epoch in {one.epoch for one in comparisons}:
-        pairs = [one.sources for one in asked.values() if one.epoch == epoch]
+    for outcome in {one.outcome for one in comparisons}:
+        pairs = [one.sources for one in asked.values() if one.outcome == outcome]
         counted = Counter(source for pair in pairs if len(pair) == 2 for source in pair)
-        found[epoch] = {source for source, number in counted.items() if number >= OFTEN}
+        found[outcome] = {source for source, number in counted.items() if number >= OFTEN}
     return found
 
 
@@ -172,7 +176,7 @@ class _Pools:
         weights: Mapping[Source, float],
         family: Sequence[Mapping[Source, float]],
         seeds: tuple[int, ...],
-        images: int,
+        images: float,
     ) -> tuple[Variances, np.ndarray, tuple[bool, ...]] | None:
         """Return the variances of cells, the weights of each, and which are in many comparisons.
 
@@ -195,7 +199,7 @@ class _Pools:
         return variances, of_cells, tuple(source in self.often for source in cells)
 
     def _estimate(
-        self, grid: tuple[str, str], seeds: tuple[int, ...], images: int
+        self, grid: tuple[str, str], seeds: tuple[int, ...], images: float
     ) -> tuple[list[Source], Variances | None]:
         cells = [
             source
@@ -228,7 +232,7 @@ def _effect(
     reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
     found, sample, quiet = None, None, 1 / images
     if len(seeds) >= SEEDS_FOR_VERDICTS:
-        spread = max(float(paired.std(ddof=1)), 1 / images)
+        spread = max(float(paired.std(ddof=1)), 1 / images, ROUNDING)
         sample = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0)
         pooled = None
         if pool := pools.sample(_weights(comparison), family, tuple(seeds), images):
@@ -267,8 +271,9 @@ def _effect(
 
 
 def _has_fallen(scores: Scores, spread: float) -> bool:
-    """Whether a run lies far below the others of its cell, measured by the spread of most cells."""
+    """Whether a run is far worse than the others of its cell, measured by the spread of most."""
     accuracy = np.array(list(scores.accuracy.values()))
+    accuracy = -accuracy if scores.lower_is_better else accuracy
     for place, value in enumerate(accuracy):
         others = np.delete(accuracy, place)
         if len(others) > 1:
@@ -324,7 +329,7 @@ def _image_errors(
     images at once. Data sets are independent of each other, unless they come from one source and
     may hold the same images: then their errors are added, which is the most they can be. Where only
     accuracies are known, cells are taken as independent, which is too much rather than too little,
-    and the shared part is not known: zero.
+    and the shared part is not known: zero. A metric without values for each image has no error.
     """
     shared = 0.0
     if all(one.correct for one in scores.values()):
@@ -339,6 +344,8 @@ def _image_errors(
                 shared += float((rest**2).sum()) / (count - 1) / (images - 1) / count / images
         return math.hypot(*errors.values()), shared
     variance = 0.0
+    if math.isinf(max(one.images for one in scores.values())):
+        return variance, shared
     for source, weight in _weights(comparison).items():
         share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images

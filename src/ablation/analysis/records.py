@@ -45,15 +45,15 @@ def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any]:
     except OSError as error:
         raise _unread(file, error) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); {mend(folder)}") from None
+        raise InputError(f"{file}: cannot be read ({error}); {remedy(folder)}") from None
     if not isinstance(record, dict) or "format" not in record:
-        raise InputError(f"{file} is not the record of a run; {mend(folder)}")
+        raise InputError(f"{file} is not the record of a run; {remedy(folder)}")
     if run_id is not None and record.get("id") != run_id:
-        raise InputError(f"{file} is of another run; {mend(folder)}")
+        raise InputError(f"{file} is of another run; {remedy(folder)}")
     if record["format"] != FORMAT:
         raise OtherFormatError(
             f"{file} is of format {str(record['format'])[:20]}, this version reads {FORMAT}; "
-            f"{mend(folder)}",
+            f"{remedy(folder)}",
             record,
         )
     if not is_sealed(record):
@@ -86,17 +86,17 @@ def check_files(folder: Path, record: dict[str, Any]) -> None:
 
 def changed(file: Path) -> InputError:
     """Return the error that tells of an edited or damaged file of a run."""
-    return InputError(f"{file} has changed since it was written; {mend(file.parent)}")
+    return InputError(f"{file} has changed since it was written; {remedy(file.parent)}")
 
 
-def mend(folder: Path) -> str:
-    """Tell the way out for a run whose files are of no use."""
+def remedy(folder: Path) -> str:
+    """Return what to do about a run whose files are of no use."""
     return f"delete {folder} and run snakemake again"
 
 
 def _unread(file: Path, error: OSError) -> InputError:
     """What the system refuses is often no fault of the file; one that is gone is made again."""
-    way_out = f"; {mend(file.parent)}" if isinstance(error, FileNotFoundError) else ""
+    way_out = f"; {remedy(file.parent)}" if isinstance(error, FileNotFoundError) else ""
     return InputError(f"{file}: cannot be read ({error.strerror or error}){way_out}")
 
 

@@ -1,4 +1,4 @@
-"""Reading what runs have left, and the measures of one run."""
+"""Reading what a run has left."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import brier_score_loss, recall_score, top_k_accuracy_score
+from sklearn import metrics
 
 from ablation.analysis.calibration import (
     expected_calibration_error,
@@ -15,14 +15,12 @@ from ablation.analysis.calibration import (
     negative_log_likelihood,
     scale_by_temperature,
 )
-from ablation.analysis.measures import MEASURES
-from ablation.analysis.records import check_files, mend, read_record
+from ablation.analysis.records import check_files, read_record, remedy
+from ablation.analysis.scores import balanced_accuracy, brier_score, top_accuracy
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
-
-LAST_EPOCHS = 5  # whose median is told
-TOP = 5
+from ablation.study.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -55,78 +53,91 @@ class RunResult:
 
     @cached_property
     def answer(self) -> np.ndarray:
-        """The class that each test example was given, int [examples]."""
+        """Predicted class of each test example, int [examples]."""
         return np.asarray(self.probability.argmax(axis=1))
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each test example was classified rightly, bool [examples]."""
+        """Whether each test example was classified correctly, bool [examples]."""
         return np.asarray(self.answer == self.label)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test examples that were classified correctly."""
+        return float(self.correct.mean())
+
+    @property
+    def train_accuracy(self) -> float:
+        """Accuracy on the training images without augmentation."""
+        return float(self.record["train_accuracy_clean"])
+
+    @property
+    def validated(self) -> "pd.Series[float]":
+        """Validation accuracy after each epoch."""
+        return self.history["val_accuracy"]
+
+    @cached_property
+    def temperature(self) -> float:
+        """Temperature that fits the validation examples best."""
+        return fit_temperature(self.val_label, self.val_probability)
 
     @cached_property
     def scaled(self) -> np.ndarray:
         """The test examples' probabilities after temperature scaling."""
-        return scale_by_temperature(self.probability, self.measures["temperature"])
+        return scale_by_temperature(self.probability, self.temperature)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls of the classes."""
+        return balanced_accuracy(self.label, self.answer)
+
+    @property
+    def top5_accuracy(self) -> float:
+        """Share of the test examples whose class is among the five most probable ones."""
+        return top_accuracy(self.label, self.probability)
+
+    @property
+    def nll(self) -> float:
+        """Negative log-likelihood of the test examples, in nats."""
+        return negative_log_likelihood(self.label, self.probability)
+
+    @property
+    def brier(self) -> float:
+        """Brier score of the test examples, 0 to 2."""
+        return brier_score(self.label, self.probability)
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error of the test examples."""
+        return expected_calibration_error(self.label, self.probability)
+
+    @property
+    def ece_scaled(self) -> float:
+        """The same after temperature scaling."""
+        return expected_calibration_error(self.label, self.scaled)
+
+    def score(self, name: str, **options: Any) -> float:
+        """Return what a function of `sklearn.metrics` makes of the classes of the test examples.
+
+        Args:
+            name: of the function, such as ``f1_score``; it takes true and predicted classes.
+            options: its further arguments.
+        """
+        return float(getattr(metrics, name)(self.label, self.answer, **options))
 
     @cached_property
-    def measures(self) -> dict[str, float]:
-        """Every measure of the run by name; those that mean nothing are NaN."""
-        found = dict.fromkeys(MEASURES, float("nan"))
-        found["epochs"] = float(len(self.history))
-        found["seconds"] = float(self.record["seconds"])
-        found["images_per_second"] = float(self.timing["images_per_second"].median())
-        if self.diverged:
-            return found
-        classes = self.probability.shape[1]
-        every = range(classes)
-        validated = self.history["val_accuracy"]
-        accuracy = float(self.correct.mean())
-        clean = float(self.record["train_accuracy_clean"])
-        temperature = fit_temperature(self.val_label, self.val_probability)
-        scaled = scale_by_temperature(self.probability, temperature)
-        found |= {
-            "test_accuracy": accuracy,
-            "balanced_accuracy": balanced_accuracy(self.label, self.answer),
-            "val_accuracy_last": float(validated.iloc[-1]),
-            "val_accuracy_best": float(validated.max()),
-            "val_accuracy_median5": float(validated.tail(LAST_EPOCHS).median()),
-            "best_epoch_gain": float(validated.max() - validated.iloc[-1]),
-            "nll": negative_log_likelihood(self.label, self.probability),
-            "brier": float(
-                brier_score_loss(
-                    self.label, self.probability, labels=list(every), scale_by_half=False
-                )
-                if classes > 2
-                else 2 * brier_score_loss(self.label, self.probability[:, 1], pos_label=1)
-            ),
-            "ece": expected_calibration_error(self.label, self.probability),
-            "ece_scaled": expected_calibration_error(self.label, scaled),
-            "temperature": temperature,
-            "train_accuracy_clean": clean,
-            "gap": clean - accuracy,
+    def metrics(self) -> dict[str, float]:
+        """Every metric of the run by name; those that mean nothing are NaN."""
+        return {
+            metric.name: metric.compute(self)
+            if metric.of_diverged or not self.diverged
+            else float("nan")
+            for metric in METRICS
         }
-        if classes > TOP:
-            found["top5_accuracy"] = float(
-                top_k_accuracy_score(self.label, self.probability, k=TOP, labels=list(every))
-            )
-        return found
-
-
-def balanced_accuracy(label: np.ndarray, answer: np.ndarray) -> float:
-    """Return the mean of the classes' recalls (Brodersen et al. 2010), 0 to 1.
-
-    A class without examples has no recall and is left out; to be taken for it is wrong as ever.
-    scikit-learn's function of this name does the same, but warns of such answers.
-
-    Args:
-        label: class of each example, int [examples], at least one.
-        answer: the class that each was given, int [examples].
-    """
-    return float(recall_score(label, answer, labels=np.unique(label), average="macro"))
 
 
 def read_run(run: Run) -> RunResult:
-    """Read the files of a run, after a look at whether they are as they were written.
+    """Read the files of a run and check that they are as they were written.
 
     Raises:
         InputError: a file is missing, cannot be read, belongs to another run, is of another
@@ -145,9 +156,9 @@ def read_run(run: Run) -> RunResult:
             and len(val_label) == record["data"]["validation"]
         )
     except UNREADABLE as error:
-        raise InputError(f"{folder}: cannot be read ({error!r}); {mend(folder)}") from None
+        raise InputError(f"{folder}: cannot be read ({error!r}); {remedy(folder)}") from None
     if not whole:
-        raise InputError(f"{folder}: its files do not belong together; {mend(folder)}")
+        raise InputError(f"{folder}: its files do not belong together; {remedy(folder)}")
     return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, mend, read_record
+from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
 from ablation.errors import InputError, visible
 from ablation.storage import UNREADABLE
 from ablation.study.checkpoints import CHECKPOINT, FINISHED, read_about
@@ -290,7 +290,7 @@ def _result(run: Run, code: str | None, weights: bool) -> tuple[Status, str | No
         return "failed", str(error)
     empty = [folder / name for name, size in sizes.items() if not size]
     if empty:
-        return "failed", f"{empty[0]} is empty; {mend(folder)}"
+        return "failed", f"{empty[0]} is empty; {remedy(folder)}"
     reason = None
     if code is not None and record.get("code") != code:
         reason = OTHER_CODE

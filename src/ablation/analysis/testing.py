@@ -122,11 +122,13 @@ class Decision:
     Attributes:
         p: corrected p-value: a difference is claimed where it is at most `LEVEL`.
         low, high: ends of the interval, shares; it excludes zero where a difference is claimed.
+        confidence: confidence level of the interval, a share.
     """
 
     p: float
     low: float
     high: float
+    confidence: float
 
     def verdict(self, margin: float) -> str:
         """Return ``better`` or ``worse`` where a difference is claimed, otherwise ``same`` or open.
@@ -159,11 +161,12 @@ def decide(
     found = {}
     for (question, one), p, at in zip(distinct.items(), corrected, levels, strict=True):
         paired = one.paired_p * LEVEL / PAIRED_LEVEL
-        found[question] = min(max(float(p), paired), 1.0), one.half_width(float(at))
+        found[question] = min(max(float(p), paired), 1.0), one.half_width(float(at)), float(at)
     decisions = []
     for question, one in zip(questions, estimates, strict=True):
-        p_value, half = found[question]
-        decisions.append(Decision(p_value, one.difference - half, one.difference + half))
+        p_value, half, at = found[question]
+        low, high = one.difference - half, one.difference + half
+        decisions.append(Decision(p_value, low, high, 1 - at))
     return decisions
 
 

@@ -1,48 +1,367 @@
-"""Rendering: one context, one page and one Markdown file with its figures and tables."""
+"""Rendering: the tables of the analysis as one page of HTML, and as Markdown with its files."""
 
+import itertools
+import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from ablation.report.context import build_context
-from ablation.report.export import markdown_table
-from ablation.report.inputs import read_inputs
-from ablation.report.model import Report
-from ablation.report.text import fenced, html_text, markdown_text
-from ablation.storage import alone, sync_folder, writing
+from ablation.errors import visible
+from ablation.report import figures, tables, text
+from ablation.report.inputs import Inputs, read_inputs
+from ablation.report.narrative import narrative
+from ablation.report.page import plain_text, to_html
+from ablation.report.plots.style import Styles, save
+from ablation.report.references import references
+from ablation.report.story import Group, Story, short
+from ablation.report.values import Citations, Row, Tables, Value
+from ablation.storage import alone, atomically, sync_folder, writing
+from ablation.study.metrics import METRICS, TOP, Metric
+
+LISTED = 8  # seeds of a list that is written out
+TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
 
 
 def render(study: str, results: Path, reports: Path) -> None:
     """Render the report of a study.
 
-    Writes ``{study}.html``, one file that loads nothing, and ``{study}.md`` with the folder
-    ``{study}``: its figures, the rows behind them as CSV, and the ablation tables as LaTeX and
-    Markdown. The same inputs give the same bytes. Each is made aside, brought to the disk and then
-    put in its place, so that the report before stays whole if that fails.
+    Writes ``{study}.html``, one file that loads nothing, ``{study}.md`` with the folder ``{study}``
+    (figures, and tables as CSV and LaTeX), and into ``results`` the texts: ``findings.csv``, a row
+    for each number of a sentence with the table, row and column that it is from, and
+    ``rubric.csv``. The same inputs give the same bytes.
 
     Args:
         study: name of the report's files.
-        results: folder with the study's ``analysis.json`` and its tables as CSV,
-            ``models.json`` and ``gallery.npz``.
+        results: folder with the study's ``analysis.json``, its tables, ``models.json``,
+            ``gallery.npz`` and ``mistakes.npz``.
         reports: folder that the report goes into.
 
     Raises:
-        InputError: an input is missing, cannot be read, is of another format or has changed; or a
-            file cannot be written.
+        InputError: an input is missing or cannot be read, a narrative cites a number that is not
+            there, or a file cannot be written.
     """
-    report = build_context(read_inputs(results))
-    page, markdown = render_html(report), render_markdown(report, study)
+    report = Report(study, read_inputs(results))
+    markdown = report.markdown()
     lock = reports / f".lock-{study}"
     with alone(lock, f"waiting for another process that writes {reports / study}.html"):
         try:
-            _replace(reports, study, report.files, page, markdown)
+            _replace(reports, study, report.files, report.page(markdown), markdown)
         finally:
             lock.unlink(missing_ok=True)
+    for name, frame in (("findings", report.citations.table()), ("rubric", report.rubric)):
+        _write_table(frame, results / f"{name}.csv")
+
+
+def _write_table(frame: pd.DataFrame, file: Path) -> None:
+    content = frame.to_csv(index=False, lineterminator="\n")
+
+    def write(part: Path) -> None:
+        part.write_text(content, encoding="utf-8")
+
+    atomically(file, write)
+
+
+class Report:
+    """A report while it is made.
+
+    Args:
+        study: name of its files.
+        inputs: what the analysis has left.
+
+    Attributes:
+        files: content of its figures and tables by their names.
+        citations: the sentences so far, with their numbers.
+        rubric: a row for each criterion of the study's rubric.
+    """
+
+    def __init__(self, study: str, inputs: Inputs) -> None:
+        self.study, self.inputs = study, inputs
+        self.analysis = inputs.analysis
+        self.tables = Tables(inputs.tables)
+        self.decimals = 1 if self.analysis["margin"] >= TWO_DECIMALS else 2
+        self.citations = Citations(self.decimals)
+        self.styles = Styles(self.analysis["experiments"])
+        self.files: dict[str, bytes] = {}
+        self.rubric = pd.DataFrame(
+            columns=["criterion", "question", "status", "evidence", "remedy"]
+        )
+        self._numbers = {"Figure": 0, "Table": 0}
+        self._exhibits: list[dict[str, Any]] = []
+        self._names: set[str] = set()
+
+    def markdown(self) -> str:
+        """Return the report as GitHub flavoured Markdown, and make its files."""
+        rendered = self._environment.get_template("report.md.j2").render()
+        return re.sub(r"\n[ \t]*\n\s*\n", "\n\n", rendered).strip() + "\n"
+
+    def page(self, markdown: str) -> str:
+        """Return the report as one page of HTML that loads nothing."""
+        files = {f"{self.study}/{name}": content for name, content in self.files.items()}
+        template = self._environment.get_template("page.html.j2")
+        return template.render(body=Markup(to_html(markdown, files)))
+
+    @cached_property
+    def stories(self) -> list[Story]:
+        """The experiments."""
+        return [
+            Story(block, self.tables.of(experiment=block["name"]))
+            for block in self.analysis["experiments"]
+        ]
+
+    @cached_property
+    def _environment(self) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("ablation.report"),
+            autoescape=True,  # so that macros return Markup, which is escaped only once
+            finalize=_escaped,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.do"],
+        )
+        environment.filters |= {
+            **self.citations.filters,
+            "as_text": str,
+            "html": text.html_text,
+            "fenced": text.fenced,
+            "lower_first": lambda words: _first(words, str.lower),
+            "upper_first": lambda words: _first(words, str.upper),
+            "shape": text.shape,
+            "setting": text.setting,
+            "magnitude": text.magnitude,
+            "lasting": text.duration,
+            "plain_number": lambda number: f"{number:g}",
+            "thousands": lambda number: f"{number:,}",
+            "visible": visible,
+        }
+        environment.tests["known"] = lambda value: not math.isnan(value)
+        environment.globals |= {
+            "add_analysis": self._add_analysis,
+            "add_summary": self._add_summary,
+            "analysis": self.analysis,
+            "analysis_text": self._analysis_text,
+            "anchor_of": self._anchor_of,
+            "arm_of": self._arm_of,
+            "arms_of": self._arms_of,
+            "best_epoch": any(one["chosen_by"] for one in self.analysis["experiments"]),
+            "cited": references(self.analysis),
+            "data": self.analysis["data"],
+            "decimals": self.decimals,
+            "exhibits": self._exhibits,
+            "figure": self._figure,
+            "finding": self.citations.finding,
+            "has_verdicts": any(story.has_verdicts for story in self.stories),
+            "initializers": _settings_of(self.analysis, "initializer"),
+            "join": text.join,
+            "METRICS": METRICS,
+            "metric": lambda name: tables.BY_NAME[name],
+            "models": self.inputs.models,
+            "momenta": _settings_of(self.analysis, "norm_momentum"),
+            "named": self._named,
+            "names": self._names_in,
+            "narrative": self._narrative,
+            "networks": list({model["model"]: model for model in self.inputs.models}.values()),
+            "rubric": self._add_criterion,
+            "seeds": _seeds,
+            "several_datasets": lambda row: self._story_of(row).several_datasets,
+            "short": short,
+            "shown_metrics": self._shown_metrics,
+            "shown_names": {
+                one.name for story in self.stories for one in self._shown_metrics(story)
+            },
+            "stories": self.stories,
+            "story_of": self._story_of,
+            "study": self.study,
+            "table": self._table,
+            "tables": self.tables,
+            "threshold": self._threshold,
+            "to_table": tables,
+            "tuned": any(one["overrides"] for one in self.analysis["experiments"]),
+            "unit": lambda row: tables.BY_NAME[row.measure].unit,
+        }
+        return environment
+
+    def _story_of(self, row: Row) -> Story:
+        return next(story for story in self.stories if story.name == row.experiment)
+
+    def _named(self, row: Row, side: str) -> str:
+        """The name of a side of a comparison in a sentence."""
+        return _in_words(short(row, side), self._unaugmented)
+
+    def _arm_of(self, story: Story, row: Row, side: str = "") -> str:
+        """The short name of a cell in a sentence, with its data set where there are several."""
+        name = _in_words(story.arm(row, side), self._unaugmented)
+        return f"{name} on {row['dataset']}" if story.several_datasets and not side else name
+
+    def _arms_of(self, story: Story, rows: Sequence[Row]) -> list[str]:
+        """The short names of the cells of rows in a sentence, each once."""
+        return list(dict.fromkeys(self._arm_of(story, row) for row in rows))
+
+    def _names_in(self, group: Group, verdict: str) -> list[str]:
+        """What tells the comparisons of a group with a verdict apart, in a sentence."""
+        return [_in_words(name, self._unaugmented) for name in group.names(verdict)]
+
+    @cached_property
+    def _unaugmented(self) -> set[str]:
+        """Labels under which nothing is done to the images wherever they occur."""
+        every = [one for block in self.analysis["experiments"] for one in block["augmentations"]]
+        return {one["label"] for one in every} - {one["label"] for one in every if one["steps"]}
+
+    def _shown_metrics(self, story: Story) -> list[Metric]:
+        """The metrics that say something of an experiment."""
+        classes = max(
+            one["classes"]
+            for one in self.analysis["data"]
+            if one["dataset"] in story.block["datasets"]
+        )
+        holds = {
+            "always": True,
+            "appendix": True,
+            "more than 5 classes": classes > TOP,
+            "unequal classes": story.check("unequal_classes") is not None,
+            "10 epochs": max(story.block["epochs"]) >= 10,
+        }
+        return [metric for metric in METRICS if holds[metric.shown]]
+
+    def _threshold(self, name: str) -> Value:
+        return self.tables.value("thresholds", "value", threshold=name)
+
+    def _narrative(self, story: Story) -> Markup:
+        file = story.block["narrative"]
+        if not file:
+            return Markup()
+        return narrative(Path(file), story.tables, self.citations.filters)
+
+    def _figure(
+        self, kind: str, story: Story | None, dataset: str, caller: Callable[[], str]
+    ) -> Markup:
+        """Return a figure with its caption; nothing where there is nothing to draw."""
+        title, draw = figures.FIGURES[kind]
+        drawn = draw(self.inputs, self.styles, story or self.stories[0], dataset)
+        if drawn is None:
+            return Markup()
+        name = self._unused(_file_name(kind, story.name if story else "", dataset))
+        files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("pdf", "svg")}
+        self.files |= files
+        caption = self._caption("Figure", f"figure-{name}", [f"{name}.pdf"], caller)
+        alt = ": ".join([title, *([text.markdown_text(story.name)] if story else [])])
+        return Markup(
+            f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n'
+            f"*{caption}*\n\n"
+        )
+
+    def _table(self, name: str, frame: pd.DataFrame, caller: Callable[[], str]) -> Markup:
+        """Return a table with its caption; nothing without rows."""
+        if frame.empty:
+            return Markup()
+        name = self._unused(name)
+        files = [f"{name}.tex", f"{name}.csv"]
+        caption = self._caption("Table", f"table-{name}", files, caller)
+        plain = frame.map(lambda cell: str(cell).replace(tables.BOLD, ""))
+        plain.columns = [str(column) for column in frame]
+        self.files[f"{name}.csv"] = plain.to_csv(index=False, lineterminator="\n").encode()
+        latex = tables.latex_table(frame, plain_text(caption.partition(". ")[2]), name)
+        self.files[f"{name}.tex"] = latex.encode()
+        return Markup(
+            f'\n\n<a id="table-{name}"></a>\n\n*{caption}*\n\n{tables.markdown_table(frame)}\n\n'
+        )
+
+    def _caption(self, kind: str, anchor: str, files: list[str], caller: Callable[[], str]) -> str:
+        self._numbers[kind] += 1
+        title = f"{kind} {self._numbers[kind]}"
+        words = " ".join(caller().split())
+        self._exhibits.append({"title": title, "anchor": anchor, "files": files})
+        return f"{title}. {words}"
+
+    def _anchor_of(self, kind: str, row: Row) -> str:
+        """The anchor of the figure or table of a kind that shows a row; empty if there is none."""
+        name = _file_name(kind, row.experiment, row.dataset)
+        anchors = [one["anchor"] for one in self._exhibits]
+        return next((a for a in anchors if a in (f"figure-{name}", f"table-{name}")), "")
+
+    def _analysis_text(self) -> str:
+        """The text of the analysis as LaTeX, a paragraph for each experiment."""
+        told: dict[str, dict[str, None]] = {}
+        for row in self.citations.findings:
+            if row["part"] in ("answer", "finding", "interpretation", "caveat"):
+                told.setdefault(row["scope"], {})[row["text"]] = None
+        return "\n\n".join(
+            f"\\paragraph{{{text.latex_text(story.block['question'])}}}\n"
+            + " ".join(map(text.latex_text, told.get(story.name, {})))
+            for story in self.stories
+        )
+
+    def _add_analysis(self) -> str:
+        self.files["analysis.tex"] = f"{self._analysis_text()}\n".encode()
+        return "analysis.tex"
+
+    def _unused(self, wanted: str) -> str:
+        """Return a name for files and anchors that no other figure or table has."""
+        name, number = text.slug(wanted), 1
+        while name in self._names:
+            number += 1
+            name = f"{text.slug(wanted)}-{number}"
+        self._names.add(name)
+        return name
+
+    def _add_summary(self, model: Mapping[str, Any]) -> str:
+        name = self._unused(f"summary-{model['model']}") + ".txt"
+        self.files[name] = model["summary"].encode()
+        return name
+
+    def _add_criterion(self, **row: str) -> Markup:
+        self.rubric.loc[len(self.rubric)] = {key: plain_text(value) for key, value in row.items()}
+        return Markup()
+
+
+def _escaped(value: Any) -> Markup:
+    if isinstance(value, Value):
+        raise TypeError(f"{value.table}.{value.column} needs a format, such as `| percent`")
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        raise TypeError(f"{value} needs a format, and a table that it is from")
+    return text.markdown_text(value)
+
+
+def _file_name(kind: str, experiment: str, dataset: str) -> str:
+    return text.slug("-".join(filter(None, (kind, experiment, dataset))))
+
+
+def _in_words(name: str, unaugmented: Collection[str]) -> str:
+    return "no augmentation" if name == "none" and name in unaugmented else name
+
+
+def _settings_of(analysis: Mapping[str, Any], setting: str) -> list[str]:
+    """The values of a setting that the networks of a study have, each once."""
+    values = [
+        text.setting(architecture[setting])
+        for experiment in analysis["experiments"]
+        for architecture in experiment["architectures"].values()
+        if architecture.get(setting) is not None
+    ]
+    return list(dict.fromkeys(values))
+
+
+def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
+    """So many seeds as a list: those of an experiment and further ones, or only new ones."""
+    there = [] if new else list(story.block["seeds"])
+    further = itertools.count(max(story.block["seeds"]) + 1)
+    seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
+    if len(seeds) > LISTED:
+        return Markup(f"the numbers from {seeds[0]} to {seeds[-1]}")
+    return Markup(f"`[{', '.join(seeds)}]`")
+
+
+def _first(words: str, change: Callable[[str], str]) -> str:
+    words = type(words)(words.strip()) if isinstance(words, Markup) else words.strip()
+    return type(words)(change(words[:1]) + words[1:])
 
 
 def _replace(
@@ -88,35 +407,3 @@ def _write(aside: Path, content: bytes, place: Path) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def render_html(report: Report) -> str:
-    """Return the report as one page of HTML."""
-    return _environment().get_template("report.html").render(report=report)
-
-
-def render_markdown(report: Report, folder: str) -> str:
-    """Return the report as GitHub flavoured Markdown.
-
-    Args:
-        report: what it says.
-        folder: where its figures and tables lie, relative to the file.
-    """
-    # Everything that a template puts in is escaped for Markdown first; being Markup then, it is
-    # left alone by the escaping for HTML.
-    environment = _environment(finalize=markdown_text)
-    environment.filters |= {"fenced": fenced, "cells": markdown_table, "raw": html_text}
-    text = environment.get_template("report.md").render(report=report, folder=folder)
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
-
-
-def _environment(**options: Any) -> Environment:
-    return Environment(
-        loader=PackageLoader("ablation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **options,
-    )

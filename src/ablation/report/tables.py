@@ -1,479 +1,443 @@
-"""Tables of results: one function a table, each of an experiment on one data set."""
+"""Tables of the report: data frames of text, as Markdown, LaTeX and CSV."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from ablation.report.cells import (
-    arm_cells,
-    multiply_adds_cell,
-    number_cell,
-    points_cell,
-    share_cell,
-    told_accuracy,
-    told_difference,
-    told_interval,
-    told_runs,
-    told_size,
-)
-from ablation.report.export import latex_table, markdown_file
-from ablation.report.model import Cell, Column, Download, Numbering, Table
-from ablation.report.part import Part, Row, every_arm
-from ablation.report.text import (
-    NO_BREAK,
-    NOTHING,
-    interval,
-    number,
-    p_value,
-    percent,
-    points,
+from ablation.errors import visible
+from ablation.report import text
+from ablation.report.story import MARKS, Story, short
+from ablation.report.values import Row, Tables
+from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
+
+BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
+ACROSS = 6  # arms beside each other
+ALWAYS = ("Test accuracy", "Reference", "Difference", "p", "Verdict")  # shown even if constant
+SIDES = ("arm", "reference")
+BY_NAME = {metric.name: metric for metric in METRICS}
+BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
+    BY_NAME["val_accuracy_last"], name=VAL_ACCURACY, title="Validation accuracy"
 )
 
-MANY_ARMS = 30  # arms from which on runs are not tabulated by seed
-KINDS = {
-    "baseline": "baseline",
-    "twin": "twin",
-    "arm": "between arms",
-    "budget": "budget",
-    "factor": "factor",
-}
-VERDICTS = {
-    "better": "more accurate",
-    "worse": "less accurate",
-    "same": "the same",
-    "open": "open",
-    "none": "no common finished seed",
-}
-AGAINST = {
-    "better": "more accurate than {}",
-    "worse": "less accurate than {}",
-    "same": "the same as {}",
-    "open": "open against {}",
-    "none": "no finished seed in common with {}",
-}
-OF_IMAGES = (
-    "* With fewer than three seeds there is no verdict. Shown are the differences, in brackets "
-    "those at the seeds, with 95 % intervals for test images only, these runs."
-)
-BALANCED = (
-    "Balanced accuracy: mean of the classes' recalls, told because the classes of the test split "
-    "are unequal; differences and verdicts are of test accuracy."
-)
-MEANS = "Mean ± standard deviation over the runs that finished without diverging."
-ARM_COLUMNS = (Column("Model"), Column("Augmentation"))
+
+def amount(value: float, unit: str, decimals: int) -> str:
+    """Write a value of a metric in its unit: shares in percent, differences in points."""
+    if unit == "share":
+        return text.percent(value, decimals)
+    if unit == "difference":
+        return text.points(value, decimals)
+    return text.number(value, decimals)
 
 
-def ablation_table(part: Part, numbering: Numbering, partial: str) -> Table:
-    """Tabulate the test accuracy of every cell, with its difference to the baseline.
+def change(row: Row, value: float, decimals: int) -> str:
+    """Write a difference of a comparison's metric, with its sign."""
+    if BY_NAME[row.measure].unit in ("share", "difference"):
+        return text.points(value, decimals)
+    return text.signed(value, 3)
 
-    Its files are the rows as CSV and the table as LaTeX and as Markdown.
+
+def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
+    """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
+    if unit in ("count", "seconds", "number") and values:
+        decimals = {"count": 0, "seconds": 1}.get(unit, 3 if max(values) < 10 else 0)
+    if len(values) <= 2:
+        return " / ".join(amount(value, unit, decimals) for value in values) or text.NOTHING
+    series = pd.Series(values, dtype=float)
+    mean, spread = amount(series.mean(), unit, decimals), amount(series.std(), unit, decimals)
+    if unit == "count" and series.nunique() == 1:
+        return mean
+    return f"{mean} ± {spread.lstrip('+')}"
+
+
+def difference(row: Row, decimals: int) -> str:
+    """Write a difference with its interval, or as it is at each of at most two seeds."""
+    by_seed = str(row.by_seed).split()
+    if len(by_seed) <= 2:
+        return " / ".join(change(row, float(value), decimals) for value in by_seed)
+    shown = change(row, row.difference, decimals)
+    if row.ci_low != row.ci_low:  # no interval where the error probability is spent
+        return shown
+    low, high = (change(row, end, decimals) for end in (row.ci_low, row.ci_high))
+    return f"{shown} ({low} to {high})"
+
+
+def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
+    """Return the ablation table of an experiment on a data set, a row an arm.
+
+    With verdicts, the arm with the highest accuracy is bold, and those that are compared with it
+    and not told apart from it.
     """
-    cells = part.cells.to_dict("records")
-    compared = baseline_comparisons(part)
-    has_baseline = bool(compared) or any(cell["is_baseline"] for cell in cells)
-    top5 = bool(part.cells["top5_accuracy"].notna().any())
-    columns = [
-        *ARM_COLUMNS,
-        Column("Runs", prose=True),
-        Column(part.mark("Test accuracy, %"), numeric=True),
-        *[Column(part.mark("Balanced accuracy, %"), numeric=True)] * part.unequal,
-    ]
-    if has_baseline:
-        columns += [
-            Column(part.mark("Difference, points (interval)"), numeric=True),
-            Column("Verdict", prose=True),
-        ]
-    exported = len(columns)
-    columns += [
-        *[Column(part.mark("Top-5 accuracy, %"), numeric=True)] * top5,
-        Column("Clean training accuracy, %", numeric=True),
-        Column(part.mark("Gap, points"), numeric=True),
-    ]
-    rows = []
+    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    compared = _main_comparisons(story, cells)
+    references = {key: short(row, "reference") for key, row in compared.items()}
+    one_reference = len(set(references.values())) == 1
+    top = _top(story, dataset)
+    rows: list[dict[str, str]] = []
     for cell in cells:
-        row = [*arm_cells(cell), Cell(told_runs(cell), cell["finished"]), _test_accuracy(cell)]
-        if part.unequal:
-            row.append(share_cell(cell, "balanced_accuracy"))
-        if has_baseline:
-            found = compared.get((cell["model"], cell["augmentation"]))
-            row += [_difference(found), Cell(_verdict(cell, found))]
-        if top5:
-            row.append(share_cell(cell, "top5_accuracy"))
-        row += [share_cell(cell, "train_accuracy_clean"), points_cell(cell["gap"])]
+        key = (cell.model, cell.augmentation)
+        bold = BOLD if key in top else ""
+        row = {name: f"{bold}{value}{bold}" for name, value in _names(story, cell).items()}
+        row[f"Test accuracy{story.dagger}, %"] = _reached(story, cell, "test_accuracy", decimals)
+        row["Training accuracy, %"] = _reached(story, cell, "train_accuracy_clean", decimals)
+        one = compared.get(key)
+        if compared:
+            title = "Difference" + (f" to {next(iter(references.values()))}" * one_reference)
+            told = difference(one, decimals) if one is not None else text.NOTHING
+            if one is not None and not one_reference:
+                told += f" to {references[key]}"
+            row[f"{title}, points"] = told
+            row["Verdict"] = mark(one)
         rows.append(row)
-    anchor = numbering.anchor("ablation", part.experiment, part.dataset)
-    notes = _notes_on_differences(part, list(compared.values())) if has_baseline else []
-    if part.unequal:
-        largest = max(part.class_images) / sum(part.class_images)
-        notes += [BALANCED, f"The largest class has {percent(largest)} % of the test images."]
-    notes += part.notes
-    table = Table(
-        id=anchor,
-        number=numbering.table(),
-        caption=f"Ablation table of {part.where}: test accuracy after the last epoch.",
-        columns=columns,
-        rows=rows,
-        headers=2,
-        marked=baseline_rows(cells),
-        notes=[
-            f"{MEANS} Gap: clean training accuracy minus test accuracy.",
-            *notes,
-        ],
-    )
-    short = replace(
-        table,
-        columns=columns[:exported],
-        rows=[row[:exported] for row in rows],
-        caption=f"{table.caption} {MEANS}",
-        notes=notes,
-    )
-    remarks = [partial] if partial else []
-    return replace(
-        table,
-        downloads=[
-            Download(
-                f"{anchor}.tex",
-                "LaTeX",
-                latex_table(short, anchor, remarks).encode(),
-                "text/x-tex",
-            ),
-            Download(
-                f"{anchor}.md", "Markdown", markdown_file(short, remarks).encode(), "text/markdown"
-            ),
-            Download.of_rows(anchor, part.cells, "CSV"),
-        ],
-    )
+    return _without_constants(pd.DataFrame(rows))
 
 
-def epochs_table(part: Part, numbering: Numbering) -> Table | None:
-    """Tabulate validation accuracy by the way of choosing an epoch; None without any."""
-    shown = part.cells[part.cells["val_accuracy_last"].notna()]
-    if shown.empty:
-        return None
-    cells = part.cells.to_dict("records")
-    return Table(
-        id=numbering.anchor("epochs", part.experiment, part.dataset),
-        number=numbering.table(),
-        caption=f"Validation accuracy of {part.where} by the way of choosing an epoch.",
-        columns=[
-            *ARM_COLUMNS,
-            Column(part.mark("Last epoch, %"), numeric=True),
-            Column(part.mark("Median of the last five, %"), numeric=True),
-            Column(part.mark("Best epoch, %"), numeric=True),
-            Column(part.mark("What picking the best epoch would have added, points"), numeric=True),
-        ],
-        rows=[
-            [
-                *arm_cells(cell),
-                share_cell(cell, "val_accuracy_last"),
-                share_cell(cell, "val_accuracy_median5"),
-                share_cell(cell, "val_accuracy_best"),
-                points_cell(cell["best_epoch_gain"]),
-            ]
-            for cell in cells
-        ],
-        headers=2,
-        marked=baseline_rows(cells),
-        notes=[
-            "Every other number of this report is of the last epoch; the best epoch is told for "
-            "comparison only.",
-            *part.notes,
-        ],
-    )
+def mark(row: Row | None) -> str:
+    """Return the mark of a verdict with its word."""
+    if row is None or not row.verdict:
+        return text.NOTHING
+    return f"{MARKS[row.verdict]} {row.verdict}"
 
 
-def comparisons_table(part: Part, numbering: Numbering) -> Table | None:
-    """Tabulate every comparison; None if nothing is compared.
-
-    The data set of the part may be ``all``.
-    """
-    compared = part.rows("comparisons")
-    if compared.empty:
-        return None
-    anchor = numbering.anchor("comparisons", part.experiment, part.dataset)
-    return Table(
-        id=anchor,
-        number=numbering.table(),
-        caption=f"Comparisons of {part.where}.",
-        columns=[
-            Column("Kind"),
-            Column("Arm"),
-            Column("Reference"),
-            Column("Seeds", numeric=True),
-            Column(part.mark("Difference, points"), numeric=True),
-            Column("Interval", numeric=True),
-            Column("p (Holm)", numeric=True),
-            Column("Seeds agreeing, %", numeric=True),
-            Column("P(A>B)", numeric=True),
-            Column("Smallest detectable difference, points (95 % interval)", numeric=True),
-            Column("95 % interval over images", numeric=True),
-            Column("Verdict"),
-        ],
-        rows=[_comparison(row) for row in compared.to_dict("records")],
-        headers=3,
-        notes=[
-            "Differences are arm minus reference. P(A>B): how often a run of the arm beats a run "
-            "of the reference. Smallest detectable difference: what such runs show 4 times in 5.",
-            *_notes_on_differences(part, compared.to_dict("records")),
-            *part.notes,
-        ],
-        downloads=[Download.of_rows(anchor, compared, "CSV")],
-    )
-
-
-def grid_table(part: Part, grid: Mapping[str, Any], numbering: Numbering) -> Table:
-    """Tabulate mean test accuracy over two factors."""
-    return Table(
-        id=numbering.anchor("cross", part.experiment, part.dataset, grid["title"]),
-        number=numbering.table(),
-        caption=f"Mean test accuracy in % by {grid['row_factor']} (down) and "
-        f"{grid['column_factor']} (across), {part.where}.",
-        columns=[
-            Column(str(grid["row_factor"])),
-            *(Column(part.mark(str(name)), numeric=True) for name in grid["columns"]),
-        ],
-        rows=[
-            [
-                Cell(str(name)),
-                *(Cell("not run" if value is None else percent(value), value) for value in values),
-            ]
-            for name, values in zip(grid["rows"], grid["values"], strict=True)
-        ],
-        notes=part.notes,
-    )
-
-
-def calibration_table(part: Part, numbering: Numbering) -> Table | None:
-    """Tabulate how well probabilities tell accuracy; None if no run has finished."""
-    if part.cells["ece"].isna().all():
-        return None
-    cells = part.cells.to_dict("records")
-    return Table(
-        id=numbering.anchor("calibration-table", part.experiment, part.dataset),
-        number=numbering.table(),
-        caption=f"Calibration of {part.where} on the test split.",
-        columns=[
-            *ARM_COLUMNS,
-            Column(part.mark("NLL, nats"), numeric=True),
-            Column(part.mark("Brier score"), numeric=True),
-            Column(part.mark("ECE, %"), numeric=True),
-            Column(part.mark("ECE after scaling, %"), numeric=True),
-            Column("Temperature", numeric=True),
-        ],
-        rows=[
-            [
-                *arm_cells(cell),
-                number_cell(cell, "nll", 4),
-                number_cell(cell, "brier", 4),
-                share_cell(cell, "ece"),
-                share_cell(cell, "ece_scaled"),
-                number_cell(cell, "temperature", 2),
-            ]
-            for cell in cells
-        ],
-        headers=2,
-        marked=baseline_rows(cells),
-        notes=[
-            f"{MEANS} NLL: negative log-likelihood. ECE: expected calibration error. The "
-            "temperature is fitted on the validation split.",
-            *part.notes,
-        ],
-    )
-
-
-def cost_table(part: Part, numbering: Numbering) -> Table:
-    """Tabulate what each cell costs beside what it reaches."""
-    models = {model["model"]: model for model in part.models}
-    cells = part.cells.to_dict("records")
+def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
+    """Return every comparison of an experiment."""
+    several = story.several_datasets
     rows = []
-    for cell in cells:
-        model = models.get(cell["model"])
-        minutes = cell["seconds"] / 60
-        row = [*arm_cells(cell), _test_accuracy(cell)]
-        if part.unequal:
-            row.append(share_cell(cell, "balanced_accuracy"))
-        if model is None:
-            row += [Cell(NOTHING), Cell(NOTHING)]
-        else:
-            row += [
-                Cell(f"{model['parameters']:,}", model["parameters"]),
-                multiply_adds_cell(model),
-            ]
-        row += [
-            Cell(number(cell["epochs"], 1).removesuffix(".0"), cell["epochs"]),
-            Cell(number(minutes), minutes),
-            number_cell(cell, "images_per_second", 0),
-        ]
-        rows.append(row)
-    return Table(
-        id=numbering.anchor("cost-table", part.experiment, part.dataset),
-        number=numbering.table(),
-        caption=f"Cost of {part.where}: means over the runs that finished without diverging.",
-        columns=[
-            *ARM_COLUMNS,
-            Column(part.mark("Test accuracy, %"), numeric=True),
-            *[Column(part.mark("Balanced accuracy, %"), numeric=True)] * part.unequal,
-            Column("Parameters", numeric=True),
-            Column("Multiply-adds", numeric=True),
-            Column("Epochs", numeric=True),
-            Column("Training, minutes", numeric=True),
-            Column("Images per second", numeric=True),
-        ],
-        rows=rows,
-        headers=2,
-        marked=baseline_rows(cells),
-        notes=part.notes,
-    )
-
-
-def last_epochs_table(part: Part, anchor: str) -> Table:
-    """Tabulate where the curves end: means over seeds of each run's last epoch."""
-    curves = part.rows("curves")
-    last = curves.sort_values("epoch", kind="stable").groupby("id", sort=False).tail(1)
-    last = last[np.isfinite(last["loss"])]  # a diverged run ends nowhere
-    rows = []
-    for model, augmentation in part.arms:
-        ends = last[(last["model"] == model) & (last["augmentation"] == augmentation)]
-        means = {
-            name: float(ends[name].mean())
-            for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-        }
+    for row in story.tables.rows("comparisons"):
+        metric = BY_NAME[row.measure]
+        at = f", epoch {int(row.epoch)}" if row.epoch == row.epoch else ""
         rows.append(
+            {
+                **({"Data": row.dataset} if several else {}),
+                "Arm": row.arm,
+                "Reference": row.reference,
+                "Metric": f"{metric.title}{at}",
+                f"Difference{story.dagger} (interval)": difference(row, decimals) or text.NOTHING,
+                "Confidence, %": text.percent(row.ci_level, 1),
+                "p": text.p_value(row.p_adjusted),
+                "Verdict": mark(row),
+                "Minimum detectable effect": change(row, row.mde, decimals).lstrip("+"),
+                "P(arm better)": text.number(row.prob_superiority),
+                "Seeds": text.number(row.seeds, 0),
+            }
+        )
+    return _without_constants(pd.DataFrame(rows))
+
+
+def metrics_tables(
+    story: Story, dataset: str, shown: Sequence[Metric], decimals: int
+) -> list[pd.DataFrame]:
+    """Return metrics of the arms on a data set, a row a metric, with at most `ACROSS` arms each."""
+    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    return [
+        pd.DataFrame(
+            {
+                "Metric": [
+                    _with_unit(metric, story.dagger * (metric.name == TEST_ACCURACY))
+                    for metric in shown
+                ],
+                **{
+                    story.arm(cell): [
+                        _reached(story, cell, metric.name, decimals) for metric in shown
+                    ]
+                    for cell in cells[start : start + ACROSS]
+                },
+            }
+        )
+        for start in range(0, len(cells), ACROSS)
+    ]
+
+
+def claims_table(story: Story, decimals: int) -> pd.DataFrame:
+    """Return the claims that an experiment tests, with the comparisons that test them."""
+    rows = []
+    for row in story.tables.rows("claims"):
+        tested = f"{row.arm} is {row.says} than {row.reference}"
+        if row.says in ("same", "different"):
+            tested = f"{row.arm} and {row.reference} are {row.says}"
+        rows.append(
+            {
+                "Claim": row.text,
+                "Source": row.source,
+                "Tested as": tested if row.arm else text.NOTHING,
+                "Difference (interval)": _claimed(row, decimals),
+                "Verdict": mark(row) if row.arm else text.NOTHING,
+                "Claim is": row.status,
+                "Here": row.conclusion or text.NOTHING,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.drop(columns="Here") if rows and (frame["Here"] == text.NOTHING).all() else frame
+
+
+def published_table(tables: Tables, decimals: int) -> pd.DataFrame:
+    """Return published accuracies beside those of the study."""
+    return pd.DataFrame(
+        [
+            {
+                "Arm": f"{row.model} · {row.augmentation} on {row.dataset}",
+                "Published, %": text.percent(row.published, 2),
+                "This study, %": text.percent(row.own, decimals),
+                "Source": row.source,
+                "Their setting": row.setting,
+                "What differs": row.differences_in_setting,
+            }
+            for row in tables.rows("published")
+        ]
+    )
+
+
+def networks_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the size of each network, by the shape of its images."""
+    rows = [
+        {
+            "Model": model["model"],
+            "Images": text.shape(model["input_shape"]),
+            "Parameters": f"{model['parameters']:,}",
+            "Trainable": f"{model['trainable_parameters']:,}",
+            "In shortcuts": _or_nothing(model["shortcut_parameters"]),
+            "Multiply-adds": _or_nothing(model["multiply_adds"]),
+        }
+        for model in models
+    ]
+    return pd.DataFrame(rows).drop_duplicates()
+
+
+def stages_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the stages of each network."""
+    return pd.DataFrame(
+        [
+            {
+                "Model": model["model"],
+                "Stage": stage["stage"],
+                "Blocks": str(stage["blocks"] or text.NOTHING),
+                "Output": text.shape(stage["output_shape"]),
+                "Parameters": f"{stage['parameters']:,}",
+                "Multiply-adds": _or_nothing(stage["multiply_adds"]),
+            }
+            for model in models
+            for stage in model["stages"]
+        ]
+    )
+
+
+def data_table(data: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the splits of each data set with their classes."""
+    return pd.DataFrame(
+        [
+            {
+                "Data": one["dataset"],
+                "Split": split,
+                "Made from": one["splits"].get(split, text.NOTHING),
+                "Images": f"{found['images']:,}",
+                "Classes": str(found["classes"]),
+                "Images of a class": _of_classes(found),
+            }
+            for one in {one["folder"]: one for one in data}.values()
+            for split, found in one["balance"].items()
+        ]
+    )
+
+
+def augmentations_table(analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Return each augmentation with the parameters of its steps."""
+    found = {
+        (one["label"], _steps(one)): None
+        for experiment in analysis["experiments"]
+        for one in experiment["augmentations"]
+    }
+    return pd.DataFrame(list(found), columns=["Augmentation", "Steps and parameters"])
+
+
+def thresholds_table(tables: Tables) -> pd.DataFrame:
+    """Return every threshold."""
+    return pd.DataFrame(
+        [
+            {
+                "Threshold": row.threshold,
+                "Value": f"{row['value']:g}",
+                "Unit": row.unit,
+                "Meaning": row.meaning,
+            }
+            for row in tables.rows("thresholds")
+        ]
+    )
+
+
+def runs_table(story: Story, decimals: int) -> pd.DataFrame:
+    """Return every run of an experiment."""
+    return _without_constants(
+        pd.DataFrame(
             [
-                Cell(model),
-                Cell(augmentation),
-                Cell(number(means["epoch"], 1).removesuffix(".0"), means["epoch"]),
-                Cell(number(means["loss"], 4), means["loss"]),
-                Cell(percent(means["accuracy"]), means["accuracy"]),
-                Cell(number(means["val_loss"], 4), means["val_loss"]),
-                Cell(percent(means["val_accuracy"]), means["val_accuracy"]),
+                {
+                    **({"Data": row.dataset} if story.several_datasets else {}),
+                    **_names(story, row),
+                    "Seed": text.number(row.seed, 0),
+                    "Id": row.id,
+                    "Status": row.status.replace("_", " "),
+                    f"Test accuracy{story.dagger}, %": text.percent(row.test_accuracy, decimals),
+                    "Epochs": text.number(row.epochs, 0),
+                    "Time, s": text.number(row.seconds, 1),
+                    "Reason": row.reason or text.NOTHING,
+                }
+                for row in story.tables.rows("runs")
             ]
         )
-    return Table(
-        id=f"{anchor}--data",
-        number="",
-        caption=part.mark(f"Last epoch of each arm, {part.where}, means over seeds"),
-        columns=[
-            *ARM_COLUMNS,
-            Column("Epoch", numeric=True),
-            Column("Training loss", numeric=True),
-            Column("Training accuracy, %", numeric=True),
-            Column(part.mark("Validation loss"), numeric=True),
-            Column(part.mark("Validation accuracy, %"), numeric=True),
-        ],
-        rows=rows,
-        headers=2,
-        notes=part.notes,
     )
 
 
-def seeds_table(part: Part, anchor: str) -> Table | None:
-    """Tabulate the test accuracy of every run by seed, if this is no large table."""
-    runs = part.rows("runs")
-    if len(part.arms) > MANY_ARMS:
-        return None
-    seeds = sorted(set(runs["seed"]))
-    by_place = {
-        (arm, seed): (status, value)
-        for arm, seed, status, value in zip(
-            every_arm(runs), runs["seed"], runs["status"], runs["test_accuracy"], strict=True
-        )
-    }
-
-    def shown(place: tuple[Any, float]) -> Cell:
-        status, value = by_place.get(place, ("", math.nan))
-        return Cell(percent(value) if math.isfinite(value) else status or "not planned", value)
-
-    return Table(
-        id=f"{anchor}--data",
-        number="",
-        caption=f"Test accuracy of every run in %, {part.where}",
-        columns=[
-            *ARM_COLUMNS,
-            *(Column(part.mark(f"Seed {seed:.0f}"), numeric=True) for seed in seeds),
-        ],
-        rows=[
-            [*(Cell(name) for name in arm), *(shown((arm, seed)) for seed in seeds)]
-            for arm in part.arms
-        ],
-        headers=2,
-        notes=part.notes,
-    )
-
-
-def baseline_comparisons(part: Part) -> dict[tuple[str, str], Row]:
-    """Return the comparisons with the baseline by arm."""
-    compared = part.rows("comparisons")
-    return {
-        (row["arm_model"], row["arm_augmentation"]): row
-        for row in compared[compared["kind"] == "baseline"].to_dict("records")
-    }
-
-
-def baseline_rows(cells: Sequence[Row]) -> frozenset[int]:
-    """Return the places of baselines among cells."""
-    return frozenset(place for place, cell in enumerate(cells) if cell["is_baseline"])
-
-
-def _test_accuracy(cell: Row) -> Cell:
-    return Cell(told_accuracy(cell), cell["test_accuracy"])
-
-
-def _difference(found: Row | None) -> Cell:
-    return Cell(NOTHING) if found is None else Cell(told_difference(found), found["difference"])
-
-
-def _verdict(cell: Row, found: Row | None) -> str:
-    if found is not None:
-        return AGAINST[found["verdict"]].format(found["reference"]) + _ruled_out(found)
-    return "baseline" if cell["is_baseline"] else "not compared"
-
-
-def _comparison(row: Row) -> list[Cell]:
-    kind = str(KINDS.get(row["kind"], row["kind"]))
-    if math.isfinite(row["epoch"]):
-        kind += f", epoch {row['epoch']:.0f}"
-    if row["measure"] == "val_accuracy":
-        kind += ", validation accuracy"
-    return [
-        Cell(kind),
-        Cell(row["arm"]),
-        Cell(row["reference"]),
-        Cell(number(row["seeds"], 0), row["seeds"]),
-        Cell(told_size(row), row["difference"]),
-        Cell(told_interval(row), row["low"]),
-        Cell(p_value(row["p_holm"]), row["p_holm"]),
-        Cell(percent(row["agree"], 0), row["agree"]),
-        Cell(number(row["superiority"]), row["superiority"]),
-        Cell(_detectable(row), row["detectable"]),
-        Cell(interval(row["image_low"], row["image_high"]), row["image_low"]),
-        Cell(VERDICTS[row["verdict"]] + _ruled_out(row)),
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Return a table as GitHub flavoured Markdown; numbers are aligned to the right."""
+    right = {column: _is_numeric(frame[column]) for column in frame}
+    lines = [
+        _markdown_row(text.markdown_text(column) for column in frame),
+        _markdown_row("---:" if right[column] else "---" for column in frame),
     ]
+    lines += [_markdown_row(map(_cell, row)) for row in frame.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
 
 
-def _detectable(row: Row) -> str:
-    text, low, high = (
-        points(row[name]).lstrip("+")
-        for name in ("detectable", "detectable_low", "detectable_high")
+def latex_table(frame: pd.DataFrame, caption: str, label: str) -> str:
+    """Return a table as a LaTeX float in the style of ``booktabs`` that fits a column.
+
+    Args:
+        frame: its cells as text; between two `BOLD` marks they are bold.
+        caption: its caption.
+        label: its label, of letters, digits and hyphens.
+    """
+    shown = frame.map(_latex_cell)
+    shown.columns = [text.latex_text(str(column)) for column in frame]
+    kinds = "".join("r" if _is_numeric(frame[column]) else "l" for column in frame)
+    table = shown.style.hide(axis="index").to_latex(hrules=True, column_format=f"@{{}}{kinds}@{{}}")
+    return (
+        "% Needs \\usepackage{booktabs,graphicx} in the preamble.\n"
+        "\\begin{table}[tbp]\n\\centering\n"
+        f"\\caption{{{text.latex_text(caption)}}}\n\\label{{tab:{label}}}\n"
+        "\\resizebox{\\ifdim\\width>\\columnwidth\\columnwidth\\else\\width\\fi}{!}{%\n"
+        f"{table.rstrip()}%\n}}\n\\end{{table}}\n"
     )
-    return text if text == NOTHING else f"{text} ({low} to {high})".replace(" ", NO_BREAK)
 
 
-def _ruled_out(row: Row) -> str:
-    """Tell beside a verdict of the same which rate of failing runs it leaves open."""
-    if row["verdict"] != "same":
-        return ""
-    return f"; a failure rate above {percent(row['failure_rate'], 0)} % is ruled out"
+def _main_comparisons(story: Story, cells: Sequence[Row]) -> dict[tuple[str, str], Row]:
+    """The first comparison of each arm on test accuracy, by the arm's names."""
+    found: dict[tuple[str, str], Row] = {}
+    datasets = {cell.dataset for cell in cells}
+    for row in story.pairs:
+        if row.dataset in datasets and row.measure == "test_accuracy":
+            found.setdefault((row.arm_model, row.arm_augmentation), row)
+    return found
 
 
-def _notes_on_differences(part: Part, compared: Sequence[Row]) -> list[str]:
-    """Tell what intervals and verdicts mean here."""
-    margin = points(part.block["margin"]).lstrip("+")
-    return [
-        f"The same: shown to differ by less than {margin} points; open: shown neither to differ "
-        "nor to be the same. Interval: that of the deciding test, at the level that decides.",
-        *[OF_IMAGES] * any(row["basis"] == "images" for row in compared),
+def _top(story: Story, dataset: str) -> set[tuple[str, str]]:
+    """The arm with the highest accuracy and those whose comparison with it is open or the same."""
+    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    known = [cell for cell in cells if cell.test_accuracy == cell.test_accuracy]
+    if not story.has_verdicts or len(known) < 2:
+        return set()
+    first = max(known, key=lambda cell: cell.test_accuracy)
+    best = (first.model, first.augmentation)
+    top = {best}
+    for row in story.pairs:
+        sides = {(row[f"{side}_model"], row[f"{side}_augmentation"]) for side in SIDES}
+        alike = row.verdict in ("same", "open") and row.measure == "test_accuracy"
+        if row.dataset == dataset and alike and best in sides:
+            top |= sides
+    return top
+
+
+def _claimed(row: Row, decimals: int) -> str:
+    if row.difference != row.difference or not row.measure:
+        return text.NOTHING
+    shown = change(row, row.difference, decimals)
+    if row.ci_low != row.ci_low:
+        return shown
+    return f"{shown} ({change(row, row.ci_low, decimals)} to {change(row, row.ci_high, decimals)})"
+
+
+def _steps(augmentation: Mapping[str, Any]) -> str:
+    told = []
+    for step in augmentation["steps"]:
+        parameters = [
+            f"{name} {text.setting(value)}"
+            for name, value in step["parameters"].items()
+            if value is not None and not (name == "probability" and value == 1)
+        ]
+        told.append(f"{step['name']}: {', '.join(parameters)}" if parameters else step["name"])
+    return "; ".join(told) or "no step"
+
+
+def _of_classes(found: Mapping[str, Any]) -> str:
+    """The sizes of the smallest and the largest class, with their names if they differ."""
+    smallest, largest = found["smallest"], found["largest"]
+    if smallest["images"] == largest["images"]:
+        return f"{largest['images']:,}"
+    return " to ".join(
+        f"{one['images']:,} ({visible(one['class'])})" for one in (smallest, largest)
+    )
+
+
+def _or_nothing(count: int | None) -> str:
+    return text.NOTHING if count is None else f"{count:,}"
+
+
+def _names(story: Story, cell: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    if story.several_models or len(story.block["augmentations"]) == 1:
+        found["Model"] = str(cell["model"])
+    if len(story.block["augmentations"]) > 1:
+        found["Augmentation"] = str(cell["augmentation"])
+    return found
+
+
+def _reached(story: Story, cell: Row, metric: str, decimals: int) -> str:
+    runs = story.tables.frame(
+        "runs", dataset=cell.dataset, model=cell.model, augmentation=cell.augmentation
+    )
+    sound = runs[runs["status"].isin(["completed", "stopped_early"])]
+    values = sound[metric].dropna().tolist()
+    if not values and metric == "test_accuracy":
+        return "diverged" if cell.diverged else "not finished"
+    return seeds_or_spread(values, BY_NAME[metric].unit, decimals)
+
+
+def _with_unit(metric: Metric, mark: str) -> str:
+    return f"{metric.title}{mark}" + {
+        "share": ", %",
+        "difference": ", points",
+        "seconds": ", s",
+    }.get(metric.unit, "")
+
+
+def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns in which every row is the same or nothing."""
+    if len(frame) < 2:
+        return frame
+    kept = [
+        column
+        for place, column in enumerate(frame)
+        if place == 0 or frame[column].nunique() > 1 or str(column).startswith(ALWAYS)
     ]
+    return frame[kept]
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return bool(column.astype(str).str.match(r"^[-+−<]?\d|^[–?]$|^(diverged|not finished)$").all())
+
+
+def _cell(value: object) -> str:
+    shown = str(value)
+    if shown.startswith(BOLD) and shown.endswith(BOLD):
+        return f"**{text.markdown_text(shown.strip(BOLD))}**"
+    return str(text.markdown_text(shown))
+
+
+def _latex_cell(value: object) -> str:
+    shown = str(value)
+    if shown.startswith(BOLD) and shown.endswith(BOLD):
+        return rf"\textbf{{{text.latex_text(shown.strip(BOLD))}}}"
+    return text.latex_text(shown)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"

@@ -2,16 +2,15 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
 MINUS = "−"
 NOTHING = "–"
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-OPTIMISTIC = (
-    "† The test split was used for validation in this experiment, so its test scores are "
-    "optimistic."
-)
+
 
 # Backslashes take away the meaning of these; what GitHub reads as HTML or as mathematics needs
 # a character reference.
@@ -49,6 +48,9 @@ _LATEX = {
     "×": r"$\times$",
     "·": r"$\cdot$",
     "†": r"\dag{}",
+    "▲": r"$\bigtriangleup$",
+    "▼": r"$\bigtriangledown$",
+    "≈": r"$\approx$",
 }
 
 
@@ -59,12 +61,29 @@ def percent(share: float | None, decimals: int = 2) -> str:
     return _plain(f"{100 * share:.{decimals}f}")
 
 
-def points(difference: float | None) -> str:
+def points(difference: float | None, decimals: int = 2) -> str:
     """Write a difference of shares, -1 to 1, in percentage points, always with its sign."""
-    if difference is None or not math.isfinite(difference):
+    if difference is None:
         return NOTHING
-    text = f"{100 * difference:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", MINUS)
+    return signed(100 * difference, decimals)
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """Write a number with its sign; zero has none."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:+.{decimals}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def join(names: Sequence[str], word: str = "and") -> str:
+    """Join names as prose does: ``a, b and c``."""
+    return f" {word} ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
+def in_words(number: int) -> str:
+    """Write a small whole number as a word."""
+    return WORDS[number] if 0 <= number < len(WORDS) else f"{number:,}"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -79,21 +98,6 @@ def p_value(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Write an interval of differences in points: ``−2.14 to −0.32``; a dash if it has none."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return NOTHING
-    return f"{points(low)} to {points(high)}".replace(" ", NO_BREAK)
-
-
-def spread(mean: float | None, sd: float | None, decimals: int = 2) -> str:
-    """Write a mean share and its standard deviation in percent: ``97.12 ± 0.31``."""
-    text = percent(mean, decimals)
-    if text == NOTHING or sd is None or not math.isfinite(sd):
-        return text
-    return f"{text}{NO_BREAK}±{NO_BREAK}{percent(sd, decimals)}"
 
 
 def magnitude(value: float) -> str:
@@ -113,17 +117,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.1f} seconds"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun: ``1 run``, ``2 runs``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
 def setting(value: object) -> str:
     """Write the value of a setting: yes, no, a dash for nothing, otherwise as it is."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, list):

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 from ablation.errors import InputError, nearest
 from ablation.study import schema
 from ablation.study.grid import Run
+from ablation.study.metrics import TEST_ACCURACY, VAL_ACCURACY
 
 Cell = tuple[str, str, str]  # dataset, model, augmentation
 Source = tuple[str, Cell]  # experiment, cell
+Outcome = tuple[str, int | None]  # metric, or val_accuracy with an epoch
 
 AXES = ("dataset", "model", "augmentation")
 EVERY_DATASET = "all"
+REVERSED = {"better": "worse", "worse": "better"}
 
 
 class Grid(Protocol):
@@ -38,7 +41,7 @@ class Grid(Protocol):
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of the accuracies of cells, with its name.
+    """A weighted sum of the values of cells, with its name.
 
     Attributes:
         label: its name in tables.
@@ -60,14 +63,18 @@ class Comparison:
 
     Attributes:
         kinds: why they are compared, one or more of ``baseline``: with the experiment's baseline;
-            ``twin``: a plain network with the residual network that differs in the shortcut
+            ``counterpart``: a plain network with the residual network that differs in the shortcut
             alone; ``arm``, ``budget``, ``factor``: as the study declares.
         dataset: its data set; ``all`` for a contrast over several.
         arm, reference: what is compared; arm less reference is the difference.
-        epoch: validation accuracy after this epoch is compared; None: test accuracy.
+        epoch: validation accuracy after this epoch is compared; None: a metric of the whole run.
         factors: names of the factors of a main effect or an interaction, otherwise empty.
         claims: the claims that it tests, each with what it says of the arm: ``better``,
             ``worse``, ``same`` or ``different``.
+        measure: the metric that is compared; ``val_accuracy`` at an epoch.
+        margin: difference that does not matter, as the study declares it for this comparison.
+        levels: level of the first factor and its reference level.
+        conditions: of an interaction, the levels of the second factor on both sides.
     """
 
     kinds: tuple[str, ...]
@@ -77,6 +84,10 @@ class Comparison:
     epoch: int | None = None
     factors: tuple[str, ...] = ()
     claims: tuple[tuple[str, str], ...] = ()
+    measure: str = TEST_ACCURACY
+    margin: float | None = None
+    levels: tuple[str, str] = ("", "")
+    conditions: tuple[str, str] = ("", "")
 
     @property
     def sources(self) -> set[Source]:
@@ -84,10 +95,14 @@ class Comparison:
         return {source for _, source in (*self.arm.terms, *self.reference.terms)}
 
     @property
+    def outcome(self) -> Outcome:
+        """Which values of the cells are compared."""
+        return self.measure, self.epoch
+
+    @property
     def question(self) -> Any:
         """What is asked, whichever way round: the same for comparisons that are one test."""
-        sides = frozenset((self.arm.terms, self.reference.terms))
-        return sides, self.epoch
+        return frozenset((self.arm.terms, self.reference.terms)), self.outcome
 
 
 @dataclass(frozen=True)
@@ -138,8 +153,9 @@ def find_comparisons(
 ) -> tuple[list[Comparison], list[Factorial]]:
     """Return the comparisons of an experiment, each once, and its factorial grids.
 
-    First those with the baseline, then plain networks with their residual twins, then what the
-    study declares.
+    First those with the baseline, then plain networks with their residual counterparts, then what
+    the study declares. A pair that is compared for several reasons, or declared the other way
+    round, stands once, as it was found first.
 
     Args:
         experiment: the experiment.
@@ -152,16 +168,21 @@ def find_comparisons(
     cells, name = dict.fromkeys(cells_of(experiment)), names_of(experiment)
 
     def add(new: Comparison) -> None:
-        key = (new.arm.terms, new.reference.terms, new.epoch)
-        known = found.get(key)
+        known = found.get(new.question)
         if known is None:
-            found[key] = new
-        else:
-            found[key] = replace(
-                known,
-                kinds=tuple(dict.fromkeys((*known.kinds, *new.kinds))),
-                claims=tuple(dict.fromkeys((*known.claims, *new.claims))),
-            )
+            found[new.question] = new
+            return
+        if None not in (known.margin, new.margin) and known.margin != new.margin:
+            raise InputError(f"this pair is compared with a margin of {known.margin:g} above")
+        claims = new.claims
+        if new.arm.terms != known.arm.terms:
+            claims = tuple((claim, REVERSED.get(says, says)) for claim, says in claims)
+        found[new.question] = replace(
+            known,
+            kinds=tuple(dict.fromkeys((*known.kinds, *new.kinds))),
+            claims=tuple(dict.fromkeys((*known.claims, *claims))),
+            margin=new.margin if known.margin is None else known.margin,
+        )
 
     def pair(kind: str, arm: Cell, reference: Cell) -> Comparison:
         first, second = (
@@ -174,10 +195,10 @@ def find_comparisons(
         if reference in cells and reference != cell and reference is not None:
             add(pair("baseline", cell, reference))
     for dataset, model, augmentation in cells:
-        twin = _twin(experiment, model)
-        reference = (dataset, twin or "", augmentation)
-        if twin and reference in cells:
-            add(pair("twin", (dataset, model, augmentation), reference))
+        counterpart = counterpart_of(experiment, model)
+        reference = (dataset, counterpart or "", augmentation)
+        if counterpart and reference in cells:
+            add(pair("counterpart", (dataset, model, augmentation), reference))
     grids = []
     for position, declared in enumerate(experiment.block.comparisons):
         try:
@@ -185,9 +206,8 @@ def find_comparisons(
                 made = _factorials(declared, experiment)
                 grids += made
                 for grid in made:
-                    for effect in _effects(grid, experiment.name):
-                        interaction = len(effect.factors) > 1
-                        add(replace(effect, claims=_claims(declared)) if interaction else effect)
+                    for effect in _effects(grid, experiment.name, declared):
+                        add(effect)
             else:
                 for one in _pairs(declared, experiment, others):
                     add(one)
@@ -213,8 +233,8 @@ def _put_in(names: schema.Baseline, cell: Cell) -> Cell:
     return (dataset, names.model or model, names.augmentation or augmentation)
 
 
-def _twin(experiment: Grid, model: str) -> str | None:
-    """The residual network that differs from a plain one in the shortcut alone."""
+def counterpart_of(experiment: Grid, model: str) -> str | None:
+    """Return the residual network that differs from a plain one in the shortcut alone."""
     own = experiment.architectures[model]
     if own.get("kind") != "plain":
         return None
@@ -322,6 +342,8 @@ def _pair(
         reference_side,
         epoch=declared.epoch,
         claims=_claims(declared),
+        measure=declared.measure if declared.epoch is None else VAL_ACCURACY,
+        margin=declared.margin,
     )
 
 
@@ -335,8 +357,8 @@ def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
         for run in grid.runs:
             of_cell.setdefault((grid.name, run.cell), set()).add(run.seed)
     if not set.intersection(*(of_cell[grid.name, cell] for grid, cell in cells)):
-        told = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
-        raise InputError(f"no seed is run by all of what is compared ({told}), so nothing pairs")
+        listed = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
+        raise InputError(f"no seed is run by all of what is compared ({listed}), so nothing pairs")
 
 
 def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial]:
@@ -364,8 +386,8 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
             raise InputError(f"the factor '{few}' has fewer than two levels among these cells")
         for key in product(*levels_of):
             if key not in combined:
-                told = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
-                raise InputError(f"the grid is not complete: no cell has {told}")
+                listed = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
+                raise InputError(f"the grid is not complete: no cell has {listed}")
         counts = {len(group) for group in combined.values()}
         if len(counts) > 1:
             raise InputError(
@@ -442,9 +464,19 @@ def _ordered(
     return tuple(sorted(present, key=int) if factor == "depth" else present)
 
 
-def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
-    """Main effects and two-way interactions, averaged over everything else."""
-    made = []
+def _effects(grid: Factorial, experiment: str, declared: schema.Comparison) -> list[Comparison]:
+    """Main effects and two-way interactions, averaged over everything else, as declared."""
+    main, interactions = _main_effects_and_interactions(grid, experiment)
+    interactions = [replace(effect, claims=_claims(declared)) for effect in interactions]
+    return {"all": main + interactions, "main": main, "interactions": interactions}[
+        declared.effects
+    ]
+
+
+def _main_effects_and_interactions(
+    grid: Factorial, experiment: str
+) -> tuple[list[Comparison], list[Comparison]]:
+    main, interactions = [], []
     by_level: dict[tuple[int, str], list[tuple[str, ...]]] = {}
     for key in grid.cells:
         for place in enumerate(key):
@@ -460,7 +492,7 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         ]
         return [(weight / len(chosen), (experiment, cell)) for cell in chosen]
 
-    def told(i: int, level: str) -> str:
+    def level_name(i: int, level: str) -> str:
         if grid.known and grid.factors[i] == "dataset":
             return f"on {level}"
         if level in ("with", "without"):
@@ -473,39 +505,49 @@ def _effects(grid: Factorial, experiment: str) -> list[Comparison]:
         arm: tuple[str, list[tuple[float, Source]]],
         reference: tuple[str, list[tuple[float, Source]]],
         factors: Sequence[int],
+        levels: tuple[str, str],
+        conditions: tuple[str, str] = ("", ""),
     ) -> Comparison:
         first, second = (Contrast(label, tuple(terms)) for label, terms in (arm, reference))
-        names = tuple(grid.factors[i] for i in factors)
-        return Comparison(("factor",), grid.dataset, first, second, factors=names)
+        return Comparison(
+            ("factor",),
+            grid.dataset,
+            first,
+            second,
+            factors=tuple(grid.factors[i] for i in factors),
+            levels=levels,
+            conditions=conditions,
+        )
 
     effects = [i for i, name in enumerate(grid.factors) if not (grid.known and name == "dataset")]
     for i in effects:
         first, *rest = grid.levels[i]
         for level in rest:
-            made.append(
-                compare((told(i, level), mean({i: level})), (told(i, first), mean({i: first})), [i])
-            )
+            arm, reference = ((level_name(i, at), mean({i: at})) for at in (level, first))
+            main.append(compare(arm, reference, [i], (level, first)))
     for i, j in combinations(range(len(grid.factors)), 2):
         if i not in effects:  # the effect of an arm, on one data set and on another
             i, j = j, i  # noqa: PLW2901
         (first, *rest), (other, *others) = grid.levels[i], grid.levels[j]
         for level, condition in product(rest, others):
-            step = f"{told(i, level)} − {first}"
-            made.append(
+            step = f"{level_name(i, level)} − {first}"
+            interactions.append(
                 compare(
                     (
-                        f"{step}, {_with(told(j, condition))}",
+                        f"{step}, {_with(level_name(j, condition))}",
                         mean({i: level, j: condition}) + mean({i: first, j: condition}, -1.0),
                     ),
                     (
-                        f"{step}, {_with(told(j, other))}",
+                        f"{step}, {_with(level_name(j, other))}",
                         mean({i: level, j: other}) + mean({i: first, j: other}, -1.0),
                     ),
                     [i, j],
+                    (level, first),
+                    (condition, other),
                 )
             )
-    return made
+    return main, interactions
 
 
-def _with(told: str) -> str:
-    return told if told.startswith(("on ", "with ", "without ")) else f"with {told}"
+def _with(label: str) -> str:
+    return label if label.startswith(("on ", "with ", "without ")) else f"with {label}"

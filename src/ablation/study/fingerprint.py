@@ -25,7 +25,9 @@ PLACES = {
         "study/architectures.py",
         "study/families",
         "study/comparisons.py",
+        "study/metrics.py",
         "study/pipelines.py",
+        "study/rubrics.py",
     ),
     "report": ("report",),
 }
@@ -103,12 +105,14 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
 def plan_digest(plan: Plan) -> str:
     """Return the hash of everything in a plan that the analysis or the report depends on.
 
-    Of the resolved plan, so that the same thing written in another way changes nothing.
+    Of the resolved plan, so that the same thing written in another way changes nothing. Of a
+    narrative only the name: its file is an input of the report.
     """
     content = {
         "title": plan.study.title,
         "description": plan.study.description,
         "margin": plan.study.margin,
+        "rubric": plan.rubric and [plan.study.rubric, plan.rubric.model_dump()],
         "experiments": [
             {
                 "name": experiment.name,
@@ -127,6 +131,7 @@ def plan_digest(plan: Plan) -> str:
                 ),
                 "architectures": experiment.architectures,
                 "pipelines": experiment.pipelines,
+                "narrative": experiment.narrative,
                 "runs": [run.folder for run in experiment.runs],
             }
             for experiment in plan.experiments

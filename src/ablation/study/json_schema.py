@@ -5,9 +5,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from ablation.study.rubrics import Rubric
 from ablation.study.schema import Config, Study
 
-SCHEMAS: dict[str, type[BaseModel]] = {"study.schema.json": Study, "config.schema.json": Config}
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "study.schema.json": Study,
+    "rubric.schema.json": Rubric,
+    "config.schema.json": Config,
+}
 
 
 def schema_texts() -> dict[str, str]:

@@ -19,6 +19,7 @@ from ablation.study.comparisons import Comparison, DeclaredError, Factorial, fin
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, dotted, read_yaml, shown_value
 from ablation.study.pipelines import check_channels, check_size, parse_pipeline
+from ablation.study.rubrics import Rubric
 from ablation.study.schema import (
     NAME_LENGTH,
     NAME_PATTERN,
@@ -33,6 +34,7 @@ from ablation.study.sources import source_name as name_of_source
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
+RUBRICS = "rubrics"  # beside the folder of the studies
 EXAMPLE = "example"
 MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
 
@@ -51,6 +53,7 @@ class PlannedExperiment:
         runs: its runs, in the order of the file.
         comparisons: what is compared with what, each once.
         factorials: its declared factorial grids.
+        narrative: file with the text that the report places, relative to the working directory.
     """
 
     name: str
@@ -60,6 +63,7 @@ class PlannedExperiment:
     runs: list[Run]
     comparisons: list[Comparison] = field(default_factory=list)
     factorials: list[Factorial] = field(default_factory=list)
+    narrative: str | None = None
 
     @property
     def questions(self) -> int:
@@ -75,11 +79,13 @@ class Plan:
         name: the study's name.
         study: what the file says.
         experiments: its experiments.
+        rubric: what it is graded on, if anything.
     """
 
     name: str
     study: Study
     experiments: list[PlannedExperiment]
+    rubric: Rubric | None = None
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -160,7 +166,7 @@ def _check_data_dir(folder: str, document: Document) -> None:
 
 
 def study_names(folder: Path = STUDIES) -> list[str]:
-    """Return the names of the studies in a folder, sorted."""
+    """Return the names of the studies, or of the rubrics, in a folder, sorted."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
@@ -181,6 +187,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
         raise InputError(f"study '{config.study}': there is no {file}{hint}")
     document = read_yaml(file)
     study = validate(Study, document, document.data)
+    rubric = _rubric(study, document, folder.parent / RUBRICS)
     declared = [
         *_included(study, document, config.study, folder),
         *((name, block, document) for name, block in study.experiments.items()),
@@ -201,7 +208,19 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
         _check_sources(experiment, documents[experiment.name], config)
-    return Plan(config.study, study, _compare(experiments, documents))
+    return Plan(config.study, study, _compare(experiments, documents), rubric)
+
+
+def _rubric(study: Study, document: Document, folder: Path) -> Rubric | None:
+    """The rubric that a study names."""
+    if study.rubric is None:
+        return None
+    file = folder / f"{study.rubric}.yaml"
+    if not file.exists():
+        hint = nearest(study.rubric, study_names(folder))
+        raise document.error(("rubric",), f"there is no {file}{hint}")
+    origin = read_yaml(file)
+    return validate(Rubric, origin, origin.data)
 
 
 def _included(
@@ -248,11 +267,25 @@ def validate(model: type[Block], document: Document, data: Any) -> Block:
 
 def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
     """Tell the first error in the file; of a union's branches the one that got furthest."""
-    placed = [(_place(error, data), error) for error in errors]
+    placed = [(_place(error, data), error) for error in map(_of_the_tag, errors)]
     above = {place[:length] for place, _ in placed for length in range(len(place))}
     deepest = [(place, error) for place, error in placed if place not in above]
     place, error = min(deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0)))
     return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
+
+
+def _of_the_tag(error: ErrorDetails) -> ErrorDetails:
+    """Turn an error about the key that names the kind of a block into one of that key's value."""
+    if not error["type"].startswith("union_tag"):
+        return error
+    context = error["ctx"]
+    place = (*error["loc"], context["discriminator"].strip("'"))
+    if error["type"] == "union_tag_not_found":
+        return {**error, "type": "missing", "loc": place}
+    known = {"expected": context["expected_tags"]}
+    message = f"Input should be one of {known['expected']}"
+    told = {"type": "literal_error", "loc": place, "input": context["tag"], "ctx": known}
+    return {**error, **told, "msg": message}  # type: ignore[typeddict-item]
 
 
 def _place(error: ErrorDetails, data: Any) -> Place:
@@ -357,7 +390,13 @@ def _plan_experiment(
             all(getattr(run, key) == values[0] for key, values in wanted.items()) for run in runs
         ):
             raise document.error((*place, "baseline"), "every run of the baseline is excluded")
-    return PlannedExperiment(name, block, architectures, pipelines, runs)
+    narrative = None
+    if block.narrative is not None:
+        narrative = (document.path.parent / block.narrative).as_posix()
+        with _placed(document, (*place, "narrative")):
+            _expect_plain("narrative", narrative)
+            _expect("narrative", narrative, "file")
+    return PlannedExperiment(name, block, architectures, pipelines, runs, narrative=narrative)
 
 
 def _compare(

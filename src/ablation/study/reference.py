@@ -2,12 +2,26 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
 from ablation.study.architectures import FAMILIES
 from ablation.study.pipelines import ARMS, describe_steps
+from ablation.study.rubrics import (
+    ArmsCompared,
+    BestArm,
+    Check,
+    Converges,
+    Criterion,
+    LossFalls,
+    Network,
+    NetworkCheck,
+    Pictures,
+    Rubric,
+    Table,
+)
 from ablation.study.schema import (
     Arms,
     Baseline,
@@ -39,6 +53,17 @@ BLOCKS = (
     ("Override (`overrides`)", Override),
     ("Cells (`exclude`, and `where` of `overrides`)", Cells),
     ("`config/config.yaml`", Config),
+    ("Rubric (`config/rubrics/NAME.yaml`)", Rubric),
+    ("Criterion (`criteria`)", Criterion),
+    ("Check (`checks`)", Check),
+    ("Check `network`", NetworkCheck),
+    ("Check `loss_falls`", LossFalls),
+    ("Check `converges`", Converges),
+    ("Check `table`", Table),
+    ("Check `best_arm`", BestArm),
+    ("Check `pictures`", Pictures),
+    ("Check `comparison`", ArmsCompared),
+    ("Network (`model` of a check)", Network),
 )
 
 
@@ -46,8 +71,11 @@ def reference_text() -> str:
     """Return the reference as Markdown."""
     parts = [BEGIN, "", "# Reference", ""]
     for title, model in BLOCKS:
-        parts += [f"## {title}", "", (model.__doc__ or "").strip().replace("``", "`"), ""]
-        keys = _keys(model.model_json_schema(), model.model_fields)
+        parts += [f"## {title}", "", cleandoc(model.__doc__ or "").replace("``", "`"), ""]
+        # What all checks have in common stands once.
+        shared = Check.model_fields if model is not Check and issubclass(model, Check) else {}
+        own = [key for key in model.model_fields if key not in shared]
+        keys = _keys(model.model_json_schema(), own)
         parts += _table(("key", "type", "default", "what it is"), keys)
     parts += ["## Architectures", ""]
     for name, family in FAMILIES.items():
@@ -116,7 +144,7 @@ def _type(value: dict[str, Any]) -> str:
         )
     if "enum" in value or "const" in value:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
-    if "$ref" in value:
+    if "$ref" in value or "oneOf" in value:
         return "block"
     kind = value.get("type", "")
     if kind == "array":

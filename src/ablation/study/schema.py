@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_validator,
     model_validator,
@@ -30,6 +31,7 @@ from ablation.study.architectures import (
     refused_option,
 )
 from ablation.study.loading import shortened
+from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 NAME_LENGTH = 80  # a path component, with room for a suffix
@@ -443,6 +445,18 @@ class Reference(Baseline):
 Factor = Literal["dataset", "model", "augmentation", "depth", "shortcut"]
 
 
+def _comparable(name: str) -> str:
+    reason = refused_measure(name)
+    if reason is not None:
+        raise PydanticCustomError("text", "{reason}", {"reason": reason})
+    return name
+
+
+Measure = Annotated[
+    str, AfterValidator(_comparable), WithJsonSchema({"type": "string", "enum": COMPARABLE})
+]
+
+
 class Comparison(Strict):
     """A comparison that the experiment shall answer, besides those with its baseline."""
 
@@ -462,6 +476,17 @@ class Comparison(Strict):
         description="Of `budget`: compare validation accuracy after this epoch. Without it, cells "
         "that were trained for different numbers of epochs are compared on the test split.",
     )
+    measure: Measure = Field(
+        default=TEST_ACCURACY,
+        description="Of `arm`: the metric that is compared. Without values for each image, as "
+        "only test accuracy has them, the test over the seeds alone decides.",
+    )
+    margin: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Of `arm`: a difference that does not matter, in the unit of the metric "
+        "(percentage points for shares). Default: the study's margin for test accuracy; for other "
+        "metrics none, and nothing is called the same.",
+    )
     factors: (
         Annotated[list[Factor], Field(min_length=2, max_length=3)]
         | Annotated[
@@ -479,6 +504,11 @@ class Comparison(Strict):
     where: Arms | None = Field(
         default=None, description="Of `factor`: only these cells. Default: all."
     )
+    effects: Literal["all", "main", "interactions"] = Field(
+        default="all",
+        description="Of `factor`: which effects are compared, the main effects of the factors, "
+        "their interactions, or both.",
+    )
     claim: Name | None = Field(
         default=None,
         description="The claim that this comparison tests, one of the experiment's `claims`. Of "
@@ -490,11 +520,16 @@ class Comparison(Strict):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        given = self.model_dump(exclude_none=True).keys() - {"kind"}
+        given = {key for key in self.model_fields_set if getattr(self, key) is not None} - {"kind"}
+        if {"epoch", "measure"} <= given:
+            raise PydanticCustomError(
+                "empty",
+                "with an epoch, validation accuracy is compared; leave out measure or epoch",
+            )
         needed, allowed = {
-            "arm": ({"arm", "reference"}, {"claim", "says"}),
+            "arm": ({"arm", "reference"}, {"measure", "margin", "claim", "says"}),
             "budget": ({"arm", "reference"}, {"epoch", "claim", "says"}),
-            "factor": ({"factors"}, {"where", "claim", "says"}),
+            "factor": ({"factors"}, {"where", "effects", "claim", "says"}),
         }[self.kind]
         for key in sorted(needed - given):
             raise PydanticCustomError("empty", f"kind {self.kind} needs the key '{key}'")
@@ -511,6 +546,10 @@ class Comparison(Strict):
         if self.claim and self.factors and len(self.factors) != 2:
             raise PydanticCustomError(
                 "empty", "a claim is tested by the interaction of two factors"
+            )
+        if self.claim and self.effects == "main":
+            raise PydanticCustomError(
+                "empty", "a claim is tested by the interaction, which effects: main leaves out"
             )
         return self
 
@@ -566,6 +605,13 @@ class Experiment(Strict):
         description="Another experiment of the study whose question this one asks better. Its "
         "comparisons test that one's claims, and the report tells which of them survive.",
     )
+    narrative: (
+        Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
+    ) = Field(
+        default=None,
+        description="File with a text about the experiment that the report shows: Markdown with "
+        "Jinja2 expressions. Its path is relative to the study file.",
+    )
     training: Training = Field(description="How every network is trained.")
     validation: Literal["held-out", "test"] = Field(
         default="held-out",
@@ -602,6 +648,11 @@ class Study(Strict):
         default=0.5,
         description="Percentage points of accuracy that do not matter: arms whose interval lies "
         "within them are called the same.",
+    )
+    rubric: Name | None = Field(
+        default=None,
+        description="What the study is graded on: config/rubrics/NAME.yaml. The report says of "
+        "each criterion whether it is met.",
     )
     include: list[Name] = Field(
         default=[],

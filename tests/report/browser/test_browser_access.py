@@ -1,6 +1,6 @@
 """For who cannot see the page or has no mouse: axe-core's rules, and the page by keyboard."""
 
-import re
+from itertools import pairwise
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -57,30 +57,30 @@ def test_axe_finds_nothing(open_page, report_file, view):
     assert not lines, "\n".join(lines)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_tab_reaches_the_skip_link_and_then_the_navigation(open_page, sample_file, width):
-    page = open_page(sample_file, width=width)
+def test_headings_are_in_order(open_page, report_file):
+    page = open_page(report_file)
+    levels = page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4')].map(one => +one.localName[1])"
+    )
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert page.locator("html[lang=en]").count() == page.locator("main").count() == 1
+
+
+def test_tab_reaches_the_skip_link_first_and_it_moves_the_focus(open_page, report_file):
+    page = open_page(report_file)
     page.keyboard.press("Tab")
-    target = active(page, "it.hash && document.querySelector(it.hash)?.localName")
-    assert target == "main"
+    assert active(page, "it.hash") == "#main"
     box = page.locator(":focus").bounding_box()
-    assert box["x"] >= 0
-    assert box["y"] >= 0
-    page.keyboard.press("Tab")
-    assert active(page, "it.closest('nav') !== null")
-
-
-def test_the_skip_link_moves_the_focus_to_main(open_page, sample_file):
-    page = open_page(sample_file)
-    page.keyboard.press("Tab")
+    assert box["x"] >= 0 and box["y"] >= 0
     page.keyboard.press("Enter")
     assert active(page, "it.localName") == "main"
     page.keyboard.press("Tab")
     assert active(page, "it.closest('main') !== null && it.localName !== 'main'")
 
 
-def test_the_focus_is_visible_on_everything_that_can_have_it(open_page, sample_file):
-    page = open_page(sample_file, folds=True)
+def test_the_focus_is_visible_on_everything_that_can_have_it(open_page, report_file):
+    page = open_page(report_file, folds=True)
     page.keyboard.press("Tab")  # from here on the focus is one of the keyboard
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -90,43 +90,10 @@ def test_the_focus_is_visible_on_everything_that_can_have_it(open_page, sample_f
             return {{
                 name: element.outerHTML.slice(0, 120),
                 focused: document.activeElement === element,
-                style: style.outlineStyle,
-                width: parseFloat(style.outlineWidth),
-                colour: style.outlineColor,
+                width: style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth),
+                order: element.tabIndex,
             }};
         }})""")
-        assert len(seen) > 30
+        assert len(seen) > 10
         for one in seen:
-            assert one["focused"], one
-            assert one["style"] == "auto" or (one["style"] != "none" and one["width"] >= 2), one
-            assert not re.fullmatch(r"rgba\(.*[ ,]0\)", one["colour"]), one
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_stands_before_what_has_the_focus(open_page, sample_file, width):
-    """Tabbing backwards, elements come into view from above, where a sticky bar would hide them."""
-    page = open_page(sample_file, width=width)
-    hidden = page.evaluate(f"""() => {{
-        const hidden = [];
-        const nav = document.querySelector('nav');
-        for (const element of ({FOCUSABLE})().reverse()) {{
-            if (nav.contains(element)) continue;
-            element.focus();
-            const box = element.getBoundingClientRect();
-            const y = Math.min(box.bottom, innerHeight) - 1;
-            // A table that scrolls sideways cuts off the left part of what is only partly in view.
-            const table = element.parentElement.closest('.scroll');
-            const left = table ? table.getBoundingClientRect().left : 0;
-            const x = Math.max(0, Math.min(Math.max(box.left, left) + 4, innerWidth - 1));
-            const top = document.elementFromPoint(x, y);
-            if (top && nav.contains(top)) hidden.push(element.outerHTML.slice(0, 120));
-        }}
-        return hidden;
-    }}""")
-    assert not hidden, "\n".join(hidden)
-
-
-def test_nothing_has_a_place_of_its_own_in_the_order_of_tab(open_page, report_file):
-    page = open_page(report_file)
-    places = page.evaluate(f"() => ({FOCUSABLE})().map(element => element.tabIndex)")
-    assert set(places) == {0}
+            assert one["focused"] and one["width"] >= 2 and one["order"] == 0, one

@@ -1,51 +1,25 @@
-// Everything is there without this script. It lets tables be sorted, and opens folds for print.
-"use strict";
-
-for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const rows = Array.from(body.rows);
-  const heads = Array.from(table.tHead.rows[0].cells);
-  if (rows.length < 2) continue;
-
-  const compare = (place, sign) => {
-    const numeric = rows.some((row) => row.cells[place].dataset.value !== undefined);
-    const value = (row) => {
-      const cell = row.cells[place];
-      if (!numeric) return cell.textContent;
-      return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
-    };
-    return (one, other) => {
-      const a = value(one);
-      const b = value(other);
-      if (a === null || b === null) return (a === null) - (b === null); // what is missing goes last
-      return sign * (numeric ? a - b : a.localeCompare(b, "en", { numeric: true }));
-    };
-  };
-
-  heads.forEach((head, place) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const before = head.getAttribute("aria-sort");
-      for (const one of heads) one.removeAttribute("aria-sort");
-      if (before === "descending") {
-        body.append(...rows);
-        return;
-      }
-      const down = before === "ascending";
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      body.append(...rows.slice().sort(compare(place, down ? -1 : 1)));
-    });
-  });
+// A link to a folded part opens it.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target; part; part = part.parentElement) {
+    if (part.localName === "details") part.open = true;
+  }
+  target?.scrollIntoView();
 }
+addEventListener("hashchange", reveal);
+addEventListener("click", (event) => {
+  if (event.target.closest?.("a")?.hash === location.hash && location.hash) reveal();
+});
+reveal();
 
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = Array.from(document.querySelectorAll("details:not([open])"));
-  for (const fold of opened) fold.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const fold of opened) fold.open = false;
-});
+// What is too wide for the page scrolls, by keyboard too.
+const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  const wide = target.scrollWidth > target.clientWidth + 1;
+  const what = target.querySelector("table")?.ariaLabel ?? target.querySelector("img")?.alt;
+  const set = (name, value) =>
+    wide ? target.setAttribute(name, value) : target.removeAttribute(name);
+  set("tabindex", "0");
+  set("role", "region");
+  set("aria-label", what);
+}));
+document.querySelectorAll(".scroll").forEach((part) => sizes.observe(part));

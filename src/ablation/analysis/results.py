@@ -1,0 +1,137 @@
+"""The results of a study: the runs that are there, and the tables that are made of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.analysis.description import read_description
+from ablation.analysis.looks import Looks
+from ablation.analysis.records import remedy
+from ablation.analysis.runs import RunResult, read_run
+from ablation.analysis.states import RunState, run_states
+from ablation.errors import InputError
+from ablation.study.comparisons import Cell, Source
+from ablation.study.grid import Run
+from ablation.study.plan import Plan
+
+NAMED = 5  # further unusable runs that a message names
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What a study has left.
+
+    Attributes:
+        plan: the study.
+        by_folder: the runs that are there, by folder.
+        missing: the state of the others, by folder.
+        tables: the tables made so far, by name.
+        looks: the looks at the study; None where they are not counted.
+    """
+
+    plan: Plan
+    by_folder: Mapping[str, RunResult]
+    missing: Mapping[str, RunState] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    looks: Looks | None = None
+
+    @cached_property
+    def cells(self) -> dict[str, dict[Cell, list[RunResult]]]:
+        """The runs that are there, by experiment and cell, in the order of the study."""
+        found: dict[str, dict[Cell, list[RunResult]]] = {}
+        for experiment in self.plan.experiments:
+            of_experiment = found.setdefault(experiment.name, {})
+            for run in experiment.runs:
+                of_cell = of_experiment.setdefault(run.cell, [])
+                if run.folder in self.by_folder:
+                    of_cell.append(self.by_folder[run.folder])
+        return found
+
+    @cached_property
+    def sound(self) -> dict[Source, list[RunResult]]:
+        """Those of them that have not diverged, by experiment and cell."""
+        return {
+            (name, cell): [result for result in results if not result.diverged]
+            for name, of_experiment in self.cells.items()
+            for cell, results in of_experiment.items()
+        }
+
+    def rows(self, table: str, experiment: str) -> list[Row]:
+        """Return an experiment's rows of a table."""
+        frame = self.tables[table]
+        rows: list[Any] = frame[frame["experiment"] == experiment].to_dict("records")
+        return rows
+
+
+def read_results(plan: Plan, *, partial: bool = False) -> StudyResults:
+    """Read the runs of a study.
+
+    Args:
+        plan: the study.
+        partial: take the runs that are there.
+
+    Raises:
+        InputError: a run's files are missing (unless partial), not what its settings ask for, or
+            have changed since they were written; or no run is there.
+    """
+    hashes = {
+        folder: read_description(Path(folder))["hash"]
+        for folder in plan.data
+        if Path(folder, "description.json").exists()
+    }
+    if not partial:
+        return StudyResults(plan, _read_all(plan, hashes))
+    states = run_states(plan.runs.values())
+    there = {}
+    for folder, state in states.items():
+        if state.status == "done":
+            try:
+                there[folder] = _read_run(plan.runs[folder], hashes)
+            except InputError as error:  # the tables say so
+                states[folder] = replace(state, status="failed", reason=str(error))
+    if not there:
+        raise InputError(
+            f"study '{plan.name}': no run has finished yet, so that there is nothing to report"
+        )
+    missing = {folder: state for folder, state in states.items() if folder not in there}
+    return StudyResults(plan, there, missing)
+
+
+def _read_all(plan: Plan, hashes: Mapping[str, str]) -> dict[str, RunResult]:
+    there, faults = {}, {}
+    for folder, run in plan.runs.items():
+        try:
+            there[folder] = _read_run(run, hashes)
+        except InputError as error:
+            faults[folder] = str(error)
+    if faults:
+        first, *others = faults
+        named = [*others[:NAMED], *([f"{len(others) - NAMED} more"] if others[NAMED:] else [])]
+        more = f" (of no use either: {', '.join(named)})" if others else ""
+        raise InputError(f"{faults[first]}{more}")
+    return there
+
+
+def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:
+    """Read a run, which has to be trained on the data that there is.
+
+    Args:
+        run: the run.
+        hashes: of the content of prepared data, by its folder.
+
+    Raises:
+        InputError: it was trained on other data, or a file is not as it was written.
+    """
+    result, folder = read_run(run), run.data.folder
+    if hashes.get(folder) not in (None, result.record["data"]["hash"]):
+        raise InputError(
+            f"{run.folder} was trained on other data than {folder} holds; "
+            f"{remedy(Path(run.folder))}"
+        )
+    return result

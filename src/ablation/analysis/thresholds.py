@@ -1,0 +1,159 @@
+"""Every threshold that results are compared with, in one place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablation.analysis import effects, power, testing
+from ablation.study.metrics import BINS, LAST_EPOCHS
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number that results are compared with.
+
+    Attributes:
+        value: the number.
+        unit: ``share``, ``difference`` (of shares), ``count`` or ``number``.
+        meaning: what it decides.
+    """
+
+    value: float
+    unit: str
+    meaning: str
+
+
+THRESHOLDS: dict[str, Threshold] = {
+    "level": Threshold(
+        testing.LEVEL, "share",
+        "largest corrected p-value of a claim; at most so many studies without any difference "
+        "claim one",
+    ),
+    "paired_level": Threshold(
+        testing.PAIRED_LEVEL, "share",
+        "level at which a paired t-test has to agree, for each comparison by itself",
+    ),
+    "interval": Threshold(
+        effects.INTERVAL, "share", "level of the intervals over the test images"
+    ),
+    "power": Threshold(
+        power.POWER, "share", "probability of finding a minimum detectable effect"
+    ),
+    "seeds_for_verdicts": Threshold(
+        testing.SEEDS_FOR_VERDICTS, "count", "fewest seeds that give a verdict"
+    ),
+    "most_seeds": Threshold(
+        power.MOST_SEEDS, "count", "largest number of seeds that is looked through for how many "
+        "would decide a comparison",
+    ),
+    "failed_run": Threshold(
+        effects.FALLEN, "number",
+        "standard deviations below the other runs of its cell from which a run has failed",
+    ),
+    "failures_missed": Threshold(
+        0.05, "share", "probability of seeing no failure at the failure rate that is excluded"
+    ),
+    "calibration_bins": Threshold(
+        BINS, "count", "bins of equal width over the confidence"
+    ),
+    "last_epochs": Threshold(
+        LAST_EPOCHS, "count", "last epochs whose median validation accuracy is taken"
+    ),
+    "loss_jump": Threshold(
+        0.25, "share", "rise of the training loss above its lowest value so far, of its range"
+    ),
+    "still_improving": Threshold(
+        0.05, "share", "fall of the validation loss in the last epoch"
+    ),
+    "longer_budget": Threshold(
+        2, "number", "times the longest budget of a run that still improves: the budget to try"
+    ),
+    "overfitting": Threshold(
+        0.05, "difference", "clean training accuracy above test accuracy"
+    ),
+    "miscalibrated": Threshold(0.05, "share", "expected calibration error"),
+    "near_chance": Threshold(
+        0.2, "share",
+        "of the way from chance, the share of the largest class, to 1, up to which a network has "
+        "learned little",
+    ),
+    "unequal_classes": Threshold(
+        1.1, "number",
+        "times as many test images in the largest class as in the smallest, from which balanced "
+        "accuracy is shown",
+    ),
+    "low_balanced_accuracy": Threshold(
+        0.02, "difference", "balanced accuracy below test accuracy"
+    ),
+    "train_share": Threshold(
+        0.5, "share",
+        "of the difference in test accuracy: with a difference in clean training accuracy of at "
+        "least so much, optimization has failed",
+    ),
+    "little_to_regularize": Threshold(
+        0.02, "difference", "generalization gap below which augmentation has little to gain"
+    ),
+    "too_strong_for_budget": Threshold(
+        0.01, "difference", "clean training accuracy below that without augmentation"
+    ),
+    "unstable_ratio": Threshold(
+        3, "number", "times the median range over seeds of the cells of an experiment"
+    ),
+    "unstable": Threshold(0.01, "difference", "range of test accuracy over seeds"),
+}  # fmt: skip
+
+
+def threshold(name: str) -> float:
+    """Return the value of a threshold."""
+    return THRESHOLDS[name].value
+
+
+def threshold_rows(margin: float, experiments: int) -> list[dict[str, Any]]:
+    """Return the rows of the table of thresholds.
+
+    Args:
+        margin: of the study, as a share.
+        experiments: how many experiments compare something.
+    """
+    of_study = {
+        "margin": Threshold(margin, "difference", "differences within it count as the same"),
+        "experiments": Threshold(experiments, "count", "experiments that share the level equally"),
+    }
+    return [
+        {"threshold": name, "value": one.value, "unit": one.unit, "meaning": one.meaning}
+        for name, one in {**THRESHOLDS, **of_study}.items()
+    ]
+
+
+def unequal(images: Any) -> bool:
+    """Return whether classes are so unequal that balanced accuracy is shown beside accuracy.
+
+    Args:
+        images: number of test images of each class; a class without any is smaller than all others.
+    """
+    return len(images) > 0 and max(images) > threshold("unequal_classes") * min(images)
+
+
+def chance(label: np.ndarray) -> float:
+    """Return the accuracy of always predicting the largest class: its share.
+
+    Args:
+        label: class of each example, int [examples], at least one.
+    """
+    return float(np.bincount(label).max() / len(label))
+
+
+def near_chance(accuracy: float, by_chance: float) -> bool:
+    """Return whether an accuracy is so little above chance that a network has learned little.
+
+    Args:
+        accuracy: a share.
+        by_chance: what `chance` returns for the same examples.
+    """
+    return accuracy <= chance_limit(by_chance)
+
+
+def chance_limit(by_chance: float) -> float:
+    """Return the accuracy up to which a network has learned little."""
+    return by_chance + threshold("near_chance") * (1 - by_chance)

@@ -1,0 +1,100 @@
+"""Images: what augmentations make of them, and those that networks get wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ablation.report.plots import style
+
+SIDE = 96  # pixels of an image at most
+LEFT, GAP = 1.7, 0.08  # inches: the names of the rows, and the space between images
+
+
+@style.styled()
+def gallery(entries: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the same images under each augmentation, with the labels that result.
+
+    Args:
+        entries: for each row its augmentation, its pipeline, its images (uint8 [n, height, width,
+            1 or 3]) and their captions, such as ``70 % ‘5’ + 30 % ‘3’``.
+
+    Returns:
+        The figure, as wide as the page.
+    """
+    return _rows(
+        [
+            (
+                entry["augmentation"],
+                entry["pipeline"],
+                entry["images"],
+                [
+                    caption.replace(" + ", " +\n").replace(", others", ",\nothers")
+                    for caption in entry["captions"]
+                ],
+            )
+            for entry in entries
+        ]
+    )
+
+
+@style.styled()
+def mistakes(entries: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw test images that networks get wrong, with the true class and the one predicted.
+
+    Args:
+        entries: for each row its arm (in words), its images (uint8 [n, height, width, 1 or 3]),
+            and the names of their classes, true and predicted.
+
+    Returns:
+        The figure, as wide as the page.
+    """
+    return _rows(
+        [
+            (entry["arm"], "", entry["images"], [
+                f"true {style.shortened(true, 30)},\ntaken for {style.shortened(predicted, 30)}"
+                for true, predicted in zip(entry["true"], entry["predicted"], strict=True)
+            ])
+            for entry in entries
+        ]
+    )  # fmt: skip
+
+
+def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
+    """Draw rows: the name, a remark, images, and a caption below each image."""
+    step = min(1.0, (style.FULL - LEFT) / max(len(captions) for *_, captions in rows))
+    side = step - GAP
+    room = int(side * 72 / 4.6)  # letters in a line of a caption
+    figure = Figure()
+    ax = figure.add_axes((0, 0, 1, 1))  # in inches, downwards
+    ax.set_axis_off()
+    top = GAP
+    for name, remark, images, captions in rows:
+        title = style.wrapped(name, 20)
+        ax.text(GAP, top, title, weight="bold", va="top")
+        if remark != name:
+            below = top + 0.21 + 0.15 * title.count("\n")
+            told = style.wrapped(remark, 24, 5)
+            ax.text(GAP, below, told, va="top", fontsize=style.SMALL, color=style.GREY)
+        high, lines = side * images.shape[1] / images.shape[2], 1
+        for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+            left = LEFT + step * number
+            place = (left, left + side, top + high, top)
+            ax.imshow(_small(image), "gray", vmin=0, vmax=255, interpolation="none", extent=place)
+            told = "\n".join(style.wrapped(line, room) for line in caption.split("\n"))
+            lines = max(lines, told.count("\n") + 1)
+            middle = left + side / 2
+            ax.text(middle, top + high + 0.04, told, ha="center", va="top", fontsize=style.SMALL)
+        top += max(high + 0.15 * lines, 0.9) + 0.14
+    ax.set(xlim=(0, style.FULL), ylim=(top, 0), aspect="auto")
+    figure.set_size_inches(style.FULL, top)
+    return figure
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """Reduce an image that is larger than it is shown; keep each pixel of a small one."""
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(picture)

@@ -1,0 +1,126 @@
+"""Studies at the borders of what there may be: one run, fifty arms, a hundred classes, colour."""
+
+import json
+import re
+
+import pytest
+
+from .made import SPREAD, arms, made
+from .test_render import Page
+
+
+def check(report):
+    """What holds for every report."""
+    page = Page(report.page)
+    words = " ".join(page.words)
+    assert not re.search(r"\b(nan|None|NaN|inf|Undefined)\b", words.replace("‘None’", ""))
+    assert not re.search(r"\{\{|\}\}|\{%|\*\*| [.,;:] ", "".join(page.words))
+    assert len(page.images) == sum(name.endswith(".svg") for name in report.files)
+    assert {link[1:] for link in page.links if link[0] == "#"} <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids)
+    assert "data-title" in report.page
+    return words
+
+
+BORDERS = {
+    "one run": (arms("none", seeds=[0], baseline=None), {}),
+    "one arm": (arms("none", baseline=None), {}),
+    "no comparison": (arms("none", "crop", baseline=None), {}),
+    "two seeds": (arms("none", "crop", seeds=[0, 1]), {}),
+    "one epoch": (arms("none", "crop", training={"epochs": 1}), {}),
+    "a hundred classes": (
+        arms("none", "crop"), {"class_names": tuple(f"breed {i}" for i in range(100))},
+    ),
+    "two classes": (arms("none", "crop"), {"class_names": ("cat", "dog")}),
+    "colour": (arms("none", "crop"), {}),
+    "every run diverged": (arms("none", "crop"), {"status": "diverged"}),
+    "no network of known cost": (arms("none", "crop", models=["resnet8", "plain8"]), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_a_border(tmp_path, name):
+    study, options = BORDERS[name]
+    made_up = made(
+        tmp_path, study, lambda cell, seed: 0.9 + 0.02 * (cell[2] == "crop") + SPREAD[seed],
+        options=lambda *_: options, shape=(28, 28, 3) if name == "colour" else (28, 28, 1),
+        costs={"resnet8": None, "plain8": None} if name == "no network of known cost" else None,
+    )  # fmt: skip
+    report = made_up.render()
+    words = check(report)
+    for arm in made_up.tables["cells"].itertuples():
+        assert arm.model in words or arm.augmentation in words
+    if name in ("two seeds", "one run"):
+        assert not re.search("[▲▼≈]", re.sub(r"▲ better.*? open", "", words))
+
+
+def test_a_partial_study_with_failed_runs_says_so_first(spoilt):
+    report = spoilt.render(name="spoilt-partial")
+    words = check(report)
+    for text in (words, report.markdown):
+        banner = text[: text.index("Which?")]
+        assert "artial" in banner and re.search(r"\b2 of 32 runs", banner)
+    assert "not run yet" in words or "missing" in words
+    assert "Partial" not in spoilt.analysis["title"]
+
+
+def test_an_experiment_of_which_no_run_is_there(tmp_path):
+    study = json.loads(arms("none", "crop"))
+    (block,) = study["experiments"].values()
+    study["experiments"]["later"] = block | {"training": {"epochs": 5}, "question": "And longer?"}
+    made_up = made(
+        tmp_path, json.dumps(study), lambda cell, seed: 0.9, partial=True,
+        options=lambda *_: {}, missing=LaterRuns(),
+    )  # fmt: skip
+    report = made_up.render()
+    check(report)
+    assert "no answer" in made_up.told("answer", "later")
+    assert "6" in made_up.told("next step", "later")
+
+
+class LaterRuns:
+    """Says of the runs of the second experiment, which come last, that they are missing."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, cell, seed):
+        self.asked += 1
+        return self.asked > 6
+
+
+def test_a_whole_study_has_no_banner(rendered):
+    assert "artial" not in rendered.markdown.partition("Does depth hurt")[0]
+
+
+def test_scores_of_a_test_split_that_validates_are_marked(spoilt, rendered):
+    report = spoilt.report()
+    report._figure = lambda *_, **__: ""
+    markdown = report.markdown()
+    heads = re.findall(r"^\| (?:Model|Augmentation) .*Test accuracy.*$", markdown, re.M)
+    assert heads and all("Test accuracy†" in line for line in heads)
+    assert "optimistic" in spoilt.told("caveat", "arms")
+    assert "†" not in rendered.markdown
+
+
+def test_several_data_sets_are_told_apart(growing):
+    report = growing.render()
+    check(report)
+    for dataset in ("mnist5k", "other"):
+        for kind in ("curves", "classes", "confusion"):
+            assert f"{kind}-arms-{dataset}.svg" in report.files
+        assert f"ablation-arms-{dataset}.csv" in report.files
+    assert "mnist5k" in growing.told("answer") + growing.told("finding")
+
+
+def test_fifty_arms(tmp_path):
+    names = [f"a{place}" for place in range(50)]
+    study = arms(*names, seeds=[0, 1, 2], training={"epochs": 2})
+    made_up = made(
+        tmp_path, study, lambda cell, seed: 0.9 + 0.001 * int(cell[2][1:]) + SPREAD[seed],
+        options=lambda *_: {"images": 200, "validation": 50},
+    )  # fmt: skip
+    report = made_up.render()
+    words = check(report)
+    rows = report.files["ablation-arms-mnist5k.csv"].decode().splitlines()
+    assert len(rows) == 51 and all(name in words for name in names)
