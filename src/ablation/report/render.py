@@ -135,7 +135,6 @@ class Report:
             "lower_first": lambda words: _first(words, str.lower),
             "upper_first": lambda words: _first(words, str.upper),
             "shape": text.shape,
-            "setting": text.setting,
             "magnitude": text.magnitude,
             "lasting": text.duration,
             "plain_number": lambda number: f"{number:g}",
@@ -289,13 +288,13 @@ class Report:
 
     def _analysis_text(self) -> str:
         """The text of the analysis as LaTeX, a paragraph for each experiment."""
-        told: dict[str, dict[str, None]] = {}
+        texts: dict[str, dict[str, None]] = {}
         for row in self.citations.findings:
             if row["part"] in ("answer", "finding", "interpretation", "caveat"):
-                told.setdefault(row["scope"], {})[row["text"]] = None
+                texts.setdefault(row["scope"], {})[row["text"]] = None
         return "\n\n".join(
             f"\\paragraph{{{text.latex_text(story.block['question'])}}}\n"
-            + " ".join(map(text.latex_text, told.get(story.name, {})))
+            + " ".join(map(text.latex_text, texts.get(story.name, {})))
             for story in self.stories
         )
 
@@ -402,7 +401,7 @@ def _replace(
 
 
 def _write(aside: Path, content: bytes, place: Path) -> None:
-    """Write a file aside and bring it to the disk; a fault is told of its place."""
+    """Write a file aside and bring it to the disk; a fault names its place."""
     with writing(place), aside.open("wb") as file:
         file.write(content)
         file.flush()

@@ -67,7 +67,7 @@ def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
     """Return the ablation table of an experiment on a data set, a row an arm.
 
     With verdicts, the arm with the highest accuracy is bold, and those that are compared with it
-    and not told apart from it.
+    and not distinguished from it.
     """
     cells = [cell for cell in story.cells if cell.dataset == dataset]
     compared = _main_comparisons(story, cells)
@@ -84,10 +84,10 @@ def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
         one = compared.get(key)
         if compared:
             title = "Difference" + (f" to {next(iter(references.values()))}" * one_reference)
-            told = difference(one, decimals) if one is not None else text.NOTHING
+            shown = difference(one, decimals) if one is not None else text.NOTHING
             if one is not None and not one_reference:
-                told += f" to {references[key]}"
-            row[f"{title}, points"] = told
+                shown += f" to {references[key]}"
+            row[f"{title}, points"] = shown
             row["Verdict"] = mark(one)
         rows.append(row)
     return _without_constants(pd.DataFrame(rows))
@@ -356,15 +356,15 @@ def _claimed(row: Row, decimals: int) -> str:
 
 
 def _steps(augmentation: Mapping[str, Any]) -> str:
-    told = []
+    steps = []
     for step in augmentation["steps"]:
         parameters = [
             f"{name} {text.setting(value)}"
             for name, value in step["parameters"].items()
             if value is not None and not (name == "probability" and value == 1)
         ]
-        told.append(f"{step['name']}: {', '.join(parameters)}" if parameters else step["name"])
-    return "; ".join(told) or "no step"
+        steps.append(f"{step['name']}: {', '.join(parameters)}" if parameters else step["name"])
+    return "; ".join(steps) or "no step"
 
 
 def _of_classes(found: Mapping[str, Any]) -> str:

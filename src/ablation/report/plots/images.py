@@ -76,17 +76,17 @@ def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
         ax.text(GAP, top, title, weight="bold", va="top")
         if remark != name:
             below = top + 0.21 + 0.15 * title.count("\n")
-            told = style.wrapped(remark, 24, 5)
-            ax.text(GAP, below, told, va="top", fontsize=style.SMALL, color=style.GREY)
+            words = style.wrapped(remark, 24, 5)
+            ax.text(GAP, below, words, va="top", fontsize=style.SMALL, color=style.GREY)
         high, lines = side * images.shape[1] / images.shape[2], 1
         for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
             left = LEFT + step * number
             place = (left, left + side, top + high, top)
             ax.imshow(_small(image), "gray", vmin=0, vmax=255, interpolation="none", extent=place)
-            told = "\n".join(style.wrapped(line, room) for line in caption.split("\n"))
-            lines = max(lines, told.count("\n") + 1)
+            words = "\n".join(style.wrapped(line, room) for line in caption.split("\n"))
+            lines = max(lines, words.count("\n") + 1)
             middle = left + side / 2
-            ax.text(middle, top + high + 0.04, told, ha="center", va="top", fontsize=style.SMALL)
+            ax.text(middle, top + high + 0.04, words, ha="center", va="top", fontsize=style.SMALL)
         top += max(high + 0.15 * lines, 0.9) + 0.14
     ax.set(xlim=(0, style.FULL), ylim=(top, 0), aspect="auto")
     figure.set_size_inches(style.FULL, top)
