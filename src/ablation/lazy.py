@@ -1,0 +1,26 @@
+"""Libraries that are imported when they are first used.
+
+A study is resolved without TensorFlow, whose import takes seconds, while the files of steps and of
+networks hold both their settings and their TensorFlow code.
+"""
+
+from importlib import import_module
+from typing import Any
+
+
+class LazyModule:
+    """Stands for a module and imports it when an attribute is asked for.
+
+    Args:
+        name: the module's full name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
+
+
+tf: Any = LazyModule("tensorflow")
+keras: Any = LazyModule("keras")
