@@ -15,14 +15,9 @@ from typing import Any
 
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
-from ablation.study.fingerprint import (
-    gallery_request,
-    models_request,
-    plan_digest,
-    request_digest,
-    require_code,
-)
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.study.plan_file import plan_digest, read_plan, write_plan
+from ablation.study.requests import gallery_request, models_request
 
 MACHINE = "ABLATION_MACHINE"
 
@@ -82,38 +77,42 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
+    resolve = commands.add_parser("resolve", help="resolve a study and write its plan")
+    _add_config(resolve)
+    resolve.add_argument("--digest", help="refuse a study whose plan has another digest")
+    resolve.add_argument("file", type=Path, help="JSON file to write the plan to")
+    resolve.set_defaults(command=_resolve)
+
     for name, command, text in (
         ("describe-models", _describe_models, "describe the networks of a study"),
         ("gallery", _gallery, "show the augmentations of a study on its images"),
         ("analyse", _analyse, "analyse the runs of a study"),
         ("report", _report, "render the report of a study"),
     ):
-        study = commands.add_parser(name, help=text)
-        study.add_argument("--config", required=True, type=json.loads, help="config, as JSON")
-        study.add_argument("--digest", help="refuse to work if the study is another by now")
-        study.add_argument(
-            "--partial", action="store_true", help="of what is there, beside the study's own files"
-        )
-        study.set_defaults(command=command)
+        of_study = commands.add_parser(name, help=text)
+        of_study.add_argument("plan", type=Path, help="the plan, as 'resolve' writes it")
+        of_study.set_defaults(command=command)
+
+    partial = commands.add_parser("partial", help="render a report on what has finished")
+    _add_config(partial)
+    partial.set_defaults(command=_partial)
 
     for name, command, text in (
         ("plan", _show_plan, "tell a study's runs and the time that they will take"),
         ("status", _show_status, "tell how far a study is"),
     ):
         progress = commands.add_parser(name, help=text)
-        progress.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
-        progress.add_argument("--code", help="fingerprint: runs of other code are to do")
+        _add_config(progress)
         progress.add_argument("--at-once", type=int, help="how many runs train at a time")
         progress.set_defaults(command=command)
 
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
-    recheck.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
-    recheck.add_argument("--code", required=True, help="fingerprint of the code")
+    _add_config(recheck)
     _add_machine(recheck)
     recheck.set_defaults(command=_recheck)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
-    prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+    _add_config(prune)
     prune.set_defaults(command=_prune)
 
     _add_judge(commands)
@@ -126,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     reference.add_argument("file", type=Path)
     reference.set_defaults(command=_reference)
     return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
 
 
 def _add_judge(commands: Any) -> None:
@@ -164,14 +167,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from ablation.data.checks import tell
     from ablation.data.prepare import prepare
 
-    if arguments.code is not None:
-        require_code(arguments.code, "data")
+    settings = DataSettings.model_validate(arguments.settings)
+    code = data_code(settings)
+    require_same_code(code, arguments.code)
     description = prepare(
-        arguments.settings,
-        arguments.folder,
-        None,
-        files_digest=arguments.files_digest,
-        code=arguments.code or "",
+        settings, arguments.folder, None, files_digest=arguments.files_digest, code=code
     )
     print("\n".join(tell(description)), flush=True)
 
@@ -227,81 +227,56 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return load_plan(load_config(arguments.config))
 
 
-def _expect(digest: str, arguments: argparse.Namespace) -> None:
-    if arguments.digest not in (None, digest):
+def _resolve(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    if arguments.digest not in (None, plan_digest(plan)):
         raise InputError("the study was edited while it ran: run snakemake again")
-
-
-def _results(plan: Plan, arguments: argparse.Namespace) -> Path:
-    """Where the files of a study, or of a partial report of it, lie."""
-    folder = Path("results") / plan.name
-    return folder / "partial" if arguments.partial else folder
-
-
-def _wanted(
-    request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace
-) -> list[dict[str, Any]] | None:
-    """What of a request to make a file of; None if the file is there already."""
-    _expect(request_digest(request), arguments)
-    if not arguments.partial:
-        return request
-    from ablation.progress.partial import is_made, prepared_part
-
-    part = prepared_part(request)
-    return None if is_made(file, part) else part
+    write_plan(plan, arguments.file)
 
 
 def _describe_models(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    file = _results(plan, arguments) / "models.json"
-    request = _wanted(models_request(plan), file, arguments)
-    if request is None:
-        return
+    plan = read_plan(arguments.plan)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.models.table import describe_models
 
-    describe_models(request, file)
-    _remember(request, file, arguments)
+    describe_models(models_request(plan), _results(plan) / "models.json")
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    file = _results(plan, arguments) / "gallery.npz"
-    request = _wanted(gallery_request(plan), file, arguments)
-    if request is None:
-        return
+    plan = read_plan(arguments.plan)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
 
-    draw_gallery(request, file)
-    _remember(request, file, arguments)
-
-
-def _remember(request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace) -> None:
-    if arguments.partial:
-        from ablation.progress.partial import remember
-
-        remember(file, request)
+    draw_gallery(gallery_request(plan), _results(plan) / "gallery.npz")
 
 
 def _analyse(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    _expect(plan_digest(plan), arguments)
     from ablation.analysis.analyse import analyse
 
-    looks = Path("results") / plan.name / "looks.csv"
-    analyse(plan, _results(plan, arguments), partial=arguments.partial, looks=looks)
+    plan = read_plan(arguments.plan)
+    analyse(plan, _results(plan))
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    _expect(plan_digest(plan), arguments)
     from ablation.report.render import render
 
-    name = f"{plan.name}-partial" if arguments.partial else plan.name
-    render(name, _results(plan, arguments), Path("reports"))
+    plan = read_plan(arguments.plan)
+    render(plan.name, _results(plan), Path("reports"))
+
+
+def _results(plan: Plan) -> Path:
+    return Path("results") / plan.name
+
+
+def _partial(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    _import_tensorflow()
+    from ablation.progress.partial import report_partial
+
+    report_partial(plan)
+    print(f"reports/{plan.name}-partial.html")
 
 
 def _show_plan(arguments: argparse.Namespace) -> None:
@@ -309,7 +284,7 @@ def _show_plan(arguments: argparse.Namespace) -> None:
     from ablation.progress.overview import look_over, plan_text
     from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_text
 
-    overview = look_over(plan, arguments.code)
+    overview = look_over(plan)
     print(plan_text(overview, arguments.at_once))
     done = {standing.run.folder for standing in overview.of("done")}
     print(f"\n{sensitivity_text(sensitivities(plan, done, factor_of(plan)))}")
@@ -319,14 +294,14 @@ def _show_status(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
     from ablation.progress.overview import look_over, status_text
 
-    print(status_text(look_over(plan, arguments.code), arguments.at_once))
+    print(status_text(look_over(plan), arguments.at_once))
 
 
 def _recheck(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config)
     from ablation.progress.recheck import recheck
 
-    if not recheck(load_plan(config), arguments.code, config.recheck, arguments.machine):
+    if not recheck(load_plan(config), config.recheck, arguments.machine):
         sys.exit(1)
 
 

@@ -20,17 +20,12 @@ from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.progress.sweep import sweep
 from ablation.storage import date_back, file_sha256, require_writable, writing
-from ablation.study.fingerprint import (
-    TRAINING,
-    code_of,
-    gallery_request,
-    models_request,
-    plan_digest,
-    request_digest,
-)
-from ablation.study.grid import IMAGENET_WEIGHTS, canonical_json
+from ablation.identity import canonical_json
+from ablation.study.grid import IMAGENET_WEIGHTS
 from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest
+from ablation.study.requests import digest, gallery_request, models_request
 from ablation.study.schema import NAME_PATTERN
 
 try:
@@ -46,11 +41,6 @@ if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
 MACHINE = CONFIG.model_dump(include={"runs_per_device", "simulated_devices"})
 os.environ.update(ABLATION_MACHINE=canonical_json(MACHINE))
-
-# The code that each kind of job depends on.
-DATA_CODE, MODEL_CODE, AUGMENTATION_CODE = map(code_of, ("data", "models", "augmentation"))
-RUN_CODE = code_of(*TRAINING)
-ANALYSIS_CODE, REPORT_CODE = map(code_of, ("analysis", "report"))
 
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
@@ -103,7 +93,7 @@ def mark_of_outdated_data(wildcards):
     """A mark where prepared data is not of today's files and code."""
     data = data_of(wildcards)
     description = f"{data.folder}/description.json"
-    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
+    current = is_prepared(data, OWN_IMAGES[data.folder])
     return [] if current or not Path(description).exists() else mark(data.id, description)
 
 
@@ -118,7 +108,7 @@ def description_for(wildcards):
     run = run_of(wildcards)
     digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
-    state = result_state(run, digest, RUN_CODE, weights=weights)
+    state = result_state(run, digest, weights=weights)
     if state == "outdated":
         return [description, mark(run.id, run.folder)]
     if state == "none":

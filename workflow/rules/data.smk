@@ -17,7 +17,7 @@ rule prepare:
         "../../envs/cpu.yaml"
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
-        code=DATA_CODE,
+        code=lambda wildcards: data_code(data_of(wildcards).settings),
         files=lambda wildcards: OWN_IMAGES[data_of(wildcards).folder],
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"

@@ -35,12 +35,11 @@ rule plan:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        code=RUN_CODE,
         at_once=lambda wildcards: runs_at_once(),
     message:
         f"What {STUDY} will take"
     shell:
-        "python -m ablation plan --config {params.config:q} --code {params.code}"
+        "python -m ablation plan --config {params.config:q}"
         " --at-once {params.at_once} 2>&1 | tee {log:q}"
 
 
@@ -51,12 +50,11 @@ rule status:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        code=RUN_CODE,
         at_once=lambda wildcards: runs_at_once(),
     message:
         f"How far {STUDY} is"
     shell:
-        "python -m ablation status --config {params.config:q} --code {params.code}"
+        "python -m ablation status --config {params.config:q}"
         " --at-once {params.at_once} 2>&1 | tee {log:q}"
 
 
@@ -70,11 +68,10 @@ rule recheck:
         gpu=1,
     params:
         config=canonical_json(CONFIG.model_dump(include={"study", "threads", "recheck"})),
-        code=RUN_CODE,
     message:
         f"Repeat a finished run of {STUDY}"
     shell:
-        ": > {log:q}; python -m ablation recheck --config {params.config:q} --code {params.code}"
+        ": > {log:q}; python -m ablation recheck --config {params.config:q}"
         " 2>> {log:q} | tee -a {log:q}"
 
 
@@ -85,10 +82,7 @@ rule partial:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        report=f"reports/{STUDY}-partial.html",
     message:
         f"Report on what there is of {STUDY}"
     shell:
-        "for command in describe-models gallery analyse report; do"
-        " python -m ablation $command --partial --config {params.config:q} || exit 1;"
-        " done 2>&1 | tee {log:q}; echo {params.report:q}"
+        "python -m ablation partial --config {params.config:q} 2>&1 | tee {log:q}"

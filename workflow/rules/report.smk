@@ -1,5 +1,6 @@
 # From the files of the runs to the report.
 from ablation.analysis.tables import TABLES
+from ablation.study.code import analysis_code, gallery_code, models_code, report_code
 
 # What the analysis tabulates, besides what Snakemake's own report shows.
 OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
@@ -7,9 +8,29 @@ OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
 NARRATIVES = [one.narrative for one in PLAN.experiments if one.narrative is not None]
 
 
+# The resolved plan, which the jobs below read instead of the study. It is `ancient` for them,
+# because what they depend on in it is in their params.
+rule resolve:
+    output:
+        plan=f"results/{STUDY}/plan.json",
+    log:
+        f"results/logs/{STUDY}/resolve.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        config=CONFIG_JSON,
+        digest=plan_digest(PLAN),
+    message:
+        f"Resolve {STUDY}"
+    shell:
+        "python -m ablation resolve --config {params.config:q} --digest {params.digest}"
+        " {output.plan:q} 2>&1 | tee {log:q}"
+
+
 rule describe_models:
     input:
         [f"{folder}/description.json" for folder in DATA],
+        plan=ancient(rules.resolve.output.plan),
     output:
         f"results/{STUDY}/models.json",
     log:
@@ -17,19 +38,18 @@ rule describe_models:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=request_digest(models_request(PLAN)),
-        code=MODEL_CODE,
+        request=digest(models_request(PLAN)),
+        code=models_code(PLAN),
     message:
         f"Describe the networks of {STUDY}"
     shell:
-        "python -m ablation describe-models --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation describe-models {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule gallery:
     input:
         [f"{folder}/description.json" for folder in DATA],
+        plan=ancient(rules.resolve.output.plan),
     output:
         f"results/{STUDY}/gallery.npz",
     log:
@@ -37,20 +57,19 @@ rule gallery:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=request_digest(gallery_request(PLAN)),
-        code=AUGMENTATION_CODE,
+        request=digest(gallery_request(PLAN)),
+        code=gallery_code(PLAN),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
-        "python -m ablation gallery --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation gallery {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule analyse:
     input:
         of_all_runs(rules.train.output),
         [f"{folder}/description.json" for folder in DATA],
+        plan=ancient(rules.resolve.output.plan),
     output:
         [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
@@ -66,14 +85,12 @@ rule analyse:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=plan_digest(PLAN),
-        code=ANALYSIS_CODE,
+        plan=plan_digest(PLAN),
+        code=analysis_code(),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
-        "python -m ablation analyse --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation analyse {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -83,6 +100,7 @@ rule report:
         rules.gallery.output,
         [f"{folder}/description.json" for folder in DATA],
         NARRATIVES,
+        plan=ancient(rules.resolve.output.plan),
     output:
         html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",
@@ -94,12 +112,10 @@ rule report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=plan_digest(PLAN),
+        plan=plan_digest(PLAN),
         narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
-        code=REPORT_CODE,
+        code=report_code(),
     message:
         f"Write the report of {STUDY}"
     shell:
-        "python -m ablation report --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation report {input.plan:q} 2>&1 | tee {log:q}"

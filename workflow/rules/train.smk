@@ -20,7 +20,7 @@ rule train:
         gpu=1,
     params:
         settings=lambda wildcards: run_of(wildcards).settings_json,
-        code=RUN_CODE,
+        code=lambda wildcards: code_of(run_code(run_of(wildcards).settings)),
         # Not {input.data}: a finished run may have none.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
         # Not among the outputs, which Snakemake removes before a job and after one that failed.
@@ -30,7 +30,7 @@ rule train:
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
         "python -m ablation train --settings {params.settings:q}"
-        " --data {params.data:q} --weights {input.weights:q} --code {params.code} --same-code"
+        " --data {params.data:q} --weights {input.weights:q} --code {params.code}"
         " --checkpoints {params.checkpoints:q} --log {log:q} -- {output:q} > {log:q} 2>&1"
         " || {{ status=$?; case $status in 13[4-9])"
         ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'

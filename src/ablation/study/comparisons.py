@@ -114,14 +114,19 @@ class Factorial:
         known: whether they are the project's own factors, not named by the study.
         levels: the levels of each factor, the reference first.
         dataset: its data set; ``all`` where the data set is a factor.
-        cells: for each combination of levels its cells.
+        combinations: each combination of levels with its cells.
     """
 
     factors: tuple[str, ...]
     known: bool
     levels: tuple[tuple[str, ...], ...]
     dataset: str
-    cells: dict[tuple[str, ...], tuple[Cell, ...]]
+    combinations: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
+
+    @property
+    def cells(self) -> dict[tuple[str, ...], tuple[Cell, ...]]:
+        """The cells of each combination of levels."""
+        return dict(self.combinations)
 
 
 def cells_of(experiment: Grid) -> list[Cell]:
@@ -401,7 +406,7 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
                 isinstance(declared.factors, list),
                 levels_of,
                 dataset or EVERY_DATASET,
-                {key: tuple(group) for key, group in combined.items()},
+                tuple((key, tuple(group)) for key, group in combined.items()),
             )
         )
     return grids

@@ -1,0 +1,52 @@
+"""The resolved plan as a file, which the jobs of a study read instead of the study."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ablation.errors import InputError
+from ablation.identity import identity
+from ablation.storage import atomically
+from ablation.study.plan import Plan
+
+_PLAN = TypeAdapter(Plan)
+# What only another part of the plan depends on: the resolved pipelines, the runs, their files.
+_RESOLVED_ELSEWHERE: Any = {
+    "study": {"experiments"},
+    "experiments": {"__all__": {"block": {"augmentations", "exclude", "keep_weights"}}},
+}
+
+
+def write_plan(plan: Plan, file: Path) -> None:
+    """Write a plan as JSON.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    # What was not set stays so, because a default and the same value given can mean different
+    # things.
+    content = _PLAN.dump_json(plan, exclude_unset=True)
+    atomically(file, lambda part: part.write_bytes(content))
+
+
+def read_plan(file: Path) -> Plan:
+    """Return the plan that `write_plan` wrote.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return _PLAN.validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({error}); delete it and run snakemake again"
+        ) from None
+
+
+def plan_digest(plan: Plan) -> str:
+    """Return the hash of a plan: 16 hex digits.
+
+    The plan is resolved, so the same study written in another way has the same digest.
+    """
+    return identity(_PLAN.dump_python(plan, mode="json", exclude=_RESOLVED_ELSEWHERE))[:16]
