@@ -16,7 +16,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH" &&
 SNAKEFILES := Snakefile workflow
 # A file's tests share what they make, so they stay with one of the processes.
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
-CHECKS := check-format check-code check-workflow-format check-workflow check-types check-generated
+CHECKS := check-format check-code check-imports check-workflow-format check-workflow check-types check-generated
 # Keeps the pins that still fit; ARGS=--upgrade takes the newest versions.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
@@ -81,6 +81,9 @@ check-format:
 
 check-code:
 	@$(IN_VENV) ruff check .
+
+check-imports:
+	@$(IN_VENV) lint-imports
 
 check-workflow-format:
 	@$(IN_VENV) snakefmt --check $(SNAKEFILES)
