@@ -13,7 +13,7 @@ ARRAYS = ("images.npy", "examples.csv")
 
 
 def result_state(
-    run: Run, files_digest: str, code: str, *, weights: bool = False
+    run: Run, files_digest: str, *, weights: bool = False
 ) -> Literal["current", "outdated", "none"]:
     """Return what a run's result is worth today.
 
@@ -25,7 +25,6 @@ def result_state(
     Args:
         run: the run.
         files_digest: digest of the user's own images now (`ablation.study.own_images`).
-        code: fingerprint of the code that decides results now.
         weights: whether the run's weights have to be there as well.
     """
     folder = Path(run.folder)
@@ -36,7 +35,7 @@ def result_state(
         record = read_record(folder, run.id)
     except InputError:
         return "none"
-    if record["code"] != code:
+    if record["code"] != run_code(run.settings):
         return "outdated"
     trained, prepared = record["data"], _prepared(run.data.folder)
     if prepared is None or prepared["files_digest"] != files_digest:
@@ -46,18 +45,17 @@ def result_state(
     return "current" if current else "outdated"
 
 
-def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
+def is_prepared(data: PreparedData, files_digest: str) -> bool:
     """Return whether data is there, prepared from the files and by the code of today.
 
     Args:
         data: the data set.
         files_digest: digest of the user's own images now (`ablation.study.own_images`).
-        code: fingerprint of the code of `ablation.data` now.
     """
     prepared = _prepared(data.folder)
     if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):
         return False
-    return bool(prepared["files_digest"] == files_digest and prepared["code"] == code)
+    return bool(prepared["files_digest"] == files_digest and prepared["code"] == data_code(data.settings))
 
 
 @cache

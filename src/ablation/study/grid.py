@@ -1,25 +1,15 @@
 """From a study to its runs: the full grid, every setting resolved, every run identified."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ablation.study.schema import Dataset, Experiment, Training, both_sides
+from ablation.identity import identity
+from ablation.study.schema import Dataset, Experiment
+from ablation.training.settings import RunSettings, Training
 
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
-
-
-def canonical_json(settings: Any) -> str:
-    """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def identity(settings: Any) -> str:
-    """Return the SHA-256 of settings in their canonical form, in hex."""
-    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,27 +45,25 @@ class Run:
 
     Attributes:
         dataset, model, augmentation: the labels of the cell.
-        seed: the run's seed.
-        settings: everything that decides the result, as plain values.
+        settings: everything that decides the result.
         data: the prepared data that it reads.
     """
 
     dataset: str
     model: str
     augmentation: str
-    seed: int
-    settings: dict[str, Any]
+    settings: RunSettings
     data: PreparedData
 
-    @cached_property
-    def settings_json(self) -> str:
-        """The settings in the form that is hashed."""
-        return canonical_json(self.settings)
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.settings.seed
 
-    @cached_property
+    @property
     def id(self) -> str:
         """First eight hex digits of the hash of the settings."""
-        return identity(self.settings)[:8]
+        return self.settings.id
 
     @property
     def folder(self) -> str:
@@ -93,7 +81,7 @@ class Run:
     @property
     def weights_file(self) -> str | None:
         """The file of pretrained weights that it starts from, if any."""
-        weights: str | None = self.settings["model"].get("weights")
+        weights = self.settings.model.weights
         return IMAGENET_WEIGHTS if weights == "imagenet" else weights
 
     @property
@@ -123,15 +111,15 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 
 def expand(
     experiment: Experiment,
-    architectures: dict[str, dict[str, Any]],
-    pipelines: dict[str, list[dict[str, Any]]],
+    networks: dict[str, NetworkSettings],
+    pipelines: dict[str, tuple[StepCall, ...]],
     threads: int,
 ) -> list[Run]:
     """Return the runs of an experiment: the full product, less what is excluded.
 
     Args:
         experiment: its block.
-        architectures: resolved architecture of each model's name.
+        networks: settings of each model's network, by name.
         pipelines: resolved steps of each augmentation's label.
         threads: CPU threads of a training job.
 
@@ -144,21 +132,21 @@ def expand(
         for dataset in experiment.datasets
     }
     for dataset, model, label, seed in product(
-        datasets, architectures, pipelines, experiment.seeds
+        datasets, networks, pipelines, experiment.seeds
     ):
         cell = {"dataset": dataset, "model": model, "augmentation": label, "seed": seed}
         if any(_matches(cell, cells.given()) for cells in experiment.exclude):
             continue
-        settings = {
-            "dataset": datasets[dataset].settings,
-            "model": architectures[model],
-            "augmentation": pipelines[label],
-            "training": _training(experiment, cell).model_dump(),
-            "validation": experiment.validation,
-            "seed": seed,
-            "threads": threads,
-        }
-        runs.append(Run(dataset, model, label, seed, settings, datasets[dataset]))
+        settings = RunSettings(
+            dataset=datasets[dataset].settings,
+            model=networks[model],
+            augmentation=pipelines[label],
+            training=_training(experiment, cell),
+            validation=experiment.validation,
+            seed=seed,
+            threads=threads,
+        )
+        runs.append(Run(dataset, model, label, settings, datasets[dataset]))
     return runs
 
 

@@ -43,14 +43,14 @@ class Identity:
     """What decides the result of a run, on one machine.
 
     Attributes:
-        settings: everything, resolved (``Run.settings``).
-        code: fingerprint of the code.
+        settings: everything, as plain values.
+        code: digests of the code, by part (`ablation.training.code.run_code`).
         data: hash of the prepared data.
         weights: SHA-256 of the file of pretrained weights; None without.
     """
 
     settings: dict[str, Any]
-    code: str
+    code: dict[str, str]
     data: str
     weights: str | None
 

@@ -11,9 +11,10 @@ from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
 from ablation.storage import alone, file_sha256
 from ablation.study.checkpoints import LOCK
-from ablation.study.fingerprint import TRAINING, require_code
 from ablation.training.checkpoint import Identity, finished_files, keep_log, publish
+from ablation.training.code import code_of, run_code
 from ablation.training.devices import claim
+from ablation.training.settings import RunSettings
 from ablation.training.signals import stop_signals
 
 
@@ -33,13 +34,12 @@ class Machine:
 
 
 def train_job(
-    settings: dict[str, Any],
+    settings: RunSettings,
     data_folder: Path,
     outputs: list[Path],
     *,
     weights_file: Path | None = None,
-    code: str = "",
-    same_code: bool = False,
+    code: str | None = None,
     checkpoints: Path | None = None,
     log: Path | None = None,
     machine: Machine = Machine(),
@@ -47,13 +47,12 @@ def train_job(
     """Train one run and put its files in place, or go on where an attempt before was ended.
 
     Args:
-        settings: everything that decides the result, resolved (``Run.settings``).
+        settings: everything that decides the result.
         data_folder: the prepared data.
         outputs: the files to write; what each holds is told by its name: ``history.csv``,
             ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
         weights_file: pretrained weights, where the architecture asks for some.
-        code: fingerprint of the code that decides results.
-        same_code: refuse to train with other code than this.
+        code: digest of the code that the run was planned with; None to train with any.
         checkpoints: folder of the run's checkpoints; None keeps none.
         log: the file that the output goes to, to be kept for the next attempt.
         machine: what to use of it.
@@ -71,9 +70,12 @@ def train_job(
             keep_log(log, checkpoints)
         if weights_file is not None and not weights_file.is_file():
             raise InputError(f"{weights_file}: no such weights file")
+        parts = run_code(settings)
+        if code not in (None, code_of(parts)):
+            raise InputError("the code was edited while the study ran: run snakemake again")
         identity = Identity(
-            settings,
-            code,
+            settings.model_dump(mode="json"),
+            parts,
             read_description(data_folder)["hash"],
             None if weights_file is None else file_sha256(weights_file),
         )
@@ -93,16 +95,15 @@ def train_job(
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
 
-            if same_code:  # what is imported by now
-                require_code(code, *TRAINING)
             place = train(
+                settings,
                 identity,
                 data_folder,
                 names,
                 checkpoints,
                 signals,
                 weights_file=weights_file,
-                parallel=machine.parallel or settings["threads"],
+                parallel=machine.parallel or settings.threads,
                 claim=got,
             )
         else:

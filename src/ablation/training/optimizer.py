@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ablation.training.settings import Training
+
 
 @keras.saving.register_keras_serializable("ablation")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -89,39 +91,39 @@ class CoupledSGD(keras.optimizers.SGD):
         return {**super().get_config(), "coupled_decay": self.coupled_decay}
 
 
-def make_schedule(training: dict[str, Any], steps_per_epoch: int) -> Schedule:
+def make_schedule(training: Training, steps_per_epoch: int) -> Schedule:
     """Return the schedule of resolved training settings."""
     return Schedule(
-        training["schedule"],
-        training["learning_rate"],
-        training["epochs"] * steps_per_epoch,
-        round(training["warmup_epochs"] * steps_per_epoch),
-        tuple(training["step_at"]),
-        training["step_factor"],
+        training.schedule,
+        training.learning_rate,
+        training.epochs * steps_per_epoch,
+        round(training.warmup_epochs * steps_per_epoch),
+        tuple(training.step_at),
+        training.step_factor,
     )
 
 
 def make_optimizer(
-    training: dict[str, Any], schedule: Schedule, model: keras.Model
+    training: Training, schedule: Schedule, model: keras.Model
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer of resolved training settings for a model.
 
     Args:
-        training: ``Training`` as plain values.
+        training: resolved settings.
         schedule: of the learning rate.
         model: whose weights it will change; decides which of them decay.
     """
-    decay, coupled = training["weight_decay"], training["weight_decay_kind"] == "coupled"
-    clip = {"tensor": "clipnorm", "global": "global_clipnorm"}[training["clip_scope"]]
+    decay, coupled = training.weight_decay, training.weight_decay_kind == "coupled"
+    clip = {"tensor": "clipnorm", "global": "global_clipnorm"}[training.clip_scope]
     optimizer = CoupledSGD(
         learning_rate=schedule,
-        momentum=training["momentum"],
-        nesterov=training["nesterov"],
+        momentum=training.momentum,
+        nesterov=training.nesterov,
         weight_decay=None if coupled or not decay else decay,
         coupled_decay=decay if coupled else 0.0,
-        **{clip: training["clip_norm"]},
+        **{clip: training.clip_norm},
     )
-    if training["weight_decay_on"] == "kernels":
+    if training.weight_decay_on == "kernels":
         # Separable convolutions have a `depthwise_kernel` and a `pointwise_kernel`.
         kernels = {id(w) for w in model.trainable_variables if w.name.endswith("kernel")}
         optimizer.exclude_from_weight_decay(

@@ -34,6 +34,8 @@ from ablation.training.devices import Claim
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, status_of, write_files
+from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
+from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
 
 FORMAT = 2
@@ -43,6 +45,7 @@ EVALUATION_BATCH = (
 
 
 def train(
+    settings: RunSettings,
     identity: Identity,
     data_folder: Path,
     wanted: list[str],
@@ -56,7 +59,8 @@ def train(
     """Train one run, from its checkpoint if it has one, and write its files.
 
     Args:
-        identity: what decides the result; its settings are ``Run.settings``.
+        settings: of the run.
+        identity: what decides the result, for its files.
         data_folder: the prepared data.
         wanted: names of the files to write (`ablation.training.outputs`).
         checkpoints: folder of the run's checkpoints, which no other process uses.
@@ -74,7 +78,7 @@ def train(
         Interrupted: a signal has come.
     """
     try:
-        run = _Run(identity, data_folder, checkpoints, signals, weights_file, parallel, claim)
+        run = _Run(settings, identity, data_folder, checkpoints, signals, weights_file, parallel, claim)
         signals.check()
         run.fit()
         return run.finish(wanted)
@@ -91,6 +95,7 @@ class _Run:
 
     def __init__(
         self,
+        settings: RunSettings,
         identity: Identity,
         data_folder: Path,
         checkpoints: Path,
@@ -101,17 +106,17 @@ class _Run:
     ) -> None:
         began, self._clock = time.time(), time.monotonic()
         self._identity, self._checkpoints, self._signals = identity, checkpoints, signals
-        self._settings = settings = identity.settings
-        self._training = training = settings["training"]
+        self._settings = settings
+        self._training = training = settings.training
         self._parallel, self._claim = parallel, claim
         self._step_check = StepCheck(signals.check)
-        make_deterministic(settings["seed"], settings["threads"])
+        make_deterministic(settings.seed, settings.threads)
         self._data = data = load(data_folder)
         if data.description["hash"] != identity.data:
             raise InputError(f"{data_folder}: was prepared anew meanwhile; run snakemake again")
-        share = settings["dataset"]["train_share"]
-        self._fitted, self._validated = _parts(data, settings["validation"], share)
-        self._batch_size = training["batch_size"]
+        share = settings.dataset.train_share
+        self._fitted, self._validated = _parts(data, settings.validation, share)
+        self._batch_size = training.batch_size
         self._steps = len(self._fitted) // self._batch_size
         if not self._steps:
             raise InputError(
@@ -119,15 +124,15 @@ class _Run:
                 "images"
             )
         *self._size, channels = data.input_shape
-        check_channels(settings["augmentation"], channels)
-        check_size(settings["augmentation"], self._size, data.images.shape[1:3])
+        check_channels(settings.augmentation, channels)
+        check_size(settings.augmentation, self._size, data.images.shape[1:3])
         keras.config.set_dtype_policy("float32")
         self._model = build(
-            settings["model"],
+            settings.model,
             data.input_shape,
             len(data.class_names),
-            seed=settings["seed"],
-            dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
+            seed=settings.seed,
+            dtype="mixed_bfloat16" if training.precision == "bfloat16" else "float32",
         )
         if weights_file is not None:
             load_weights(self._model, weights_file)
@@ -139,8 +144,8 @@ class _Run:
             jit_compile=False,  # XLA on the CPU makes training several times slower
         )
         self._model.optimizer.build(self._model.trainable_variables)
-        self._log = EpochLog(schedule, self._steps, self._batch_size, training["epochs"])
-        self._stopping = _early_stopping(training["early_stopping"])
+        self._log = EpochLog(schedule, self._steps, self._batch_size, training.epochs)
+        self._stopping = _early_stopping(training.early_stopping)
         self._tell()
         self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
         self._seconds_before, self._ended = 0.0, False
@@ -212,16 +217,16 @@ class _Run:
                 data.labels,
                 self._fitted,
                 len(data.class_names),
-                Augmentation(self._settings["augmentation"], self._size),
+                Augmentation(self._settings.augmentation, self._size),
                 size=self._size,
-                seed=self._settings["seed"],
+                seed=self._settings.seed,
                 batch_size=self._batch_size,
                 parallel=self._parallel,
-                shuffle=self._training["shuffle"],
+                shuffle=self._training.shuffle,
                 first_epoch=done + 1,
             ),
             initial_epoch=done,
-            epochs=self._training["epochs"],
+            epochs=self._training.epochs,
             steps_per_epoch=self._steps,
             validation_data=self._evaluated(self._validated),
             callbacks=[
@@ -243,9 +248,9 @@ class _Run:
         results = [*self._model.get_weights(), probability, val_probability]
         record = {
             "format": FORMAT,
-            "id": identity_of(self._settings)[:8],
+            "id": self._settings.id,
             "status": status_of(self._log, results),
-            "settings": self._settings,
+            "settings": self._identity.settings,
             "code": self._identity.code,
             "data": {
                 "source": data.description["source"],
@@ -326,15 +331,15 @@ def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, n
     return data.indices("train"), data.indices("validation")
 
 
-def _early_stopping(wanted: dict[str, Any] | None) -> EarlyStopping | None:
+def _early_stopping(wanted: EarlyStoppingSettings | None) -> EarlyStopping | None:
     if wanted is None:
         return None
     return EarlyStopping(
-        monitor=wanted["monitor"],
-        mode={"val_loss": "min", "val_accuracy": "max"}[wanted["monitor"]],
-        patience=wanted["patience"],
-        min_delta=wanted["min_delta"],
-        restore_best_weights=wanted["restore_best"],
+        monitor=wanted.monitor,
+        mode={"val_loss": "min", "val_accuracy": "max"}[wanted.monitor],
+        patience=wanted.patience,
+        min_delta=wanted.min_delta,
+        restore_best_weights=wanted.restore_best,
     )
 
 
