@@ -301,7 +301,7 @@ def _longer_budget(results: StudyResults, experiment: PlannedExperiment) -> list
     """The value is the number of epochs to try."""
     limit = threshold("still_improving")
     still = [
-        int(result.run.settings["training"]["epochs"])
+        result.run.settings.training.epochs
         for (name, _), sound in results.sound.items()
         if name == experiment.name
         for result in sound

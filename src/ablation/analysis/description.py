@@ -81,7 +81,7 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
         ],
         "baseline": block.baseline.model_dump(exclude_none=True) if block.baseline else None,
         "runs": len(experiment.runs),
-        "epochs": sorted({run.settings["training"]["epochs"] for run in experiment.runs}),
+        "epochs": sorted({run.settings.training.epochs for run in experiment.runs}),
         "training": block.training.model_dump(),
         "overrides": [
             {

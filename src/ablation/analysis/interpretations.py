@@ -300,7 +300,7 @@ def _budget_reversal(experiment: Experiment) -> Iterable[Row]:
                 run = next(run for run in by_name[name].runs if run.cell == arm)
                 yield {
                     **_keys(*pair),
-                    "epoch": run.settings["training"]["epochs"],
+                    "epoch": run.settings.training.epochs,
                     "value": difference if better else -difference,
                 }
 

@@ -222,7 +222,7 @@ class _Cell:
 
     def has_fewer(self, epochs: int) -> bool:
         """Return whether a run has, or is to have, fewer epochs."""
-        planned = [run.settings["training"]["epochs"] for run in self.runs]
+        planned = [run.settings.training.epochs for run in self.runs]
         return min([*planned, *map(len, self.column("loss"))]) < epochs
 
     def matches(self, wanted: Wanted) -> bool:

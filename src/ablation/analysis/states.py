@@ -263,7 +263,7 @@ def _state(
         reason=reason,
         log=log if log.is_file() else None,
         epoch=told.epochs[-1][0] if told and told.epochs else resumed,
-        epochs=run.settings["training"]["epochs"],
+        epochs=run.settings.training.epochs,
         val_accuracy=told.epochs[-1][1] if told and told.epochs else None,
         epoch_seconds=statistics.median(told.seconds[1:] or told.seconds)
         if told and told.seconds
@@ -305,7 +305,7 @@ def _kept(run: Run, code: str | None) -> int:
     One that training would put aside, because it is of other settings or code or cannot be read,
     does not count.
     """
-    folder, epochs = Path(run.checkpoints), int(run.settings["training"]["epochs"])
+    folder, epochs = Path(run.checkpoints), run.settings.training.epochs
     for read in (_of_finished, _of_checkpoint):
         try:
             about = read(folder)

@@ -303,7 +303,7 @@ def _pair(
     sides = []
     for grid, cell in (arm, reference):
         run = next(run for run in grid.runs if run.cell == cell)
-        sides.append((grid, cell, names_of(grid)(cell), run, run.settings["training"]["epochs"]))
+        sides.append((grid, cell, names_of(grid)(cell), run, run.settings.training.epochs))
     (first, second) = sides
     if first[3].data.id != second[3].data.id:
         raise InputError(
