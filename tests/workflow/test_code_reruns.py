@@ -1,0 +1,82 @@
+"""Which edits of the code make which jobs run again."""
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+AFTERWARDS = {"analyse": 1, "report": 1}
+PACKAGE = "src/ablation"
+NEW_STEP = '''
+"""Do nothing."""
+
+from ablation.augmentation.registry import step
+
+
+@step(draws=0)
+def nothing(images, targets, draws):
+    """Do nothing.
+
+    Source: none.
+    """
+    return images, targets
+'''
+
+
+def append(project, name, text):
+    file = project.folder / PACKAGE / name
+    file.write_text(file.read_text() + text)
+
+
+def change(name):
+    """Return an edit that adds a statement to a module."""
+    return lambda project: append(project, name, "\nADDED = 1\n")
+
+
+def comments_and_docstrings(project):
+    for file in sorted((project.folder / PACKAGE).rglob("*.py")):
+        text = file.read_text()
+        assert text.startswith('"""')
+        file.write_text(f"# A comment.\n{text.replace('.', '!', 1)}# Another one.\n")
+
+
+def new_step(project):
+    (project.folder / PACKAGE / "augmentation/steps/nothing.py").write_text(NEW_STEP.lstrip())
+
+
+def new_family(project):
+    families = project.folder / PACKAGE / "models/families"
+    text = (families / "resnet.py").read_text()
+    assert 'NAME = "resnet"' in text
+    (families / "other.py").write_text(text.replace("resnet", "other").replace("plain", "bare"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (comments_and_docstrings, {}),
+        (new_step, {}),
+        (new_family, {}),
+        (change("augmentation/steps/flip.py"), {}),  # a step that no run uses
+        (change("augmentation/steps/cutmix.py"), {"gallery": 1, "train": 1, **AFTERWARDS}),
+        (change("models/families/resnet.py"), {"describe_models": 1, "train": 2, **AFTERWARDS}),
+        (change("training/run.py"), {"train": 2, **AFTERWARDS}),
+        (change("analysis/verdicts.py"), AFTERWARDS),
+        (change("report/text.py"), {"report": 1}),
+        (change("progress/overview.py"), {}),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_an_edit_of_the_code_runs_what_uses_it(project, edit, expected):
+    edit(project)
+    assert project.plan() == expected
+
+
+def test_an_edited_step_trains_its_runs_and_the_plan_gives_the_reason(project):
+    change("augmentation/steps/cutmix.py")(project)
+    assert "1 run: the code of cutmix has changed" in project.snakemake("plan").output
+    done = project.snakemake()
+    assert done.output.count("Train small on digits, cutmix") == 1
+    assert "Train small on digits, none" not in done.output
+    assert project.plan() == {}
+    assert "has changed" not in project.snakemake("plan").output
+
