@@ -126,6 +126,28 @@ def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
         plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
 
 
+@pytest.mark.parametrize("path", ["{x}", "w{dataset}.h5", "-w.h5", " w.h5"])
+def test_weights_that_snakemake_cannot_take_are_refused(project, path):
+    Path(path).touch()
+    model = f"{{name: p, architecture: plain20, weights: '{path}'}}"
+    assert f"weights: {path!r}: Snakemake" in message_of(project, STUDY.replace("plain20", model))
+
+
+def test_settings_are_written_once_with_anchors_and_merge_keys(project):
+    second = """\
+  second:
+    <<: *first
+    question: And with cosine decay?
+    training: {<<: *training, schedule: cosine}
+"""
+    text = STUDY.replace("first:", "first: &first").replace("{epochs", "&training {epochs")
+    runs = [e.runs[0] for e in plan_of(project, text + second).experiments]
+    assert [run.settings["training"]["schedule"] for run in runs] == ["constant", "cosine"]
+    assert {run.settings["training"]["epochs"] for run in runs} == {5}
+    broken = text.replace("epochs: 5", "epochs: 0") + second
+    assert message_of(project, broken).startswith("config/studies/tiny.yaml:9:26: experiments.")
+
+
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
     project(STUDY)
     before = set(load_plan(load_config()).runs)
@@ -239,6 +261,13 @@ def test_experiments_share_runs(project):
             "warmup_epochs must be less than epochs",
         ),
         ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.a\\nb", "unknown key 'a\\nb'"),
+        ("A study", '"a\\a"', "1:1: title", "contains the control character '\\x07'"),
+        ("A study", '" "', "1:1: title", "must not be blank"),
+        ("first:", "a" * 81 + ":", "3:3: experiments.aaa", "has at most 80 characters"),
+        ("epochs: 5", "epochs: 5, min_delta: 1", "training.min_delta", "unknown key 'min_delta'"),
+        ("0.1}", "0.1, clip_norm: .inf}", "training.clip_norm", "should be a finite number"),
+        ("[0, 1]", str(list(range(2501))), "experiments.first", "its grid has 10,004 runs"),
+        ("title", "a: {<<: 1}\ntitle", "1:9", "expected a mapping or list of mappings"),
         (STUDY, "title: x\nexperiments: {}\n", "the file", "has no experiments: give"),
         (STUDY, "", "1:1", "must hold keys and values"),
         (STUDY, "[1]", "1:1", "must hold keys and values"),

@@ -10,10 +10,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
-from ruamel.yaml.scalarbool import ScalarBoolean
 
 from ablation.errors import InputError
 
@@ -85,10 +84,8 @@ def read_yaml(path: Path) -> Document:
         problem = ", ".join(part for part in (error.context, error.problem) if part)
         kind = "" if isinstance(error, ConstructorError) else "not valid YAML: "
         raise InputError(f"{path}:{mark.line + 1}:{mark.column + 1}: {kind}{problem}") from None
-    except RecursionError:
-        raise InputError(f"{path}: not valid YAML: nested too deeply") from None
-    # For an escape or a number without a value, ruamel.yaml raises Python's own errors.
-    except (YAMLError, ArithmeticError, LookupError, ValueError) as error:
+    # For some values that do not fit their type, ruamel.yaml raises Python's own errors.
+    except (YAMLError, ArithmeticError, LookupError, RecursionError, ValueError) as error:
         reason, *_ = str(error).splitlines()
         raise InputError(f"{path}: not valid YAML: {reason}") from None
 
@@ -123,18 +120,25 @@ class _Constructor(RoundTripConstructor):
             raise ConstructorError(None, None, problem, key_node.start_mark)
         return True
 
+    def text(self, node: Node) -> str:
+        """Return plain text; a lone surrogate raises a UnicodeError."""
+        text: str = self.construct_scalar(node)
+        return text.encode().decode()
+
     def refuse(self, node: Node) -> None:
         """Refuse a tag."""
         raise ConstructorError(None, None, f"the tag {node.tag} is not supported", node.start_mark)
 
 
 _Constructor.yaml_constructors = {
-    **{
-        CORE + kind: RoundTripConstructor.yaml_constructors[CORE + kind]
-        for kind in ("null", "bool", "int", "float", "seq", "map")
-    },
-    CORE + "str": _Constructor.construct_scalar,
-    CORE + "timestamp": _Constructor.construct_scalar,
+    CORE + "null": SafeConstructor.construct_yaml_null,
+    CORE + "bool": SafeConstructor.construct_yaml_bool,
+    CORE + "int": SafeConstructor.construct_yaml_int,
+    CORE + "float": SafeConstructor.construct_yaml_float,
+    CORE + "str": _Constructor.text,
+    CORE + "timestamp": _Constructor.text,
+    CORE + "seq": _Constructor.construct_yaml_seq,
+    CORE + "map": _Constructor.construct_yaml_map,
     None: _Constructor.refuse,
 }
 
@@ -142,20 +146,17 @@ _Constructor.yaml_constructors = {
 def _plain(value: Any, place: Place, lines: Lines) -> Any:
     """Return a value of ruamel.yaml as plain Python; ``lines`` gets the places inside it."""
     if isinstance(value, CommentedMap):
-        for key in value:
-            lines[*place, str(key)] = _key_position(value, key)
-        return {str(key): _plain(item, (*place, str(key)), lines) for key, item in value.items()}
+        mapping = {}
+        for key, item in value.items():
+            lines[*place, key] = _key_position(value, key)
+            mapping[key] = _plain(item, (*place, key), lines)
+        return mapping
     if isinstance(value, CommentedSeq):
         for i in range(len(value)):
             line, column = value.lc.item(i)
             lines[*place, i] = (line + 1, column + 1)
         return [_plain(item, (*place, i), lines) for i, item in enumerate(value)]
-    if isinstance(value, bool | ScalarBoolean):
-        return bool(value)
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return None
+    return value
 
 
 def _key_position(mapping: CommentedMap, key: str) -> tuple[int, int]:
