@@ -4,105 +4,109 @@ from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from ablation.augmentation.registry import StepCall
 from ablation.data.settings import DataSettings
 from ablation.identity import canonical_json, identity
 from ablation.models.families import Network
+from ablation.strict import Strict, refusal
 
 
 class EarlyStopping(Strict):
-    """Stop when a validation measure no longer improves."""
+    """Stop training when a validation metric no longer improves."""
 
     monitor: Literal["val_loss", "val_accuracy"] = Field(
-        default="val_loss", description="The measure that is watched."
+        default="val_loss", description="The metric that is monitored."
     )
     patience: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="Epochs without improvement before training stops."
+        default=5, description="Number of epochs without improvement after which training stops."
     )
     min_delta: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Smaller improvements do not count."
+        default=0.0, description="Smallest change that counts as an improvement."
     )
     restore_best: bool = Field(
         default=False,
-        description="Take the weights of the best epoch in the end, stopped early or not.",
+        description="Whether to restore the weights of the best epoch at the end of training, "
+        "stopped early or not.",
     )
 
 
 class Training(Strict):
-    """How a network is trained: stochastic gradient descent and its schedule."""
+    """Training settings: stochastic gradient descent with a learning rate schedule."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Passes over the training images (whole batches)."
+        description="Number of epochs. Each uses whole batches only."
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=128, description="Images a step."
+        default=128, description="Number of images per batch."
     )
     shuffle: Literal["examples", "batches"] = Field(
         default="examples",
-        description="`examples` are put in a new order every epoch; `batches` keeps the same "
-        "examples together in every epoch and puts only the batches in a new order, as the second "
-        "and third notebook did.",
+        description="`examples` shuffles the examples every epoch; `batches` shuffles only the "
+        "order of fixed batches, as in the second and third notebook.",
     )
     learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=0.1, description="The highest learning rate of the schedule."
+        default=0.1, description="Maximum learning rate of the schedule."
     )
     schedule: Literal["constant", "step", "cosine"] = Field(
         default="constant",
-        description="`step` multiplies by `step_factor` at each of `step_at`; `cosine` falls to "
-        "0 at the end (Loshchilov & Hutter 2017, without restarts). Set anew every step.",
+        description="Learning rate schedule, updated every step: `step` multiplies the rate by "
+        "`step_factor` at each point of `step_at`, `cosine` decays it to 0 (Loshchilov & Hutter "
+        "2017, without restarts).",
     )
     step_at: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default=[0.5, 0.75],
-        description="Where `step` falls, as shares of the training, rising.",
+        description="Points at which the schedule `step` lowers the learning rate, as increasing "
+        "fractions of the training.",
     )
     step_factor: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.1, description="What `step` multiplies by."
+        default=0.1, description="Factor of the schedule `step`."
     )
     warmup_epochs: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Epochs over which the learning rate first rises linearly from 0."
+        default=0.0, description="Number of epochs of linear warm-up from 0."
     )
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="Of SGD.")
-    nesterov: bool = Field(default=False, description="Nesterov's form of momentum.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.9, description="Momentum of stochastic gradient descent."
+    )
+    nesterov: bool = Field(default=False, description="Whether to use Nesterov momentum.")
     weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
-        description="Coefficient of the weight in its own decay; 1e-4 is the residual-network "
-        "paper's.",
+        description="Weight decay coefficient. He et al. (2015) use 1e-4.",
     )
     weight_decay_kind: Literal["coupled", "decoupled"] = Field(
         default="coupled",
-        description="`coupled` adds `weight_decay · w` to the gradient after clipping, as the "
-        "papers do; `decoupled` subtracts `learning_rate · weight_decay · w` from the weight.",
+        description="`coupled` adds `weight_decay · w` to the gradient after clipping; "
+        "`decoupled` subtracts `learning_rate · weight_decay · w` from the weight.",
     )
     weight_decay_on: Literal["kernels", "all"] = Field(
         default="kernels",
-        description="`kernels` leaves out biases and batch norm's scale and offset.",
+        description="Weights that decay: `kernels` excludes biases and the scale and offset of "
+        "batch normalisation.",
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Gradients longer than this are shortened to it."
+        default=None, description="Maximum norm of the gradients. Default: no clipping."
     )
     clip_scope: Literal["tensor", "global"] = Field(
         default="tensor",
-        description="`tensor` measures each weight's gradient alone (Keras' clipnorm), `global` "
-        "all of them together.",
+        description="`tensor` clips the gradient of each weight separately (Keras' `clipnorm`), "
+        "`global` all gradients by their global norm.",
     )
     early_stopping: EarlyStopping | None = Field(
-        default=None, description="Off unless given; `{}` takes its defaults."
+        default=None, description="Early stopping. `{}` uses its default settings. Default: off."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
-        description="`bfloat16` computes in mixed precision; weights stay float32.",
+        description="`bfloat16` trains in mixed precision with float32 weights.",
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.step_at != sorted(set(self.step_at)) or not self.step_at:
-            raise PydanticCustomError("order", "step_at must be rising, for example [0.5, 0.75]")
+            raise refusal("step_at must be rising, for example [0.5, 0.75]")
         if self.warmup_epochs >= self.epochs:
-            raise PydanticCustomError("order", "warmup_epochs must be less than epochs")
+            raise refusal("warmup_epochs must be less than epochs")
         if self.nesterov and not self.momentum:
-            raise PydanticCustomError("order", "nesterov needs a momentum above 0")
+            raise refusal("nesterov needs a momentum above 0")
         return self
 
 
