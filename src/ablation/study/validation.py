@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ablation.errors import InputError, did_you_mean
-from ablation.study.loading import SHOWN, Document, Place
+from ablation.errors import SHOWN, InputError, did_you_mean
+from ablation.study.loading import Document, Place
 
 Block = TypeVar("Block", bound=BaseModel)
 
