@@ -24,8 +24,6 @@ from ablation.study.fingerprint import (
 )
 from ablation.study.plan import Plan, load_config, load_plan
 
-MACHINE = "ABLATION_MACHINE"
-
 
 def main(words: list[str] | None = None) -> None:
     """Run one command; exit with status 1 and one message if the input is wrong."""
@@ -78,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
     train.add_argument("--log", type=Path, help="file that the output goes to; its content is kept")
-    _add_machine(train)
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
@@ -97,19 +94,19 @@ def _parser() -> argparse.ArgumentParser:
         study.set_defaults(command=command)
 
     for name, command, text in (
-        ("plan", _show_plan, "tell a study's runs and the time that they will take"),
-        ("status", _show_status, "tell how far a study is"),
+        ("plan", _show_plan, "show a study's runs and the time that they will take"),
+        ("status", _show_status, "show how far a study is"),
     ):
         progress = commands.add_parser(name, help=text)
         progress.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
         progress.add_argument("--code", help="fingerprint: runs of other code are to do")
         progress.add_argument("--at-once", type=int, help="how many runs train at a time")
+        progress.add_argument("--log", type=Path, help="file that gets the plain text as well")
         progress.set_defaults(command=command)
 
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
     recheck.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
     recheck.add_argument("--code", required=True, help="fingerprint of the code")
-    _add_machine(recheck)
     recheck.set_defaults(command=_recheck)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
@@ -137,15 +134,6 @@ def _add_judge(commands: Any) -> None:
     )
     judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
     judge.set_defaults(command=_judge)
-
-
-def _add_machine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--machine",
-        type=json.loads,
-        default=os.environ.get(MACHINE, "{}"),
-        help=f"what to use of it, as JSON; default: the variable {MACHINE}",
-    )
 
 
 def _import_without_sklearn() -> None:
@@ -203,7 +191,7 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     _import_without_sklearn()
-    from ablation.training.job import Machine, train_job
+    from ablation.training.job import train_job
     from ablation.training.signals import Interrupted
 
     try:
@@ -216,7 +204,6 @@ def _train(arguments: argparse.Namespace) -> None:
             same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
             log=arguments.log,
-            machine=Machine(**arguments.machine),
         )
     except Interrupted as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -293,6 +280,10 @@ def _analyse(arguments: argparse.Namespace) -> None:
 
     looks = Path("results") / plan.name / "looks.csv"
     analyse(plan, _results(plan, arguments), partial=arguments.partial, looks=looks)
+    if not arguments.partial:
+        from ablation.progress.sweep import sweep
+
+        sweep(plan.runs.values())
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -306,27 +297,29 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _show_plan(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, plan_text
-    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_text
+    from ablation.progress.overview import look_over, plan_parts
+    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_parts
+    from ablation.progress.terminal import show
 
     overview = look_over(plan, arguments.code)
-    print(plan_text(overview, arguments.at_once))
     done = {standing.run.folder for standing in overview.of("done")}
-    print(f"\n{sensitivity_text(sensitivities(plan, done, factor_of(plan)))}")
+    found = sensitivities(plan, done, factor_of(plan))
+    show([*plan_parts(overview, arguments.at_once), *sensitivity_parts(found)], arguments.log)
 
 
 def _show_status(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, status_text
+    from ablation.progress.overview import look_over, status_parts
+    from ablation.progress.terminal import show
 
-    print(status_text(look_over(plan, arguments.code), arguments.at_once))
+    show(status_parts(look_over(plan, arguments.code), arguments.at_once), arguments.log)
 
 
 def _recheck(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config)
     from ablation.progress.recheck import recheck
 
-    if not recheck(load_plan(config), arguments.code, config.recheck, arguments.machine):
+    if not recheck(load_plan(config), arguments.code, config.recheck):
         sys.exit(1)
 
 

@@ -695,11 +695,6 @@ class Config(Strict):
         description="How many runs may share one GPU of this machine. More than one needs a card "
         "with memory for them.",
     )
-    simulated_devices: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0,
-        description="Pretend that this machine has so many devices, to try how runs are spread "
-        "over them; training then uses what is there. 0: none is pretended.",
-    )
     recheck: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = Field(
         default=None,
         description="Id of the run that `snakemake recheck` repeats. Default: of the finished runs "
