@@ -42,7 +42,6 @@ class Circumstance:
     told: str
     same: bool
     threads: int = 2
-    machine: dict[str, int] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     beside: int = 0
 
@@ -50,8 +49,6 @@ class Circumstance:
 CIRCUMSTANCES = (
     Circumstance("once more", same=True),
     Circumstance("beside two others", same=True, beside=2),
-    Circumstance("one batch made at a time", same=True, machine={"parallel": 1}),
-    Circumstance("eight batches made at a time", same=True, machine={"parallel": 8}),
     Circumstance("one thread", same=False, threads=1),
     Circumstance("four threads", same=False, threads=4),
     Circumstance("an older processor (AVX2)", same=False, variables={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
@@ -62,7 +59,7 @@ CIRCUMSTANCES = (
 def start(folder: Path, data: Path, one: Circumstance) -> subprocess.Popen[bytes]:
     """Start the run under a circumstance; its files go into the folder."""
     words = ["--settings", canonical_json(SETTINGS | {"threads": one.threads})]
-    words += ["--data", str(data / "description.json"), "--machine", canonical_json(one.machine)]
+    words += ["--data", str(data / "description.json")]
     outputs = [str(folder / name) for name in FILES]
     return subprocess.Popen(
         [sys.executable, "-m", "ablation", "train", *words, "--", *outputs],

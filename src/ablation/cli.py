@@ -19,8 +19,6 @@ from ablation.study.plan import Plan, load_config, load_plan
 from ablation.study.plan_file import plan_digest, read_plan, write_plan
 from ablation.study.requests import gallery_request, models_request
 
-MACHINE = "ABLATION_MACHINE"
-
 
 def main(words: list[str] | None = None) -> None:
     """Run one command; exit with status 1 and one message if the input is wrong."""
@@ -73,7 +71,6 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
     train.add_argument("--log", type=Path, help="file that the output goes to; its content is kept")
-    _add_machine(train)
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
@@ -98,17 +95,17 @@ def _parser() -> argparse.ArgumentParser:
     partial.set_defaults(command=_partial)
 
     for name, command, text in (
-        ("plan", _show_plan, "tell a study's runs and the time that they will take"),
-        ("status", _show_status, "tell how far a study is"),
+        ("plan", _show_plan, "show a study's runs and the time that they will take"),
+        ("status", _show_status, "show how far a study is"),
     ):
         progress = commands.add_parser(name, help=text)
         _add_config(progress)
         progress.add_argument("--at-once", type=int, help="how many runs train at a time")
+        progress.add_argument("--log", type=Path, help="file that gets the plain text as well")
         progress.set_defaults(command=command)
 
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
     _add_config(recheck)
-    _add_machine(recheck)
     recheck.set_defaults(command=_recheck)
 
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
@@ -140,15 +137,6 @@ def _add_judge(commands: Any) -> None:
     )
     judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
     judge.set_defaults(command=_judge)
-
-
-def _add_machine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--machine",
-        type=json.loads,
-        default=os.environ.get(MACHINE, "{}"),
-        help=f"what to use of it, as JSON; default: the variable {MACHINE}",
-    )
 
 
 def _import_without_sklearn() -> None:
@@ -203,7 +191,7 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     _import_without_sklearn()
-    from ablation.training.job import Machine, train_job
+    from ablation.training.job import train_job
     from ablation.training.signals import Interrupted
 
     try:
@@ -216,7 +204,6 @@ def _train(arguments: argparse.Namespace) -> None:
             same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
             log=arguments.log,
-            machine=Machine(**arguments.machine),
         )
     except Interrupted as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -254,9 +241,11 @@ def _gallery(arguments: argparse.Namespace) -> None:
 
 def _analyse(arguments: argparse.Namespace) -> None:
     from ablation.analysis.analyse import analyse
+    from ablation.progress.sweep import sweep
 
     plan = read_plan(arguments.plan)
     analyse(plan, _results(plan))
+    sweep(plan.runs.values())
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -281,27 +270,29 @@ def _partial(arguments: argparse.Namespace) -> None:
 
 def _show_plan(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, plan_text
-    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_text
+    from ablation.progress.overview import look_over, plan_parts
+    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_parts
+    from ablation.progress.terminal import show
 
     overview = look_over(plan)
-    print(plan_text(overview, arguments.at_once))
     done = {standing.run.folder for standing in overview.of("done")}
-    print(f"\n{sensitivity_text(sensitivities(plan, done, factor_of(plan)))}")
+    found = sensitivities(plan, done, factor_of(plan))
+    show([*plan_parts(overview, arguments.at_once), *sensitivity_parts(found)], arguments.log)
 
 
 def _show_status(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, status_text
+    from ablation.progress.overview import look_over, status_parts
+    from ablation.progress.terminal import show
 
-    print(status_text(look_over(plan), arguments.at_once))
+    show(status_parts(look_over(plan), arguments.at_once), arguments.log)
 
 
 def _recheck(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config)
     from ablation.progress.recheck import recheck
 
-    if not recheck(load_plan(config), config.recheck, arguments.machine):
+    if not recheck(load_plan(config), config.recheck):
         sys.exit(1)
 
 

@@ -18,6 +18,7 @@ from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
+from ablation.training.status import reporting
 
 from .. import factory
 from ..conftest import tiny_disk
@@ -453,10 +454,11 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     gone, failed = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
     for run in (gone, failed):
         shutil.rmtree(run.folder)
-    log = Path("results/logs/train", *Path(failed.folder).parts[2:]).with_suffix(".log")
-    log = log.parent / f"{Path(failed.folder).name}.log"
+    log = Path(failed.log)
     log.parent.mkdir(parents=True)
     log.write_text("error: the sky fell\n")
+    with pytest.raises(InputError), reporting(Path(failed.checkpoints), "c", 2):
+        raise InputError("the sky fell")
     with pytest.raises(InputError, match="cannot be read"):
         analysed(plan)
     analysis = analysed(plan, partial=True)
@@ -467,7 +469,7 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     assert len(checks("running")) == 0
     runs = table("runs").set_index("id")
     assert runs.loc[failed.id, "status"] == "failed"
-    assert "the sky fell" in runs.loc[failed.id, "reason"]
+    assert runs.loc[failed.id, "reason"] == "the sky fell"
     assert runs.loc[failed.id, "log"] == str(log)
     lost = runs.loc[[gone.id]]
     assert set(lost["status"]) == {"missing"}

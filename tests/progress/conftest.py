@@ -1,16 +1,19 @@
-"""A study in a folder of its own, and runs that have left files or logs there."""
+"""A study in a folder, and runs that have left files or a status there."""
 
-import base64
 import json
-import os
+import platform
 import textwrap
+import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from ablation.analysis.records import write_record
 from ablation.progress.machine import this_machine
+from ablation.storage import alone
 from ablation.study.plan import load_config, load_plan
+from ablation.training.status import Status
 
 STUDY = """\
 title: A study
@@ -24,10 +27,6 @@ experiments:
     baseline: {augmentation: none}
     training: {epochs: 4, batch_size: 50}
 """
-EPOCH = (
-    "epoch {n}/{epochs}  loss 1.2500  accuracy 0.5000  val_loss 0.7500  val_accuracy {accuracy}  "
-    "{seconds:.1f} s  283 images/s  0:07 left"
-)
 
 
 class Place:
@@ -35,6 +34,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
+        self.locks = ExitStack()
         self.study(STUDY)
 
     def study(self, text):
@@ -87,57 +87,41 @@ class Place:
         }
         write_record(folder, record | ({"attempts": attempts} if attempts else {}))
 
-    def log(self, run, text="", epochs=(), seconds=2.0, asked=4, age=0.0, resumed=0):
-        """Leave a log; ``epochs`` are the validation accuracies after its epochs.
+    def status(
+        self, run, state, accuracies=(), seconds=2.0, reason=None, resumed=0, age=0.0, code="",
+        ended=False,
+    ):  # fmt: skip
+        """Leave the status of an attempt and, after an epoch, a checkpoint.
 
-        If ``resumed`` is not 0, it is of an attempt that goes on after this epoch.
+        Args:
+            run: the run.
+            state: as in ``status.json``; the lock of a process that lives is held.
+            accuracies: on validation, after the epochs of this attempt.
+            seconds: what each epoch took.
+            reason, resumed, code, ended: as in ``status.json``.
+            age: seconds since the status was written.
         """
-        lines = [
-            "training on CPU (no card): 3600 images, 72 steps of 50 an epoch, 1,234 parameters"
-        ]
-        if resumed:
-            what = "is evaluated" if resumed == asked else "goes on"
-            file = f"{run.checkpoints}/checkpoint.npz"
-            lines.append(f"{what} after epoch {resumed} of {asked} ({file})")
-        lines += [
-            EPOCH.format(n=n, epochs=asked, accuracy=accuracy, seconds=seconds)
-            for n, accuracy in enumerate(epochs, start=resumed + 1)
-        ]
-        path = run.folder.replace("results/runs/", "results/logs/train/") + ".log"
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join([*lines, textwrap.dedent(text)]) + "\n")
-        self.age(file, age)
-        return path
-
-    def mark(self, run, age=60.0, locked=True):
-        """Leave what Snakemake leaves while a job is at work: marks of its outputs, and locks."""
-        for name in ("history.csv", "timing.csv", "predictions.npz", "run.json"):
-            code = base64.urlsafe_b64encode(f"{run.folder}/{name}".encode()).decode()
-            parts = [code[i : i + 254] for i in range(0, len(code), 254)]
-            file = self.folder.joinpath(
-                ".snakemake/incomplete", *(f"@{part}" for part in parts[:-1]), parts[-1]
-            )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text('{"external_jobid": null}')
-            self.age(file, age)
-        if locked:
-            locks = self.folder / ".snakemake/locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with (locks / "0.output.lock").open("a") as file:
-                file.write(f"{run.folder}/run.json\n")
-
-    def checkpoint(self, run, epoch, ended=False, code="", settings=None):
-        """Leave the checkpoint of a run after an epoch."""
-        about = {"epoch": epoch, "ended": ended, "code": code, "settings": settings or run.settings}
         folder = self.folder / run.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            folder / "checkpoint.npz",
-            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-            weights=np.ones(9),
-        )
-        return folder / "checkpoint.npz"
+        status = Status(
+            state=state, reason=reason, host=platform.node(), code=code,
+            updated=time.time() - age, epochs=run.settings["training"]["epochs"],
+            epoch=resumed + len(accuracies), resumed=resumed, ended=ended,
+            val_accuracy=accuracies[-1] if accuracies else None,
+            epoch_seconds=seconds if accuracies else None,
+        )  # fmt: skip
+        (folder / "status.json").write_text(status.model_dump_json())
+        if status.epoch:
+            (folder / "checkpoint.npz").touch()
+        if state in ("waiting", "running"):
+            self.locks.enter_context(alone(folder / ".lock", ""))
+
+    def log(self, run):
+        """Leave a log; return its path."""
+        file = self.folder / run.log
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("epoch 1/4\n")
+        return run.log
 
     def prepare(self, images=3600, shape=(28, 28, 1)):
         """Leave the description of the prepared data."""
@@ -148,13 +132,10 @@ class Place:
         description = {"shape": [5000, *shape], "counts": counts}
         (folder / "description.json").write_text(json.dumps(description))
 
-    @staticmethod
-    def age(file, seconds):
-        time = file.stat().st_mtime - seconds
-        os.utime(file, (time, time))
-
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path)
+    place = Place(tmp_path)
+    with place.locks:
+        yield place

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 
-from ablation.analysis.states import RunState
 from ablation.errors import InputError
 from ablation.progress.estimate import (
     Estimate,
@@ -18,6 +17,7 @@ from ablation.progress.estimate import (
     seconds_left,
 )
 from ablation.progress.machine import Machine, this_machine
+from ablation.progress.states import RunState
 
 IMAGES = Images(3600, (28, 28, 1))
 HERE = Machine("This CPU", ("Some GPU",))
@@ -66,7 +66,7 @@ def test_the_same_augmentation_goes_before_another():
 
 
 @pytest.mark.parametrize(
-    ("images", "changes", "ratio", "told"),
+    ("images", "changes", "ratio", "text"),
     [
         (Images(7200, (28, 28, 1)), {}, 2, "scaled: number of images"),
         (Images(3600, (56, 56, 1)), {}, 4, "scaled: image size"),
@@ -74,11 +74,11 @@ def test_the_same_augmentation_goes_before_another():
         (IMAGES, {"batch_size": 100}, 1, "scaled: batch size"),
     ],
 )
-def test_other_data_scales_the_epochs_and_not_the_rest(images, changes, ratio, told):
+def test_other_data_scales_the_epochs_and_not_the_rest(images, changes, ratio, text):
     found = estimate(settings(**changes), images, [timed(2.0, 10.0)])
     assert found.epoch_seconds == pytest.approx(2.0 * ratio)
     assert found.seconds == pytest.approx(10 * 2.0 * ratio + 10.0)
-    assert found.told == told
+    assert found.text == text
 
 
 def test_the_nearest_is_taken():
@@ -189,8 +189,8 @@ def test_the_images_are_known_from_a_run_that_had_the_same(place):
     assert images_of(place.run("flip", 2), past) is None
 
 
-def state(status, epoch=0, pace=None, updated=1000.0, **more):
-    return RunState(status, None, None, epoch, 10, None, pace, updated, **more)
+def state(status, epoch=0, pace=None, updated=1000.0, reason=None, **more):
+    return RunState(status, reason, None, epoch, 10, None, pace, updated, **more)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +203,7 @@ def state(status, epoch=0, pace=None, updated=1000.0, **more):
         (state("running", 1, 50.0), 9 * 8.0 - 3),  # the first epoch is no pace
         (state("running", 10, 5.0), 0.0),
         (state("running"), 97.0),
+        (state("running", reason="waiting", resumed=2), 100.0 - 2 * 8.0),
         (state("failed", 3, 5.0, kept=3), 100.0 - 3 * 8.0),
         (state("missing", kept=10), 20.0),  # what is beyond the epochs
         (state("running", 6, resumed=6), 100.0 - 6 * 8.0 - 3),

@@ -13,8 +13,9 @@ from ablation.progress.sensitivity import (
     accuracy,
     factor_of,
     sensitivities,
-    sensitivity_text,
+    sensitivity_parts,
 )
+from ablation.progress.terminal import plain
 from ablation.study.comparisons import cells_of
 
 
@@ -51,7 +52,7 @@ def test_no_difference_of_more_than_100_points_is_named(place):
     right = {("none", 0): 4, ("none", 1): 6, ("flip", 0): 5, ("flip", 1): 9}
     (found,) = sensitivities(place.plan, finish(place, right), two)
     assert found.points > 100
-    text = sensitivity_text([found])
+    text = plain(sensitivity_parts([found]))
     assert re.search(r"30\.0 sd +none +differences of 2 pairs$", text, re.MULTILINE)
 
 
@@ -89,19 +90,19 @@ def test_seeds_count_that_both_arms_have(place):
     place.edit("baseline:", "exclude: [{augmentation: flip, seed: 2}]\n    baseline:")
     (found,) = sensitivities(place.plan, set(), two)
     assert (found.seeds, found.factor) == ((2, 3), None)
-    text = sensitivity_text([found])
+    text = plain(sensitivity_parts([found]))
     assert "  2-3  " in text
     assert "Fewer than 3 seeds (first) give no verdicts." in text
 
 
 def test_a_study_that_compares_nothing_says_so(place):
     place.edit("    baseline: {augmentation: none}\n", "")
-    assert "compares nothing" in sensitivity_text(sensitivities(place.plan, set(), two))
+    assert "compares nothing" in plain(sensitivity_parts(sensitivities(place.plan, set(), two)))
 
 
 def test_the_table_tells_points_where_it_can(place):
     done = finish(place, {("none", 0): 5, ("none", 1): 5, ("flip", 0): 5, ("flip", 1): 6})
-    text = sensitivity_text(sensitivities(place.plan, done, lambda experiment, seeds: 2.0))
+    text = plain(sensitivity_parts(sensitivities(place.plan, done, lambda experiment, seeds: 2.0)))
     assert "2.0 sd" in text
     assert f"{100 * 2 * statistics.stdev([0, 0.1]):.2f} points" in text
     assert "no verdicts" not in text

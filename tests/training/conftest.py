@@ -35,14 +35,12 @@ def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **train
     }
 
 
-def command(wanted, data, folder, *more, checkpoints=None, machine=None):
+def command(wanted, data, folder, *more, checkpoints=None):
     """The words that train a run into a folder."""
     words = ["--settings", canonical_json(wanted), "--data", str(data / "description.json")]
     words += ["--code", "abc"]
     if checkpoints:
         words += ["--checkpoints", str(checkpoints)]
-    if machine:
-        words += ["--machine", canonical_json(machine)]
     outputs = [str(folder / name) for name in (*FILES, *more)]
     return [sys.executable, "-m", "ablation", "train", *words, "--", *outputs]
 

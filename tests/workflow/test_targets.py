@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ablation.progress.tables import duration
+from ablation.progress.terminal import duration
 
 from .conftest import make_project
 

@@ -18,7 +18,6 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
 
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
-from ablation.progress.sweep import sweep
 from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
@@ -39,8 +38,7 @@ except InputError as error:
 # What changes no result goes to the jobs as a variable: for an edited param they would run again.
 if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
-MACHINE = CONFIG.model_dump(include={"runs_per_device", "simulated_devices"})
-os.environ.update(ABLATION_MACHINE=canonical_json(MACHINE))
+os.environ.update(ABLATION_RUNS_PER_DEVICE=str(CONFIG.runs_per_device))
 
 STUDY = PLAN.name
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))

@@ -20,14 +20,6 @@ onstart:
         sys.exit(f"error: {error}")
 
 
-onsuccess:
-    sweep(RUNS.values())
-
-
-onerror:
-    sweep(RUNS.values())
-
-
 rule plan:
     log:
         f"results/logs/{STUDY}/plan.log",
@@ -40,7 +32,7 @@ rule plan:
         f"What {STUDY} will take"
     shell:
         "python -m ablation plan --config {params.config:q}"
-        " --at-once {params.at_once} 2>&1 | tee {log:q}"
+        " --at-once {params.at_once} --log {log:q}"
 
 
 rule status:
@@ -55,7 +47,7 @@ rule status:
         f"How far {STUDY} is"
     shell:
         "python -m ablation status --config {params.config:q}"
-        " --at-once {params.at_once} 2>&1 | tee {log:q}"
+        " --at-once {params.at_once} --log {log:q}"
 
 
 rule recheck:

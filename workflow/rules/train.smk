@@ -32,9 +32,6 @@ rule train:
         "python -m ablation train --settings {params.settings:q}"
         " --data {params.data:q} --weights {input.weights:q} --code {params.code}"
         " --checkpoints {params.checkpoints:q} --log {log:q} -- {output:q} > {log:q} 2>&1"
-        " || {{ status=$?; case $status in 13[4-9])"
-        ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
-        ' the same command goes on after the last epoch" >> {log:q};; esac; exit $status; }}'
 
 
 use rule train as train_keeping_weights with:

@@ -1,6 +1,7 @@
 """The tables of runs and cells: what each run and each arm did."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, class_effects, confusions
 from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
-from ablation.analysis.states import log_of
 from ablation.analysis.tables import CELL, TABLES
 from ablation.study.comparisons import reference_of
 from ablation.study.grid import Run
@@ -50,13 +50,12 @@ def _of_result(result: RunResult) -> Row:
         **result.metrics,
     }
     if result.diverged:
-        row |= {"reason": _why_diverged(result), "log": str(log_of(result.run))}
+        row |= {"reason": _why_diverged(result), "log": result.run.log}
     return row
 
 
 def _of_state(results: StudyResults, run: Run) -> Row:
-    state = results.missing[run.folder]
-    return {"status": state.status, "reason": state.reason, "log": str(state.log or "")}
+    return asdict(results.missing[run.folder])
 
 
 def _why_diverged(result: RunResult) -> str:

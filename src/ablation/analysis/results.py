@@ -1,7 +1,7 @@
 """The results of a study: the runs that are there, and the tables that are made of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,32 @@ import pandas as pd
 
 from ablation.analysis.description import read_description
 from ablation.analysis.looks import Looks
-from ablation.analysis.records import remedy
+from ablation.analysis.records import OUTPUTS, remedy
 from ablation.analysis.runs import RunResult, read_run
-from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
 from ablation.study.comparisons import Cell, Source
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
+from ablation.training.status import read_status
 
 NAMED = 5  # further unusable runs that a message names
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A run without a result.
+
+    Attributes:
+        status: ``running``, ``failed``, or ``missing``: not started, or interrupted.
+        reason: why it failed or was interrupted; otherwise None.
+        log: its log; empty where there is none.
+    """
+
+    status: str
+    reason: str | None
+    log: str
 
 
 @dataclass(frozen=True)
@@ -30,14 +45,14 @@ class StudyResults:
     Attributes:
         plan: the study.
         by_folder: the runs that are there, by folder.
-        missing: the state of the others, by folder.
+        missing: the others, by folder.
         tables: the tables made so far, by name.
         looks: the looks at the study; None where they are not counted.
     """
 
     plan: Plan
     by_folder: Mapping[str, RunResult]
-    missing: Mapping[str, RunState] = field(default_factory=dict)
+    missing: Mapping[str, Missing] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     looks: Looks | None = None
 
@@ -87,19 +102,16 @@ def read_results(plan: Plan, *, partial: bool = False) -> StudyResults:
     }
     if not partial:
         return StudyResults(plan, _read_all(plan, hashes))
-    states = run_states(plan.runs.values())
-    there = {}
-    for folder, state in states.items():
-        if state.status == "done":
-            try:
-                there[folder] = _read_run(plan.runs[folder], hashes)
-            except InputError as error:  # the tables say so
-                states[folder] = replace(state, status="failed", reason=str(error))
+    there, missing = {}, {}
+    for folder, run in plan.runs.items():
+        try:
+            there[folder] = _read_run(run, hashes)
+        except InputError as error:
+            missing[folder] = _without_result(run, str(error))
     if not there:
         raise InputError(
             f"study '{plan.name}': no run has finished yet, so that there is nothing to report"
         )
-    missing = {folder: state for folder, state in states.items() if folder not in there}
     return StudyResults(plan, there, missing)
 
 
@@ -116,6 +128,18 @@ def _read_all(plan: Plan, hashes: Mapping[str, str]) -> dict[str, RunResult]:
         more = f" (of no use either: {', '.join(named)})" if others else ""
         raise InputError(f"{faults[first]}{more}")
     return there
+
+
+def _without_result(run: Run, fault: str) -> Missing:
+    """Say why a run has no result: its files have a fault, or its training has not finished."""
+    log = run.log if Path(run.log).is_file() else ""
+    if all(Path(run.folder, name).is_file() for name in OUTPUTS):
+        return Missing("failed", fault, log)
+    attempt = read_status(Path(run.checkpoints))
+    if attempt is None:
+        return Missing("missing", None, log)
+    statuses = {"waiting": "running", "running": "running", "failed": "failed"}
+    return Missing(statuses.get(attempt.state, "missing"), attempt.reason, log)
 
 
 def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ablation.analysis.records import OUTPUTS, OtherFormatError, read_record
-from ablation.analysis.states import RunState
 from ablation.errors import InputError
 from ablation.progress.machine import Machine, machine_of
+from ablation.progress.states import RunState
 from ablation.study.grid import Run
 
 # What changes the values that a network computes with, but not how much it computes.
@@ -55,7 +55,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Past:
-    """What the finished runs of all studies tell.
+    """The finished runs of all studies.
 
     Attributes:
         timed: those that this machine trained.
@@ -86,7 +86,7 @@ class Estimate:
     detail: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """Basis and detail."""
         return f"{self.basis}: {self.detail}" if self.detail else self.basis
 
@@ -126,7 +126,7 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
         except OtherFormatError:
             continue  # of no use to this version
         except (InputError, OSError, ValueError, KeyError, TypeError):
-            unreadable.append(str(folder))  # told below the table
+            unreadable.append(str(folder))
     return Past(timed, sorted(elsewhere), unreadable)
 
 
@@ -162,7 +162,7 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
     image size, then batch size, number of images, augmentation. An epoch takes the median of
     theirs, times the ratio of pixels and the ratio of images; what a run takes beyond its epochs
     is not scaled. A run of a single epoch, whose time is mostly that of building the network's
-    graph, tells of others of a single epoch only. A run that stops early takes less.
+    graph, counts for others of a single epoch only. A run that stops early takes less.
 
     Args:
         settings: the run's settings.
@@ -222,7 +222,7 @@ def seconds_left(state: RunState, expected: Estimate, now: float) -> float | Non
         return 0.0
     if state.status != "running":
         return _from_there(state.kept, expected)
-    since = max(0.0, now - state.updated) if state.updated else 0.0
+    since = max(0.0, now - state.updated) if state.updated and not state.waiting else 0.0
     if state.epoch_seconds is not None:
         pace = state.epoch_seconds
         if state.epoch == state.resumed + 1 and expected.epoch_seconds is not None:
@@ -255,7 +255,7 @@ def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> 
 
 
 def _work(settings: dict[str, Any]) -> Any:
-    """What two runs must share for one to tell of the other's time."""
+    """What two runs must share for the time of one to hold for the other."""
     network = {k: v for k, v in settings["model"].items() if k not in NOT_OF_SPEED}
     return network, settings["training"]["precision"], settings["threads"]
 

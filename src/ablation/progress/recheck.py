@@ -1,16 +1,14 @@
 """Rechecking: a finished run once more, and its bytes compared."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ablation.analysis.records import OUTPUTS, check_files, read_record
-from ablation.analysis.states import run_states
 from ablation.errors import InputError
-from ablation.progress.tables import duration
+from ablation.progress.states import run_states
+from ablation.progress.terminal import duration
 from ablation.storage import alone, clear_folder, remove_empty
 from ablation.study.checkpoints import LOCK
 from ablation.study.grid import Run
@@ -20,7 +18,7 @@ COMPARED = ("history.csv", "predictions.npz")
 MACHINE = ("processor", "packages", "python", "variables", "gpus")
 
 
-def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any]) -> bool:
+def recheck(plan: Plan, code: str, wanted: str | None) -> bool:
     """Train a finished run once more, aside, and compare its files byte by byte.
 
     What was made aside stays if it is not the same.
@@ -29,7 +27,6 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
         plan: the study.
         code: fingerprint of the code that decides results.
         wanted: the run's id; None for the one that took least time.
-        machine: what to use of it (`ablation.training.job.Machine`).
 
     Returns:
         Whether all files are the same.
@@ -49,7 +46,7 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
     waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
     with alone(aside / LOCK, waiting):
         clear_folder(aside, keep=LOCK)
-        _train(run, code, aside, machine)
+        _train(run, code, aside)
         same = _compare(run, record, aside)
         if same:
             clear_folder(aside)
@@ -59,7 +56,7 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
 
 
 def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
-    """Compare what was made aside with a run's files, and tell how they differ."""
+    """Compare what was made aside with a run's files, and print how they differ."""
     same = True
     for name in COMPARED:
         content = (aside / name).read_bytes()
@@ -106,16 +103,14 @@ def _choose(plan: Plan, code: str, wanted: str | None) -> tuple[Run, dict[str, A
     return done[wanted]
 
 
-def _train(run: Run, code: str, folder: Path, machine: Mapping[str, Any]) -> None:
+def _train(run: Run, code: str, folder: Path) -> None:
     command = [
         *(sys.executable, "-m", "ablation", "train", "--settings", run.settings_json),
         *("--data", f"{run.data.folder}/description.json", "--code", code),
         *(["--weights", run.weights_file] if run.weights_file else []),
-        *("--machine", json.dumps(dict(machine)), "--checkpoints", str(folder / "checkpoints")),
-        "--same-code",
-        "--",
+        *("--checkpoints", str(folder / "checkpoints"), "--same-code", "--"),
         *(str(folder / name) for name in OUTPUTS),
     ]
-    done = subprocess.run(command, check=False, stdout=sys.stderr)  # the log's, as all it says
+    done = subprocess.run(command, check=False, stdout=sys.stderr)  # which goes to the log
     if done.returncode:
         raise InputError(f"{run.folder}: could not be repeated (exit code {done.returncode})")

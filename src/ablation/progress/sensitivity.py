@@ -16,7 +16,7 @@ from ablation.analysis.looks import Sight, level_of
 from ablation.analysis.pooling import OFTEN
 from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, family_level
-from ablation.progress.tables import table, wrap
+from ablation.progress.terminal import Part, table
 from ablation.storage import UNREADABLE
 from ablation.study.comparisons import Comparison, Source, cells_of
 from ablation.study.grid import Run
@@ -35,8 +35,8 @@ class Sensitivity:
         comparisons: how many it makes.
         factor: of the comparison with fewest seeds, in standard deviations of the paired
             differences; None below three seeds.
-        spread: standard deviation of the paired differences as far as finished runs tell, as a
-            share; None if they do not.
+        spread: standard deviation of the paired differences in the finished runs, as a share;
+            None if it is not known.
         spread_of: where the spread is from, as text.
     """
 
@@ -121,7 +121,7 @@ def accuracy(run: Run, epoch: int | None) -> float:
             return rows.get(epoch, math.nan)
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             return float((file["probability"].argmax(axis=1) == file["label"]).mean())
-    except UNREADABLE:  # the report will tell; nothing can be learned from it here
+    except UNREADABLE:  # the report says so
         return math.nan
 
 
@@ -186,10 +186,10 @@ def factor_of(plan: Plan) -> Factor:
     return factor
 
 
-def sensitivity_text(found: list[Sensitivity]) -> str:
-    """Tell what the seeds of a study could detect."""
+def sensitivity_parts(found: list[Sensitivity]) -> list[Part]:
+    """Show what the seeds of a study could detect."""
     if not found:
-        return "The study compares nothing: no experiment has a baseline or comparisons."
+        return ["The study compares nothing: no experiment has a baseline or comparisons."]
     rows = []
     for one in found:
         least, most = one.seeds
@@ -204,20 +204,16 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
             ]
         )
     header = ["experiment", "seeds", "comparisons", "smallest", "in accuracy", "spread from"]
-    parts = [
-        wrap(
-            "The smallest difference that the seeds detect with 80 % power, in standard deviations "
-            "of the paired differences over the seeds and, where finished runs tell these, in "
-            "percentage points (none: not even 100):"
-        ),
-        table(header, rows, right=[1, 2, 3, 4], whole=[5]),
+    parts: list[Part] = [
+        "The smallest difference that the seeds detect with 80 % power, in standard deviations "
+        "of the paired differences over the seeds and, where these are known from finished runs, "
+        "in percentage points (none: not even 100):",
+        table(header, rows, right=[1, 2, 3, 4]),
     ]
     few = [one.experiment for one in found if one.factor is None]
     if few:
-        parts.append(
-            wrap(f"Fewer than {SEEDS_FOR_VERDICTS} seeds ({', '.join(few)}) give no verdicts.")
-        )
-    return "\n\n".join(parts)
+        parts.append(f"Fewer than {SEEDS_FOR_VERDICTS} seeds ({', '.join(few)}) give no verdicts.")
+    return parts
 
 
 def _points(points: float) -> str:

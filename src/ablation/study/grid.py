@@ -79,6 +79,11 @@ class Run:
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
     @property
+    def log(self) -> str:
+        """The log of its training, relative to the working directory."""
+        return self.folder.replace("results/runs/", "results/logs/train/", 1) + ".log"
+
+    @property
     def weights_file(self) -> str | None:
         """The file of pretrained weights that it starts from, if any."""
         weights = self.settings.model.weights

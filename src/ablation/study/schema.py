@@ -580,11 +580,6 @@ class Config(Strict):
         default=1,
         description="Number of runs that share one GPU. More than one needs enough GPU memory.",
     )
-    simulated_devices: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0,
-        description="Number of devices to simulate, to try how runs are distributed; training "
-        "uses the real devices. 0: no simulation.",
-    )
     recheck: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = Field(
         default=None,
         description="Id of the run that `snakemake recheck` repeats. Default: the fastest "

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ablation.training.hardware import processor_name
+
 RECORDED_PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "pandas", "snakemake",
 )  # fmt: skip
@@ -42,7 +44,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in RECORDED_PACKAGES},
         "git_commit": git_commit(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
         "gpus": [
@@ -69,12 +71,3 @@ def git_commit() -> str | None:
 def _git(folder: Path, *words: str) -> str:
     command = ["git", "-C", str(folder), *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -1,7 +1,6 @@
 """A training job: what stands around the training of one run, and needs no TensorFlow itself."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,21 +15,7 @@ from ablation.training.code import code_of, run_code
 from ablation.training.devices import claim
 from ablation.training.settings import RunSettings
 from ablation.training.signals import stop_signals
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What belongs to the machine, and changes no result.
-
-    Attributes:
-        runs_per_device: how many runs may share a device.
-        simulated_devices: pretend that there are so many; 0: take what is there.
-        parallel: batches made at once; None for as many as the run has threads.
-    """
-
-    runs_per_device: int = 1
-    simulated_devices: int = 0
-    parallel: int | None = None
+from ablation.training.status import reporting
 
 
 def train_job(
@@ -42,7 +27,6 @@ def train_job(
     code: str | None = None,
     checkpoints: Path | None = None,
     log: Path | None = None,
-    machine: Machine = Machine(),
 ) -> None:
     """Train one run and put its files in place, or go on where an attempt before was ended.
 
@@ -55,7 +39,6 @@ def train_job(
         code: digest of the code that the run was planned with; None to train with any.
         checkpoints: folder of the run's checkpoints; None keeps none.
         log: the file that the output goes to, to be kept for the next attempt.
-        machine: what to use of it.
 
     Raises:
         InputError: the data is not what was prepared or does not fit the settings, the code is
@@ -68,6 +51,10 @@ def train_job(
             checkpoints = Path(stack.enter_context(TemporaryDirectory(prefix="ablation-")))
         if log is not None:
             keep_log(log, checkpoints)
+        waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
+        stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
+        epochs = settings["training"]["epochs"]
+        reporter = stack.enter_context(reporting(checkpoints, code, epochs))
         if weights_file is not None and not weights_file.is_file():
             raise InputError(f"{weights_file}: no such weights file")
         parts = run_code(settings)
@@ -79,18 +66,10 @@ def train_job(
             read_description(data_folder)["hash"],
             None if weights_file is None else file_sha256(weights_file),
         )
-        waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
-        stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
         names = [output.name for output in outputs]
         place = finished_files(checkpoints, identity, names)
         if place is None:
-            got = stack.enter_context(
-                claim(
-                    machine.simulated_devices,
-                    per_device=machine.runs_per_device,
-                    check=signals.check,
-                )
-            )
+            device = stack.enter_context(claim(signals.check))
             # Not before: TensorFlow takes the devices that it finds when it is imported.
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
@@ -103,8 +82,8 @@ def train_job(
                 checkpoints,
                 signals,
                 weights_file=weights_file,
-                parallel=machine.parallel or settings.threads,
-                claim=got,
+                device=device,
+                reporter=reporter,
             )
         else:
             print("training had ended; its files are put in place", flush=True)

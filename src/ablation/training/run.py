@@ -30,13 +30,13 @@ from ablation.training.callbacks import (
     restore,
 )
 from ablation.training.checkpoint import Checkpoint, Identity
-from ablation.training.devices import Claim
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, status_of, write_files
 from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
 from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
+from ablation.training.status import Reporter
 
 FORMAT = 2
 EVALUATION_BATCH = (
@@ -53,8 +53,8 @@ def train(
     signals: StopSignals,
     *,
     weights_file: Path | None,
-    parallel: int,
-    claim: Claim,
+    device: str | None,
+    reporter: Reporter,
 ) -> Path:
     """Train one run, from its checkpoint if it has one, and write its files.
 
@@ -66,8 +66,8 @@ def train(
         checkpoints: folder of the run's checkpoints, which no other process uses.
         signals: what may ask training to end.
         weights_file: pretrained weights, where the architecture asks for some.
-        parallel: batches made at once; changes no result.
-        claim: what this process has got to train on, for the log.
+        device: the name of the device that this process has taken, for the log; None for none.
+        reporter: keeps the status of this attempt.
 
     Returns:
         The folder in ``checkpoints`` that holds the files.
@@ -78,7 +78,9 @@ def train(
         Interrupted: a signal has come.
     """
     try:
-        run = _Run(settings, identity, data_folder, checkpoints, signals, weights_file, parallel, claim)
+        run = _Run(
+            settings, identity, data_folder, checkpoints, signals, weights_file, device, reporter
+        )
         signals.check()
         run.fit()
         return run.finish(wanted)
@@ -101,14 +103,14 @@ class _Run:
         checkpoints: Path,
         signals: StopSignals,
         weights_file: Path | None,
-        parallel: int,
-        claim: Claim,
+        device: str | None,
+        reporter: Reporter,
     ) -> None:
         began, self._clock = time.time(), time.monotonic()
         self._identity, self._checkpoints, self._signals = identity, checkpoints, signals
         self._settings = settings
         self._training = training = settings.training
-        self._parallel, self._claim = parallel, claim
+        self._reporter = reporter
         self._step_check = StepCheck(signals.check)
         make_deterministic(settings.seed, settings.threads)
         self._data = data = load(data_folder)
@@ -146,7 +148,7 @@ class _Run:
         self._model.optimizer.build(self._model.trainable_variables)
         self._log = EpochLog(schedule, self._steps, self._batch_size, training.epochs)
         self._stopping = _early_stopping(training.early_stopping)
-        self._tell()
+        self._tell(device)
         self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
         self._seconds_before, self._ended = 0.0, False
         self._environment = describe_environment()
@@ -162,12 +164,13 @@ class _Run:
             }
         )
         self._tell_state()
+        resumed = len(self._log.history)
+        reporter.update(state="running", epoch=resumed, resumed=resumed, ended=self._ended)
 
-    def _tell(self) -> None:
-        unknown = not self._claim.device and tf.config.list_physical_devices("GPU")
-        alone = "; other jobs may take it too" if unknown else ""
+    def _tell(self, device: str | None) -> None:
+        taken = f" ({device})" if device else ""
         print(
-            f"training on {_device()} ({self._claim.told}{alone}): {len(self._fitted)} images, "
+            f"training on {_device()}{taken}: {len(self._fitted)} images, "
             f"{self._steps} steps of {self._batch_size} an epoch, "
             f"{self._model.count_params():,} parameters",
             flush=True,
@@ -221,7 +224,7 @@ class _Run:
                 size=self._size,
                 seed=self._settings.seed,
                 batch_size=self._batch_size,
-                parallel=self._parallel,
+                parallel=self._settings.threads,
                 shuffle=self._training.shuffle,
                 first_epoch=done + 1,
             ),
@@ -299,6 +302,13 @@ class _Run:
         whole = replace(checkpoint, values=checkpoint.values | values)
         kept.save(self._checkpoints, self._identity, whole)
         self._tell_state()
+        first = self._attempts[-1]["first_epoch"]
+        self._reporter.epoch_done(
+            checkpoint.epoch,
+            ended=checkpoint.ended,
+            val_accuracy=self._log.history[-1]["val_accuracy"],
+            seconds=[row["seconds"] for row in self._log.timing if row["epoch"] >= first],
+        )
 
     def _seconds(self) -> float:
         """What this run has taken, of earlier processes up to their last checkpoint."""

@@ -1,4 +1,4 @@
-"""What the data sets of a study still need on the disk, without fetching anything."""
+"""The disk space that the data sets of a study still need, without fetching anything."""
 
 import math
 import shutil
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.data.disk import DOWNLOAD_FACTOR, gigabytes, nearest_folder
-from ablation.progress.tables import table, wrap
+from ablation.progress.terminal import Part, table
 from ablation.study.grid import PreparedData
 from ablation.study.own_images import files_below, is_image, read_csv
 from ablation.study.schema import OWN_IMAGES
@@ -42,14 +42,12 @@ def needs(data: Iterable[PreparedData]) -> list[Need]:
     ]
 
 
-def room_text(wanted: list[Need]) -> str:
-    """Tell the needs, what is free, and whether it will do; empty if nothing is needed."""
+def disk_parts(wanted: list[Need]) -> list[Part]:
+    """Show the needs, what is free, and whether it is enough; nothing if nothing is needed."""
     if not wanted:
-        return ""
-    rows = [
-        [one.dataset, *(_told(size) for size in (one.download, one.prepared))] for one in wanted
-    ]
-    lines = [table(["data set", "to download", "prepared"], rows, right=[1, 2])]
+        return []
+    rows = [[one.dataset, _size(one.download), _size(one.prepared)] for one in wanted]
+    parts: list[Part] = [table(["data set", "to download", "prepared"], rows, right=[1, 2])]
     downloads = {one.source: one.download or 0 for one in wanted}
     fetching = DOWNLOAD_FACTOR * sum(downloads.values())
     storing = sum(one.prepared or 0 for one in wanted)
@@ -62,17 +60,16 @@ def room_text(wanted: list[Need]) -> str:
     for folder, size in places.values():
         free = shutil.disk_usage(nearest_folder(folder)).free
         short = "" if size <= free else "WARNING: it will not fit. "
-        text = (
+        parts.append(
             f"{short}Disk of {folder}: {gigabytes(size)} are needed (downloads count "
             f"{DOWNLOAD_FACTOR} times: fetched, unpacked, stored), {gigabytes(free)} are free."
         )
-        lines.append(wrap(text))
     if any(None in (one.download, one.prepared) for one in wanted):
-        lines.append("What is not known is not counted.")
-    return "\n".join(lines)
+        parts.append("What is not known is not counted.")
+    return parts
 
 
-def _told(size: int | None) -> str:
+def _size(size: int | None) -> str:
     return NOT_KNOWN if size is None else "-" if not size else gigabytes(size)
 
 
@@ -94,7 +91,7 @@ def _prepared(data: PreparedData) -> int | None:
     if images is None or not size or None in size:
         return None
     images = images_prepared(settings, images, of_source.test if of_source else 0)
-    # Images of one's own may be grey; then a third of this is needed.
+    # A user's own images may be grey; then a third of this is needed.
     channels = settings["channels"] or (of_source.shape[2] if of_source else 3)
     return images * math.prod(size) * channels
 
