@@ -19,7 +19,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        settings=lambda wildcards: run_of(wildcards).settings_json,
+        settings=lambda wildcards: run_of(wildcards).settings.json_text,
         code=lambda wildcards: code_of(run_code(run_of(wildcards).settings)),
         # Not {input.data}: a finished run may have none.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",

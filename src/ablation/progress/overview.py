@@ -76,16 +76,15 @@ class Overview:
         return [one for one in self.standings if one.state.status in states]
 
 
-def look_over(plan: Plan, code: str | None = None) -> Overview:
+def look_over(plan: Plan) -> Overview:
     """Look how far a study is.
 
     Args:
         plan: the study.
-        code: fingerprint of the code that decides results, as in `run_states`.
     """
     machine = this_machine()
     past = read_past(machine)
-    states = run_states(plan.runs.values(), code=code, weights=plan.kept_weights)
+    states = run_states(plan.runs.values(), weights=plan.kept_weights)
     now = time.time()
     asking: dict[str, list[str]] = {}
     for experiment in plan.experiments:
@@ -110,7 +109,12 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
     tables = [
         _plan_table(names, alike) for names, alike in _by_experiment(overview.standings).items()
     ]
-    parts: list[Part] = [_headline(overview), *tables, *_failures(overview.of("failed"))]
+    parts: list[Part] = [
+        _headline(overview),
+        *_reasons(overview.of("missing")),
+        *tables,
+        *_failures(overview.of("failed")),
+    ]
     waiting = overview.of("running", "failed", "missing")
     if not waiting:
         return [*parts, "All runs are done."]
@@ -130,6 +134,12 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
     else:
         parts.append("Training time still needed: not known")
     return [*parts, *disk_parts(needs(_data_of(waiting))), *_notes(overview)]
+
+
+def _reasons(missing: Sequence[Standing]) -> list[Part]:
+    """Return why runs that had finished or started are to be trained, with their number."""
+    reasons = Counter(one.state.reason for one in missing if one.state.reason)
+    return [f"{count(number, 'run')}: {reason}" for reason, number in reasons.items()]
 
 
 def status_parts(overview: Overview, at_once: int | None) -> list[Part]:

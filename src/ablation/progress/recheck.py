@@ -18,14 +18,13 @@ COMPARED = ("history.csv", "predictions.npz")
 MACHINE = ("processor", "packages", "python", "variables", "gpus")
 
 
-def recheck(plan: Plan, code: str, wanted: str | None) -> bool:
+def recheck(plan: Plan, wanted: str | None) -> bool:
     """Train a finished run once more, aside, and compare its files byte by byte.
 
     What was made aside stays if it is not the same.
 
     Args:
         plan: the study.
-        code: fingerprint of the code that decides results.
         wanted: the run's id; None for the one that took least time.
 
     Returns:
@@ -35,7 +34,7 @@ def recheck(plan: Plan, code: str, wanted: str | None) -> bool:
         InputError: there is no such run, it has not been finished by this code, its files have
             changed since, or it could not be trained.
     """
-    run, record = _choose(plan, code, wanted)
+    run, record = _choose(plan, wanted)
     check_files(Path(run.folder), record)
     aside = Path("results/recheck") / run.id
     print(
@@ -46,7 +45,7 @@ def recheck(plan: Plan, code: str, wanted: str | None) -> bool:
     waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
     with alone(aside / LOCK, waiting):
         clear_folder(aside, keep=LOCK)
-        _train(run, code, aside)
+        _train(run, aside)
         same = _compare(run, record, aside)
         if same:
             clear_folder(aside)
@@ -80,9 +79,9 @@ def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
     return False
 
 
-def _choose(plan: Plan, code: str, wanted: str | None) -> tuple[Run, dict[str, Any]]:
+def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
     """The run to repeat, and its record."""
-    states = run_states(plan.runs.values(), code=code)
+    states = run_states(plan.runs.values())
     done = {
         run.id: (run, read_record(Path(run.folder), run.id))
         for run in plan.runs.values()
@@ -103,12 +102,12 @@ def _choose(plan: Plan, code: str, wanted: str | None) -> tuple[Run, dict[str, A
     return done[wanted]
 
 
-def _train(run: Run, code: str, folder: Path) -> None:
+def _train(run: Run, folder: Path) -> None:
     command = [
-        *(sys.executable, "-m", "ablation", "train", "--settings", run.settings_json),
-        *("--data", f"{run.data.folder}/description.json", "--code", code),
+        *(sys.executable, "-m", "ablation", "train", "--settings", run.settings.json_text),
+        *("--data", f"{run.data.folder}/description.json"),
         *(["--weights", run.weights_file] if run.weights_file else []),
-        *("--checkpoints", str(folder / "checkpoints"), "--same-code", "--"),
+        *("--checkpoints", str(folder / "checkpoints"), "--"),
         *(str(folder / name) for name in OUTPUTS),
     ]
     done = subprocess.run(command, check=False, stdout=sys.stderr)  # which goes to the log

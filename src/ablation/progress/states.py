@@ -9,9 +9,9 @@ from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, read_r
 from ablation.errors import InputError
 from ablation.study.checkpoints import CHECKPOINT, FINISHED
 from ablation.study.grid import Run
+from ablation.training.code import changes, code_of, run_code
 from ablation.training.status import Status, read_status
 
-OTHER_CODE = "was made by other code"
 WAITING = "waiting for a device"
 
 State = Literal["done", "running", "failed", "missing"]
@@ -56,22 +56,18 @@ class RunState:
         return self.status == "running" and self.reason is not None
 
 
-def run_states(
-    runs: Iterable[Run], *, code: str | None = None, weights: Iterable[str] = ()
-) -> dict[str, RunState]:
+def run_states(runs: Iterable[Run], *, weights: Iterable[str] = ()) -> dict[str, RunState]:
     """Return the state of each run by its folder.
 
     Args:
         runs: the runs.
-        code: fingerprint of the code that decides results; runs that other code has made are
-            ``missing``, because Snakemake makes them again. None: any code will do.
         weights: folders of the runs whose weights are kept; without them they are ``missing``.
     """
     kept = set(weights)
-    return {run.folder: run_state(run, code=code, weights=run.folder in kept) for run in runs}
+    return {run.folder: run_state(run, weights=run.folder in kept) for run in runs}
 
 
-def run_state(run: Run, *, code: str | None = None, weights: bool = False) -> RunState:
+def run_state(run: Run, *, weights: bool = False) -> RunState:
     """Return the state of one run.
 
     Its four files decide first: where ``run.json`` is of this run and as it was written, the run
@@ -80,9 +76,9 @@ def run_state(run: Run, *, code: str | None = None, weights: bool = False) -> Ru
 
     Args:
         run: the run.
-        code, weights: as in `run_states`.
+        weights: whether the run's weights are kept.
     """
-    result, attempt = _result(run, code, weights), read_status(Path(run.checkpoints))
+    result, attempt = _result(run, weights), read_status(Path(run.checkpoints))
     if result is not None and result[0] == "done":
         attempt = None
     status, reason = result or ("missing", None)
@@ -100,16 +96,16 @@ def run_state(run: Run, *, code: str | None = None, weights: bool = False) -> Ru
         reason=reason,
         log=log if log.is_file() else None,
         epoch=shown.epoch if shown else 0,
-        epochs=run.settings["training"]["epochs"],
+        epochs=run.settings.training.epochs,
         val_accuracy=shown.val_accuracy if shown else None,
         epoch_seconds=shown.epoch_seconds if shown else None,
         updated=attempt.updated if attempt else None,
         resumed=shown.resumed if shown else 0,
-        kept=0 if status in ("done", "running") else _kept(run, attempt, code),
+        kept=0 if status in ("done", "running") else _kept(run, attempt),
     )
 
 
-def _result(run: Run, code: str | None, weights: bool) -> tuple[State, str | None] | None:
+def _result(run: Run, weights: bool) -> tuple[State, str | None] | None:
     """Status and reason by the run's files; None where some are missing."""
     folder = Path(run.folder)
     try:
@@ -118,23 +114,24 @@ def _result(run: Run, code: str | None, weights: bool) -> tuple[State, str | Non
         return None
     try:
         record = read_record(folder, run.id)
+    except OtherFormatError as error:
+        return "missing", str(error)
     except InputError as error:
-        other = isinstance(error, OtherFormatError) and code not in (None, error.record.get("code"))
-        return ("missing", OTHER_CODE) if other else ("failed", str(error))
+        return "failed", str(error)
     empty = [folder / name for name, size in sizes.items() if not size]
     if empty:
         return "failed", f"{empty[0]} is empty; {remedy(folder)}"
-    if code not in (None, record.get("code")):
-        return "missing", OTHER_CODE
+    if changed := changes(record["code"], run_code(run.settings)):
+        return "missing", changed
     if weights and not (folder / WEIGHTS).is_file():
         return "missing", "its weights were not kept"
     return "done", None
 
 
-def _kept(run: Run, attempt: Status | None, code: str | None) -> int:
+def _kept(run: Run, attempt: Status | None) -> int:
     """How many epochs the next attempt does not train again."""
     folder = Path(run.checkpoints)
-    if attempt is None or code not in (None, attempt.code):
+    if attempt is None or attempt.code != code_of(run_code(run.settings)):
         return 0
     if not ((folder / CHECKPOINT).is_file() or (folder / FINISHED).is_dir()):
         return 0

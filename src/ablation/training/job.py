@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
@@ -53,11 +52,12 @@ def train_job(
             keep_log(log, checkpoints)
         waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
         stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
-        epochs = settings["training"]["epochs"]
-        reporter = stack.enter_context(reporting(checkpoints, code, epochs))
+        parts = run_code(settings)
+        reporter = stack.enter_context(
+            reporting(checkpoints, code_of(parts), settings.training.epochs)
+        )
         if weights_file is not None and not weights_file.is_file():
             raise InputError(f"{weights_file}: no such weights file")
-        parts = run_code(settings)
         if code not in (None, code_of(parts)):
             raise InputError("the code was edited while the study ran: run snakemake again")
         identity = Identity(

@@ -40,7 +40,7 @@ class Status(BaseModel):
             ``failed``, or ``finished``.
         reason: one line on why it was interrupted or has failed; otherwise None.
         host: name of the computer.
-        code: fingerprint of the code that trains.
+        code: digest of the code that trains.
         updated: when this was written, in seconds since 1970.
         epochs: epochs that are asked for.
         epoch: the last epoch that is in the checkpoint, 0 before any.
@@ -74,7 +74,7 @@ class Reporter:
 
     Args:
         folder: the run's folder of checkpoints, whose lock this process holds.
-        code: fingerprint of the code that trains.
+        code: digest of the code that trains.
         epochs: epochs that are asked for.
     """
 
