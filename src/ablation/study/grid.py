@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
+from ablation.augmentation.registry import Pipeline, StepCall
 from ablation.study.schema import Dataset, Experiment, Training, both_sides
 
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
@@ -90,6 +91,11 @@ class Run:
         """Where its checkpoints lie until it is done, relative to the working directory."""
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
+    @cached_property
+    def steps(self) -> Pipeline:
+        """The steps of its augmentation."""
+        return tuple(StepCall(**step) for step in self.settings["augmentation"])
+
     @property
     def weights_file(self) -> str | None:
         """The file of pretrained weights that it starts from, if any."""
@@ -124,7 +130,7 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 def expand(
     experiment: Experiment,
     architectures: dict[str, dict[str, Any]],
-    pipelines: dict[str, list[dict[str, Any]]],
+    pipelines: dict[str, Pipeline],
     threads: int,
 ) -> list[Run]:
     """Return the runs of an experiment: the full product, less what is excluded.
@@ -152,7 +158,7 @@ def expand(
         settings = {
             "dataset": datasets[dataset].settings,
             "model": architectures[model],
-            "augmentation": pipelines[label],
+            "augmentation": [step.model_dump() for step in pipelines[label]],
             "training": _training(experiment, cell).model_dump(),
             "validation": experiment.validation,
             "seed": seed,

@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ablation.augmentation.registry import STEPS
 from ablation.errors import nearest
 from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
 from ablation.study.families.resnet import Form, Kind
 from ablation.study.metrics import METRICS
-from ablation.study.pipelines import STEPS
 from ablation.study.schema import Name, Strict, Text
 
 KINDS_OF_AUGMENTATION = ("none", "basic", "geometric", "colour")

@@ -6,6 +6,7 @@ its description.
 
 import unicodedata
 from copy import copy
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,6 +24,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from ablation.augmentation.pipelines import NONE
+from ablation.augmentation.registry import STEPS
 from ablation.errors import nearest
 from ablation.study.architectures import (
     check_options,
@@ -56,10 +59,25 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _pipeline_name(name: str) -> str:
+    """Refuse a name that a pipeline cannot use, or that means something else there."""
+    problem = ""
+    if not (name.isascii() and name.isidentifier()) or iskeyword(name):
+        problem = "is not an identifier: use letters, digits and _, and begin with a letter"
+    elif name in STEPS or name == NONE:
+        problem = "is the name of a step; choose another name"
+    if problem:
+        raise PydanticCustomError(
+            "text", "'{name}' {problem}", {"name": shortened(name), "problem": problem}
+        )
+    return name
+
+
 Readable = Annotated[str, AfterValidator(_readable)]
 Text = Annotated[Readable, Field(min_length=1), AfterValidator(_not_blank)]
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
@@ -142,8 +160,8 @@ class Dataset(Named):
     )
     stored_size: Size | None = Field(
         default=None,
-        description="Larger size at which images are stored, for the steps `random-crop` and "
-        "`random-resized-crop` to cut `image_size` out of; without them, and in evaluation, the "
+        description="Larger size at which images are stored, for the steps `random_crop` and "
+        "`random_resized_crop` to cut `image_size` out of; without them, and in evaluation, the "
         "centre is cut out. Default: `image_size`.",
     )
     resize: Literal["stretch", "crop", "pad"] = Field(
@@ -577,7 +595,8 @@ class Experiment(Strict):
         Annotated[dict[Name, str], Field(min_length=1)] | Annotated[list[Name], Field(min_length=1)]
     ) = Field(
         default={"none": ""},
-        description="Label: pipeline, such as `flip | crop(4) | cutmix`; or a list of named arms.",
+        description="Label: pipeline, such as `flip | crop(4) | cutmix`; or a list of "
+        "names of `pipelines` and of steps that require no parameter.",
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         description="One run of every cell for each."
@@ -658,6 +677,11 @@ class Study(Strict):
         default=[],
         description="Other studies whose experiments are part of this one as well, in front of "
         "its own. Runs are shared.",
+    )
+    pipelines: dict[PipelineName, str] = Field(
+        default={},
+        description="Name: pipeline. The pipelines of this file, also of this block, can use a "
+        "name like a step. Names are identifiers: letters, digits and `_`.",
     )
     experiments: dict[Name, Experiment] = Field(default={}, description="Name: experiment.")
 

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipelines import check_channels, check_size
+from ablation.augmentation.registry import StepCall
 from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
@@ -18,7 +20,6 @@ from ablation.models.build import build
 from ablation.models.pretrained import load_weights
 from ablation.study.checkpoints import CHECKPOINT, FINISHED
 from ablation.study.grid import identity as identity_of
-from ablation.study.pipelines import check_channels, check_size
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
 from ablation.training.callbacks import (
@@ -119,8 +120,9 @@ class _Run:
                 "images"
             )
         *self._size, channels = data.input_shape
-        check_channels(settings["augmentation"], channels)
-        check_size(settings["augmentation"], self._size, data.images.shape[1:3])
+        self._pipeline = tuple(StepCall(**step) for step in settings["augmentation"])
+        check_channels(self._pipeline, channels)
+        check_size(self._pipeline, self._size, data.images.shape[1:3])
         keras.config.set_dtype_policy("float32")
         self._model = build(
             settings["model"],
@@ -212,7 +214,7 @@ class _Run:
                 data.labels,
                 self._fitted,
                 len(data.class_names),
-                Augmentation(self._settings["augmentation"], self._size),
+                Augmentation(self._pipeline, self._size),
                 size=self._size,
                 seed=self._settings["seed"],
                 batch_size=self._batch_size,
