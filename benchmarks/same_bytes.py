@@ -17,7 +17,7 @@ import pandas as pd
 from ablation.data.prepare import prepare
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings

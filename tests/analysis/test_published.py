@@ -14,7 +14,7 @@ from ablation.analysis.published import (
 )
 from ablation.errors import InputError
 from ablation.study.architectures import resolve_architecture
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.plan import load_config, load_plan
 
 HE_TRAINING = """\

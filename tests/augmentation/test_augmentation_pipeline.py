@@ -12,7 +12,7 @@ from ablation.augmentation.draws import epoch_draws
 from ablation.augmentation.pipeline import CHANCES, Augmentation, centre
 from ablation.errors import InputError
 from ablation.study import pipelines
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 
 COLOUR = "hue(0.1, probability=0.5) | saturation(0.8, 1.2) | grayscale(0.3) | "
 PER_IMAGE = (

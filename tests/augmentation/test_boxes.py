@@ -7,7 +7,7 @@ from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.augmentation.steps import TRIES
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 
 ALMOST_ONE = np.float32(1 - 2**-24)
 

@@ -9,7 +9,7 @@ import pytest
 from ablation.augmentation.gallery import caption, draw_gallery
 from ablation.data.prepared import FORMAT, content_hash
 from ablation.storage import file_sha256, sealed
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.errors import InputError
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 
 ALMOST_ONE = np.float32(1 - 2**-24)
 # Columns of a CutMix draw: whether, λ, λ of the width, centre down, centre across, partner.

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 
 BATCH, SIZE, CLASSES = 16, 40, 6
 

@@ -8,7 +8,7 @@ import pytest
 from ablation.data.prepare import prepare
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
-from ablation.study.pipelines import parse_pipeline
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.training.batches import (
     epoch_batches,
     epoch_order,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ablation.analysis.runs import RunResult
+from ablation.augmentation.pipelines import format_pipeline, mixes_labels
 from ablation.errors import InputError
 from ablation.study.comparisons import counterpart_of
-from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
 FORMAT = 6
@@ -74,7 +74,7 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
             {
                 "label": label,
                 "pipeline": format_pipeline(steps),
-                "steps": [_step(step) for step in steps],
+                "steps": [{"name": step.step, "parameters": step.parameters} for step in steps],
                 "mixes_labels": mixes_labels(steps),
             }
             for label, steps in experiment.pipelines.items()
@@ -105,11 +105,6 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
         "revisits": block.revisits,
         "chosen_by": chosen_by(experiment),
     }
-
-
-def _step(step: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = {name: value for name, value in step.items() if name != "step"}
-    return {"name": step["step"], "parameters": parameters}
 
 
 def chosen_by(experiment: PlannedExperiment) -> list[str]:

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.checks import largest_rise
-from ablation.analysis.published import effective_steps, mixing_steps, step_families
+from ablation.analysis.published import effective_steps, mixing_steps, step_kinds
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import near_chance
+from ablation.augmentation.registry import STEPS, StepCall
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
-from ablation.study.pipelines import STEPS
 from ablation.study.plan import Plan, PlannedExperiment
 from ablation.study.rubrics import (
     ArmsCompared,
@@ -193,9 +193,9 @@ class _Cell:
         return architecture
 
     @cached_property
-    def steps(self) -> list[Row]:
+    def steps(self) -> list[StepCall]:
         """The steps that can change an image or a label."""
-        return effective_steps(self.runs[0].settings["augmentation"])
+        return effective_steps(self.runs[0].steps)
 
     @cached_property
     def finished(self) -> list[int]:
@@ -239,9 +239,9 @@ class _Cell:
         if augmentation == "none":
             return not self.steps
         if augmentation in STEPS:
-            return any(step["step"] == augmentation for step in self.steps)
+            return any(step.step == augmentation for step in self.steps)
         wanted = {"geometric", "colour"} if augmentation == "basic" else {augmentation}
-        return bool(step_families(self.steps) & wanted) and not mixing_steps(self.steps)
+        return bool(step_kinds(self.steps) & wanted) and not mixing_steps(self.steps)
 
 
 @dataclass(frozen=True)

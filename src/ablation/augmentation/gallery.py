@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation, centre
+from ablation.augmentation.pipelines import format_pipeline
+from ablation.augmentation.registry import StepCall
 from ablation.data.prepared import Prepared, load
+from ablation.lazy import tf
 from ablation.storage import atomically
-from ablation.study.pipelines import format_pipeline
 
 SHOWN = 8  # images a row
 DRAWS = 20  # of which the one is shown in which most labels are mixed
@@ -45,25 +46,24 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
         seen = data.images[chosen, *centre(data.images.shape[1:3], data.input_shape[:2])]
         add(seen, kind="samples", dataset=dataset, captions=names)
         for wanted in wanted_here:
-            images, targets = _augmented(data, chosen, wanted["steps"])
+            steps = [StepCall(**step) for step in wanted["steps"]]
+            images, targets = _augmented(data, chosen, steps)
             add(
                 images,
                 kind="augmented",
                 dataset=dataset,
                 augmentation=wanted["augmentation"],
-                pipeline=format_pipeline(wanted["steps"]),
+                pipeline=format_pipeline(steps),
                 captions=[caption(target, data.class_names) for target in targets],
             )
-    told = np.array(json.dumps(index))
-    atomically(
-        file, lambda part: np.savez_compressed(part, allow_pickle=False, index=told, **arrays)
-    )
+    arrays["index"] = np.array(json.dumps(index))
+    atomically(file, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
 
 
 def caption(target: np.ndarray, class_names: list[str]) -> str:
-    """Tell a target: ``7``, or its two largest shares as ``62 % ‘7’ + 38 % ‘3’``.
+    """Return a target in words: ``7``, or its two largest shares as ``62 % ‘7’ + 38 % ‘3’``.
 
-    Of a smoothed one the rest is told as well: ``91 % ‘7’, others 1 % each``.
+    A smoothed one also says what the other classes have: ``91 % ‘7’, others 1 % each``.
 
     Args:
         target: shares of the classes, float [classes], summing to one.
@@ -71,10 +71,10 @@ def caption(target: np.ndarray, class_names: list[str]) -> str:
     """
     largest = np.argsort(-target, kind="stable")[:2]
     rest = float(target.min()) if len(target) > len(largest) else 0.0
-    told = [i for i in largest if target[i] - rest >= 0.005]
-    if len(told) == 1 and target[told[0]] > 0.995:
-        return class_names[told[0]]
-    text = " + ".join(f"{_percent(target[i])} ‘{class_names[i]}’" for i in told)
+    shown = [i for i in largest if target[i] - rest >= 0.005]
+    if len(shown) == 1 and target[shown[0]] > 0.995:
+        return class_names[shown[0]]
+    text = " + ".join(f"{_percent(target[i])} ‘{class_names[i]}’" for i in shown)
     return f"{text}, others {_percent(rest)} each" if rest else text
 
 
@@ -96,7 +96,7 @@ def _one_of_each_class(data: Prepared) -> np.ndarray:
 
 
 def _augmented(
-    data: Prepared, chosen: np.ndarray, steps: list[dict[str, Any]]
+    data: Prepared, chosen: np.ndarray, steps: list[StepCall]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The chosen images and their targets after one batch of augmentation, as uint8 to look at."""
     size, stored = data.input_shape[:2], data.images.shape[1:3]

@@ -1,16 +1,15 @@
 """A pipeline ready to run: its draws, and its steps as one function of a batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from ablation.augmentation.draws import epoch_draws
-from ablation.augmentation.steps import STEPS, Mixed, Step, Tensor
-from ablation.errors import InputError, nearest
-from ablation.study import pipelines
+from ablation.augmentation.pipelines import check_channels, check_size, crops, format_pipeline
+from ablation.augmentation.registry import Augmented, Draws, Images, Step, StepCall, Targets
+from ablation.lazy import tf
 
 CHANCES = 2**32  # the columns from here on say whether a step is applied: one for each place
 
@@ -32,21 +31,23 @@ def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
     return slice(top, top + size[0]), slice(left, left + size[1])
 
 
-class _Part(NamedTuple):
-    """A step in its place.
+class Part(NamedTuple):
+    """A step in its place in a pipeline.
 
     Attributes:
-        step: its function.
+        step: what is applied.
+        size: the size to cut out, for a step that crops; else empty.
+        parameters: what its function is called with.
         columns: its own draws.
-        parameters: what it is called with.
-        chance: the draw that says whether it is applied to an image; None where it always is, or
-            sees to that itself.
+        chance: the draw that decides whether it is applied to an image; None where it always is,
+            or where its function decides that.
         probability: with which it is applied, where that is drawn here.
     """
 
     step: Step
-    columns: slice
+    size: tuple[Any, ...]
     parameters: dict[str, Any]
+    columns: slice
     chance: int | None
     probability: float
 
@@ -54,54 +55,46 @@ class _Part(NamedTuple):
 class Augmentation:
     """The steps of a pipeline, applied to batches.
 
-    Every random decision is a function of the draws that come in beside the batch; nothing here
-    has a state. A step that works per image does the same to an example wherever it stands in
-    its batch; a mixing step depends on which examples share the batch, and in which order.
+    Every random decision is a function of the draws that come with the batch; nothing here has a
+    state. A step that works per image does the same to an example at every place of its batch; a
+    mixing step depends on which examples share the batch, and in which order.
 
     Args:
-        steps: canonical steps, as from :func:`ablation.study.pipelines.parse_pipeline`.
-        size: height and width that the network sees. A pipeline that crops takes images of the
-            stored size and returns those of this size, and cannot do without; others take and
-            return images of this size, or of any size if it is not given.
+        steps: a resolved pipeline.
+        size: height and width that the network sees. A pipeline that crops requires it: it takes
+            images of the stored size and returns those of this size. Others take and return images
+            of this size, or of any size if it is not given.
 
     Attributes:
-        steps: the same, copied.
+        steps: the same.
         size: the same; None where it was not given.
         crops: whether the pipeline takes images of the stored size.
 
     Raises:
-        InputError: a step is unknown.
         ValueError: a pipeline that crops is given no size.
     """
 
-    def __init__(
-        self, steps: Iterable[Mapping[str, Any]], size: Sequence[int] | None = None
-    ) -> None:
-        self.steps = [dict(step) for step in steps]
-        for step in self.steps:
-            if step["step"] not in STEPS:
-                raise InputError(f"unknown step '{step['step']}'{nearest(step['step'], STEPS)}")
-        self.crops = pipelines.crops(self.steps)
+    def __init__(self, steps: Iterable[StepCall], size: Sequence[int] | None = None) -> None:
+        self.steps = tuple(steps)
+        self.crops = crops(self.steps)
         if self.crops and size is None:
             raise ValueError(f"{self!r} needs the size to cut out")
         self.size = None if size is None else (int(size[0]), int(size[1]))
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._numbers: list[int] = []  # of the columns, as epoch_draws knows them
         drawn = 0
-        for place, step in enumerate(self.steps):
-            part = STEPS[step["step"]]
-            parameters = {key: value for key, value in step.items() if key != "step"}
-            if pipelines.STEPS[step["step"]].crops:
-                parameters["size"] = self.size
-            probability = parameters.pop("probability") if part.by_chance else 1
-            columns = slice(self.columns, self.columns + part.columns)
-            self._numbers += range(drawn, drawn + part.columns)
-            drawn += part.columns
+        for place, call in enumerate(self.steps):
+            step, parameters = call.definition, dict(call.parameters)
+            probability = parameters.pop("probability") if step.by_chance else 1
+            columns = slice(self.columns, self.columns + step.draws)
+            self._numbers += range(drawn, drawn + step.draws)
+            drawn += step.draws
             chance = None
             if probability != 1:
                 chance = self.columns
                 self._numbers.append(CHANCES + place)
-            self._parts.append(_Part(part, columns, parameters, chance, probability))
+            cut = (self.size,) if step.crops else ()
+            self._parts.append(Part(step, cut, parameters, columns, chance, probability))
 
     @property
     def columns(self) -> int:
@@ -110,7 +103,7 @@ class Augmentation:
 
     def __repr__(self) -> str:
         """Return the pipeline as a study writes it."""
-        return f"Augmentation({pipelines.format_pipeline(self.steps)})"
+        return f"Augmentation({format_pipeline(self.steps)})"
 
     def draws(self, seed: int, epoch: int, examples: int) -> npt.NDArray[np.float32]:
         """Return one epoch's draws, as the steps expect them.
@@ -135,7 +128,7 @@ class Augmentation:
                 table[:, part.columns] = part.step.prepare(own, **part.parameters)
         return table
 
-    def __call__(self, images: Tensor, targets: Tensor, draws: Tensor) -> Mixed:
+    def __call__(self, images: Images, targets: Targets, draws: Draws) -> Augmented:
         """Apply the steps in order; usable in ``tf.data`` maps and inside ``tf.function``.
 
         Args:
@@ -160,16 +153,19 @@ class Augmentation:
         if self.crops:
             shapes[0][1:3] = self.size
         for part in self._parts:
-            changed, targets = part.step.apply(
-                images, targets, draws[:, part.columns], **part.parameters
+            own = draws[:, part.columns]
+            changed, targets = part.step.function(
+                images, targets, own, *part.size, **part.parameters
             )
             if part.chance is not None:
-                changed = _chosen(draws[:, part.chance] < part.probability, changed, images)
+                chosen = draws[:, part.chance] < part.probability
+                # Not tf.where, which would broadcast the condition and takes 6× as long.
+                changed = tf.raw_ops.Select(condition=chosen, x=changed, y=images)
             images = changed
         return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
-    def _check(self, images: Tensor, targets: Tensor, draws: Tensor) -> None:
-        """Refuse what can be told from types and static shapes."""
+    def _check(self, images: Images, targets: Targets, draws: Draws) -> None:
+        """Refuse wrong types and static shapes."""
         for name, tensor, rank in (("images", images, 4), ("targets", targets, 2)):
             # Labels of rank 1 would broadcast to batch by batch without a word.
             if tensor.dtype != tf.float32 or tensor.shape.rank != rank:
@@ -184,15 +180,9 @@ class Augmentation:
             )
         _, height, width, channels = images.shape
         if channels is not None:
-            pipelines.check_channels(self.steps, channels)
+            check_channels(self.steps, channels)
         if height is None or width is None:
             return
         if self.size not in (None, (height, width)) and not self.crops:
             raise ValueError(f"images have to be {self.size}, not {(height, width)}")
-        pipelines.check_size(self.steps, self.size or (height, width), (height, width))
-
-
-def _chosen(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return the new image where ``which``, bool ``[batch]``, holds and the old one elsewhere."""
-    # Not tf.where, which would broadcast the condition and takes 6× as long.
-    return tf.raw_ops.Select(condition=which, x=new, y=old)
+        check_size(self.steps, self.size or (height, width), (height, width))

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent
 PLACES = {
     "data": ("data", "study/own_images.py"),
     "models": ("models", "study/architectures.py", "study/families"),
-    "augmentation": ("augmentation", "study/pipelines.py"),
+    "augmentation": ("augmentation",),
     "training": ("training",),
     "analysis": (
         "analysis",
@@ -26,7 +26,7 @@ PLACES = {
         "study/families",
         "study/comparisons.py",
         "study/metrics.py",
-        "study/pipelines.py",
+        "augmentation",
         "study/rubrics.py",
     ),
     "report": ("report",),
@@ -130,7 +130,10 @@ def plan_digest(plan: Plan) -> str:
                     }
                 ),
                 "architectures": experiment.architectures,
-                "pipelines": experiment.pipelines,
+                "pipelines": {
+                    label: [step.model_dump() for step in steps]
+                    for label, steps in experiment.pipelines.items()
+                },
                 "narrative": experiment.narrative,
                 "runs": [run.folder for run in experiment.runs],
             }

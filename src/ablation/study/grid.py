@@ -5,6 +5,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
+from ablation.augmentation.registry import Pipeline
 from ablation.identity import identity
 from ablation.study.schema import Dataset, Experiment
 from ablation.training.settings import RunSettings, Training
@@ -79,6 +80,11 @@ class Run:
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
     @property
+    def steps(self) -> Pipeline:
+        """The steps of its augmentation."""
+        return self.settings.augmentation
+
+    @property
     def log(self) -> str:
         """The log of its training, relative to the working directory."""
         return self.folder.replace("results/runs/", "results/logs/train/", 1) + ".log"
@@ -117,7 +123,7 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 def expand(
     experiment: Experiment,
     networks: dict[str, NetworkSettings],
-    pipelines: dict[str, tuple[StepCall, ...]],
+    pipelines: dict[str, Pipeline],
     threads: int,
 ) -> list[Run]:
     """Return the runs of an experiment: the full product, less what is excluded.

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from ablation.augmentation.pipelines import check_channels, check_size, parse_pipeline
+from ablation.augmentation.registry import Pipeline
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, read_yaml, shown_value
-from ablation.study.pipelines import check_channels, check_size, parse_pipeline
 from ablation.study.rubrics import Rubric
 from ablation.study.schema import OWN_IMAGES, Config, Dataset, Experiment, Study
 from ablation.study.sources import KNOWN, KNOWN_SHAPES, check_own_version, known_sources
@@ -28,6 +29,8 @@ STUDIES = Path("config/studies")
 RUBRICS = "rubrics"  # beside the folder of the studies
 EXAMPLE = "example"
 MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
+
+Declared = tuple[str, Experiment, Mapping[str, str], Document]  # with the pipelines of its file
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class PlannedExperiment:
     name: str
     block: Experiment
     architectures: dict[str, dict[str, Any]]
-    pipelines: dict[str, list[dict[str, Any]]]
+    pipelines: dict[str, Pipeline]
     runs: list[Run]
     comparisons: list[Comparison] = field(default_factory=list)
     factorials: list[Factorial] = field(default_factory=list)
@@ -179,10 +182,10 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     rubric = _rubric(study, document, folder.parent / RUBRICS)
     declared = [
         *_included(study, document, config.study, folder),
-        *((name, block, document) for name, block in study.experiments.items()),
+        *_experiments(study, document),
     ]
     documents: dict[str, Document] = {}
-    for name, _, origin in declared:
+    for name, _, _, origin in declared:
         if name in documents:
             place: Place = ("experiments", name) if origin is document else ("include",)
             raise document.error(
@@ -191,8 +194,8 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
         documents[name] = origin
     experiments: list[PlannedExperiment] = []
     room = MAX_RUNS
-    for name, block, origin in declared:
-        experiments.append(_plan_experiment(name, block, origin, config, room))
+    for name, block, named, origin in declared:
+        experiments.append(_plan_experiment(name, block, named, origin, config, room))
         room -= len(experiments[-1].runs)
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
@@ -212,10 +215,8 @@ def _rubric(study: Study, document: Document, folder: Path) -> Rubric | None:
     return validate(Rubric, origin, origin.data)
 
 
-def _included(
-    study: Study, document: Document, own: str, folder: Path
-) -> Iterator[tuple[str, Experiment, Document]]:
-    """Name, block and file of the experiments of the studies that a study includes."""
+def _included(study: Study, document: Document, own: str, folder: Path) -> Iterator[Declared]:
+    """The experiments of the studies that a study includes."""
     _refuse_twice(study.include, ("include",), document)
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
@@ -236,12 +237,25 @@ def _included(
                 place,
                 f"{name} includes other studies itself; include {', '.join(other.include)} instead",
             )
-        for experiment, block in other.experiments.items():
-            yield experiment, block, origin
+        yield from _experiments(other, origin)
+
+
+def _experiments(study: Study, document: Document) -> Iterator[Declared]:
+    """The experiments of a study's own file, whose named pipelines are checked."""
+    for name in study.pipelines:
+        with _placed(document, ("pipelines", name)):
+            parse_pipeline(name, study.pipelines)
+    for name, block in study.experiments.items():
+        yield name, block, study.pipelines, document
 
 
 def _plan_experiment(
-    name: str, block: Experiment, document: Document, config: Config, room: int
+    name: str,
+    block: Experiment,
+    named: Mapping[str, str],
+    document: Document,
+    config: Config,
+    room: int,
 ) -> PlannedExperiment:
     place: Place = ("experiments", name)
     _refuse_twice([d.name for d in block.datasets], (*place, "datasets"), document)
@@ -255,7 +269,7 @@ def _plan_experiment(
         )
 
     architectures = _architectures(block, place, document)
-    pipelines = _pipelines(block, place, document)
+    pipelines = _pipelines(block, named, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
     data = {d.name: prepared_data(d, block.validation).settings for d in block.datasets}
@@ -342,9 +356,9 @@ def _architectures(
 
 
 def _pipelines(
-    block: Experiment, place: Place, document: Document
-) -> dict[str, list[dict[str, Any]]]:
-    pipelines: dict[str, list[dict[str, Any]]] = {}
+    block: Experiment, named: Mapping[str, str], place: Place, document: Document
+) -> dict[str, Pipeline]:
+    pipelines: dict[str, Pipeline] = {}
     augmentations = block.augmentations
     labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
     if isinstance(augmentations, list):
@@ -352,7 +366,7 @@ def _pipelines(
     for i, (label, text) in enumerate(labelled.items()):
         key = label if isinstance(augmentations, dict) else i
         with _placed(document, (*place, "augmentations", key)):
-            pipelines[label] = parse_pipeline(text)
+            pipelines[label] = parse_pipeline(text, named)
             for dataset in block.datasets:
                 _check_images(pipelines[label], dataset)
     return pipelines
@@ -367,7 +381,7 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
         raise document.error(place, error) from None
 
 
-def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
+def _check_images(steps: Pipeline, dataset: Dataset) -> None:
     """Refuse steps that make no sense on images of this shape, as far as it is known."""
     shape = KNOWN_SHAPES.get(source_name(dataset))
     channels = _channels(dataset)

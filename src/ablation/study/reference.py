@@ -1,4 +1,4 @@
-"""The reference part of ``config/README.md``: every key, step, arm and architecture."""
+"""The reference part of ``config/README.md``: every key, step and architecture."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,9 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
+from ablation.augmentation.registry import STEPS, written
 from ablation.errors import InputError
 from ablation.study.architectures import FAMILIES
-from ablation.study.pipelines import ARMS, describe_steps
 from ablation.study.rubrics import (
     ArmsCompared,
     BestArm,
@@ -84,23 +84,19 @@ def reference_text() -> str:
         keys = _keys(family.options.model_json_schema(), family.options.model_fields)
         parts += _table(("option", "type", "default", "what it is"), keys)
     parts += ["## Augmentation steps", ""]
-    for step in describe_steps():
-        parts += [
-            f"### `{step.name}`",
-            "",
-            f"{step.summary} {step.source}".strip().replace("``", "`"),
-            "",
+    for _, step in sorted(STEPS.items()):
+        parts += [f"### `{step.name}`", "", step.documentation, ""]
+        rows = [
+            (
+                f"`{name}`",
+                step.allowed(name),
+                "required" if field.is_required() else f"`{written(field.default)}`",
+                str(field.description),
+            )
+            for name, field in step.parameters.model_fields.items()
         ]
-        if step.parameters:
-            rows = [
-                (f"`{p.name}`", p.allowed, "required" if p.default is None else f"`{p.default}`",
-                 p.description)
-                for p in step.parameters
-            ]  # fmt: skip
+        if rows:
             parts += _table(("parameter", "values", "default", "what it is"), rows)
-    parts += ["## Named arms", ""]
-    arms = [(f"`{name}`", f"`{arm.text}`", arm.description) for name, arm in ARMS.items()]
-    parts += _table(("name", "pipeline", "what it is"), arms)
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from ablation.augmentation.registry import STEPS
 from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
 from ablation.study.families.resnet import Form, Kind
 from ablation.study.metrics import METRICS
-from ablation.study.pipelines import STEPS
 from ablation.study.schema import Name, NotEmpty, Strict, Text, one_of, refusal
 
 KINDS_OF_AUGMENTATION = ("none", "basic", "geometric", "colour")

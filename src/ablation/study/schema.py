@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from copy import copy
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,6 +26,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from ablation.augmentation.pipelines import NONE
+from ablation.augmentation.registry import STEPS
 from ablation.errors import nearest, shown_value
 from ablation.study.architectures import (
     check_options,
@@ -77,11 +80,26 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _pipeline_name(name: str) -> str:
+    """Refuse a name that a pipeline cannot use, or that means something else there."""
+    problem = ""
+    if not (name.isascii() and name.isidentifier()) or iskeyword(name):
+        problem = "is not an identifier: use letters, digits and _, and begin with a letter"
+    elif name in STEPS or name == NONE:
+        problem = "is the name of a step; choose another name"
+    if problem:
+        raise PydanticCustomError(
+            "text", "'{name}' {problem}", {"name": shortened(name), "problem": problem}
+        )
+    return name
+
+
 Readable = Annotated[str, AfterValidator(_readable)]
 Text = Annotated[Readable, Field(min_length=1), AfterValidator(_not_blank)]
 
 NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME_SCHEMA)]
+PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
@@ -153,7 +171,7 @@ class Dataset(Named):
     stored_size: Size | None = Field(
         default=None,
         description="Size of the stored images, if larger than `image_size`. The steps "
-        "`random-crop` and `random-resized-crop` cut `image_size` out at random; without them, "
+        "`random_crop` and `random_resized_crop` cut `image_size` out at random; without them, "
         "and in evaluation, the centre is cut out. Default: `image_size`.",
     )
     resize: Literal["stretch", "crop", "pad"] = Field(
@@ -463,8 +481,8 @@ class Experiment(Strict):
         Annotated[dict[Name, str], Field(min_length=1)] | Annotated[list[Name], Field(min_length=1)]
     ) = Field(
         default={"none": ""},
-        description="Pipelines by label, such as `{crop: flip | crop(4)}`, or a list of named "
-        "arms.",
+        description="Pipelines by label, such as `{crop: flip | crop(4)}`, or a list of names of "
+        "`pipelines` and of steps that require no parameter.",
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         description="Random seeds. Every cell is run once per seed."
@@ -544,6 +562,11 @@ class Study(Strict):
         default=[],
         description="Names of other studies whose experiments are added before those of this "
         "one. Runs are shared.",
+    )
+    pipelines: dict[PipelineName, str] = Field(
+        default={},
+        description="Named pipelines, to be used like steps in the pipelines of this file. Names "
+        "consist of letters, digits and `_`.",
     )
     experiments: dict[Name, Experiment] = Field(default={}, description="Experiments by name.")
 

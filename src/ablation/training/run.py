@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipelines import check_channels, check_size
+from ablation.augmentation.registry import StepCall
 from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
@@ -18,7 +20,6 @@ from ablation.models.build import build
 from ablation.models.pretrained import load_weights
 from ablation.study.checkpoints import CHECKPOINT, FINISHED
 from ablation.study.grid import identity as identity_of
-from ablation.study.pipelines import check_channels, check_size
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
 from ablation.training.callbacks import (
