@@ -20,7 +20,7 @@ def models_code(plan: Plan) -> str:
 def gallery_code(plan: Plan) -> str:
     """Return the digest of the code that draws the gallery of a plan."""
     steps = {call.step for run in plan.runs.values() for call in run.settings.augmentation}
-    return code_digest(["ablation.augmentation.gallery", *(STEPS[step].module for step in steps)])
+    return code_digest(["ablation.augmentation.gallery", *(STEPS[step].function.__module__ for step in steps)])
 
 
 @cache

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 
 from ablation.augmentation.pipelines import NONE
 from ablation.augmentation.registry import STEPS
@@ -88,9 +88,7 @@ def _pipeline_name(name: str) -> str:
     elif name in STEPS or name == NONE:
         problem = "is the name of a step; choose another name"
     if problem:
-        raise PydanticCustomError(
-            "text", "'{name}' {problem}", {"name": shortened(name), "problem": problem}
-        )
+        raise refusal(f"{shown_value(name)} {problem}")
     return name
 
 

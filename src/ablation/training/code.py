@@ -35,7 +35,7 @@ def run_code(settings: RunSettings) -> dict[str, str]:
         source.name: _data_code(source.module),
         settings.model.family: _digest(family.module),
     }
-    return parts | {call.step: _digest(STEPS[call.step].module) for call in settings.augmentation}
+    return parts | {call.step: _digest(STEPS[call.step].function.__module__) for call in settings.augmentation}
 
 
 def code_of(parts: Mapping[str, str]) -> str:
