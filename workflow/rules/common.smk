@@ -16,6 +16,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
+from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.progress.sweep import sweep
@@ -29,15 +30,14 @@ from ablation.study.fingerprint import (
     request_digest,
 )
 from ablation.study.grid import IMAGENET_WEIGHTS, canonical_json
-from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
 from ablation.study.schema import NAME_PATTERN
 
 try:
     CONFIG = load_config(config)
     PLAN = load_plan(CONFIG)
-    # Whether a user's own images have changed.
-    OWN_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
+    # Digests that change with the local images.
+    LOCAL_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -103,7 +103,7 @@ def mark_of_outdated_data(wildcards):
     """A mark where prepared data is not of today's files and code."""
     data = data_of(wildcards)
     description = f"{data.folder}/description.json"
-    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
+    current = is_prepared(data, LOCAL_IMAGES[data.folder], DATA_CODE)
     return [] if current or not Path(description).exists() else mark(data.id, description)
 
 
@@ -116,7 +116,7 @@ def description_for(wildcards):
     left to be repeated if Snakemake would repeat it for its missing input, or is told to.
     """
     run = run_of(wildcards)
-    digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
+    digest, weights = LOCAL_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
     state = result_state(run, digest, RUN_CODE, weights=weights)
     if state == "outdated":

@@ -24,6 +24,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ablation.data.settings import Pixels
+from ablation.data.sources import source_name, source_of
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import Run
@@ -36,8 +38,7 @@ from ablation.study.pipelines import (
     parse_pipeline,
 )
 from ablation.study.plan import Plan, validate
-from ablation.study.schema import Pixels, Strict, TrainingPatch
-from ablation.study.sources import KNOWN_SHAPES
+from ablation.study.schema import Strict, TrainingPatch
 
 FILE = Path(__file__).with_name("published.yaml")
 PUBLISHED_COLUMNS = (
@@ -274,13 +275,13 @@ def published_table(plan: Plan, cells: pd.DataFrame) -> pd.DataFrame:
 def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
     """Tell whether a figure may stand beside a run's cell; the module says when."""
     data, network = run.data.settings, publication.network(figure)
-    source = str(data["source"]).partition(":")[0].partition("/")[0]
-    size = data["image_size"] or KNOWN_SHAPES.get(source, (None, None))[:2]
+    known = source_of(data.source).known(data.source)
+    size = data.image_size or (known and known.size)
     return (
-        source == publication.dataset
-        and data["limit"] is None
-        and data["train_share"] == 1
-        and list(size) == [publication.image_size] * 2
+        source_name(data.source) == publication.dataset
+        and data.limit is None
+        and data.train_share == 1
+        and size == (publication.image_size, publication.image_size)
         and _layout(run.settings["model"]) == _layout(network)
         and same_arm(publication.arms[figure.arm], run.settings["augmentation"])
     )
@@ -432,11 +433,11 @@ def _told(key: str, value: Any) -> Any:
 def _data_differences(publication: Publication, run: Run) -> list[str]:
     found = []
     data = run.data.settings
-    if publication.resize and data["image_size"] and data["resize"] != publication.resize:
-        found.append(_instead("resizing", data["resize"], publication.resize))
-    if publication.held_out is not None and data["held_out"] != publication.held_out:
+    if publication.resize and data.image_size and data.resize != publication.resize:
+        found.append(_instead("resizing", data.resize, publication.resize))
+    if publication.held_out is not None and data.held_out != publication.held_out:
         found.append(
-            f"{100 * data['held_out']:g} % of the training split held out for validation instead "
+            f"{100 * data.held_out:g} % of the training split held out for validation instead "
             f"of {100 * publication.held_out:g} %"
         )
     return found

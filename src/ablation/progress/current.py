@@ -24,7 +24,7 @@ def result_state(
 
     Args:
         run: the run.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
         code: fingerprint of the code that decides results now.
         weights: whether the run's weights have to be there as well.
     """
@@ -51,7 +51,7 @@ def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
 
     Args:
         data: the data set.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
         code: fingerprint of the code of `ablation.data` now.
     """
     prepared = _prepared(data.folder)

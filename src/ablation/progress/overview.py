@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.analysis.states import RunState, last_error, run_states
+from ablation.progress.disk_space import disk_space_text, needs
 from ablation.progress.estimate import (
     Estimate,
     Past,
@@ -17,7 +18,6 @@ from ablation.progress.estimate import (
     seconds_left,
 )
 from ablation.progress.machine import Machine, this_machine
-from ablation.progress.room import needs, room_text
 from ablation.progress.tables import count, duration, table, wrap
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
@@ -125,8 +125,8 @@ def plan_text(overview: Overview, at_once: int | None) -> str:
             )
     else:
         lines.append("Training time still needed: not known")
-    room = room_text(needs({one.run.data.folder: one.run.data for one in waiting}.values()))
-    return "\n\n".join([*parts, "\n".join(lines), *([room] if room else []), *_notes(overview)])
+    disk = disk_space_text(needs({one.run.data.folder: one.run.data for one in waiting}.values()))
+    return "\n\n".join([*parts, "\n".join(lines), *([disk] if disk else []), *_notes(overview)])
 
 
 def status_text(overview: Overview, at_once: int | None) -> str:

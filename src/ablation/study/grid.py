@@ -7,13 +7,22 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ablation.study.schema import Dataset, Experiment, Training, both_sides
+from pydantic import BaseModel
+
+from ablation.data.settings import DataSettings
+from ablation.study.schema import Dataset, Experiment, Training
 
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
 
 
 def canonical_json(settings: Any) -> str:
-    """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII."""
+    """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII.
+
+    Args:
+        settings: a pydantic model or plain values that JSON can hold.
+    """
+    if isinstance(settings, BaseModel):
+        settings = settings.model_dump(mode="json")
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -28,13 +37,12 @@ class PreparedData:
 
     Attributes:
         dataset: its label.
-        settings: everything that decides its content: the keys of a ``Dataset`` but its name,
-            with sizes as None or [height, width]; ``stored_size`` is None where it is
-            ``image_size``; ``held_out`` is 0 where the test split serves for validation.
+        settings: everything that decides its content; ``stored_size`` is None where it is
+            ``image_size``, and ``held_out`` is 0 where the test split serves for validation.
     """
 
     dataset: str
-    settings: dict[str, Any]
+    settings: DataSettings
 
     @cached_property
     def id(self) -> str:
@@ -44,9 +52,9 @@ class PreparedData:
     @property
     def folder(self) -> str:
         """Where it lies, relative to the working directory."""
-        size = self.settings["stored_size"] or self.settings["image_size"]
+        size = self.settings.stored_size or self.settings.image_size
         shape = "x".join(map(str, size)) if size else "native"
-        return f"results/data/{self.dataset}/{shape}-{self.settings['resize']}-{self.id}"
+        return f"results/data/{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -109,16 +117,12 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
         dataset: the block.
         validation: as the experiment has it.
     """
-    sizes = {
-        key: value if value is None else both_sides(value)
-        for key, value in (("image_size", dataset.image_size), ("stored_size", dataset.stored_size))
-    }
-    if sizes["stored_size"] == sizes["image_size"]:
-        sizes["stored_size"] = None
-    settings = dataset.model_dump(exclude={"name"}) | {"source": dataset.source or dataset.name}
+    values = dataset.model_dump(exclude={"name"})
+    if values["stored_size"] == values["image_size"]:
+        values["stored_size"] = None
     if validation == "test":
-        settings["held_out"] = 0
-    return PreparedData(dataset.name, settings | sizes)
+        values["held_out"] = 0.0
+    return PreparedData(dataset.name, DataSettings.model_validate(values))
 
 
 def expand(
@@ -150,7 +154,7 @@ def expand(
         if any(_matches(cell, cells.given()) for cells in experiment.exclude):
             continue
         settings = {
-            "dataset": datasets[dataset].settings,
+            "dataset": datasets[dataset].settings.model_dump(mode="json"),
             "model": architectures[model],
             "augmentation": pipelines[label],
             "training": _training(experiment, cell).model_dump(),

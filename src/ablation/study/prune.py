@@ -60,7 +60,8 @@ def unwanted(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -
     for name in study_names(studies):
         plan = load_plan(config.model_copy(update={"study": name}), studies)
         asked_for: list[Run | PreparedData] = [*plan.runs.values(), *plan.data.values()]
-        wanted |= {identity(_core(one.settings)) for one in asked_for}
+        wanted |= {identity(_core(run.settings)) for run in plan.runs.values()}
+        wanted |= {identity(data.settings) for data in plan.data.values()}
         ids |= {one.id for one in asked_for}
     found = []
     for pattern, form, record in KINDS:

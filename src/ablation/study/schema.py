@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from ablation.data.settings import DataSettings
 from ablation.errors import nearest
 from ablation.study.architectures import (
     check_options,
@@ -61,17 +62,6 @@ Text = Annotated[Readable, Field(min_length=1), AfterValidator(_not_blank)]
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Share = Annotated[float, Field(gt=0, le=0.5)]
-Pixels = Annotated[int, Field(ge=8, le=4096)]
-Size = Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)]
-
-OWN_IMAGES = ("image_folder", "csv")
-"""Sources that read images of the user's own from a path."""
-
-
-def both_sides(size: int | list[int]) -> list[int]:
-    """Return height and width of a size that may be written as one number."""
-    return [size, size] if isinstance(size, int) else size
 
 
 class Strict(BaseModel):
@@ -115,97 +105,34 @@ class Named(Strict):
         return {"anyOf": [name, schema], "description": schema.get("description", "")}
 
 
-class Dataset(Named):
-    """A data set and how its images are prepared. A name alone means that name in TFDS."""
+class Dataset(DataSettings, Named):
+    """A data set and how its images are prepared. A name alone means the source of that name."""
 
-    source: str | None = Field(
-        default=None,
-        max_length=200,
-        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?$",
-        description="`mnist5k`; a TensorFlow Datasets name, with a version if it shall be pinned: "
-        "`cifar10:3.0.2`, `name/config:version`; `image_folder` or `csv` for images of your own. "
-        "Default: the name.",
-    )
-    path: (
-        Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
-    ) = Field(
-        default=None,
-        description="Of `image_folder`: a folder with a folder of images for each class, or "
-        "with such a folder for each of `train`, `validation` and `test`. Of `csv`: a file "
-        "with the columns path, label and, if the splits are given, split. Relative to the "
-        "working directory.",
-    )
-    image_size: Size | None = Field(
-        default=None,
-        description="What the network sees: side in pixels, or [height, width]. Default: the "
-        "images' own size, which they must all share.",
-    )
-    stored_size: Size | None = Field(
-        default=None,
-        description="Larger size at which images are stored, for the steps `random-crop` and "
-        "`random-resized-crop` to cut `image_size` out of; without them, and in evaluation, the "
-        "centre is cut out. Default: `image_size`.",
-    )
-    resize: Literal["stretch", "crop", "pad"] = Field(
-        default="stretch",
-        description="How an image comes to its stored size: `stretch` changes its aspect ratio, "
-        "`crop` fills and cuts the centre, `pad` fits and adds black borders. Bilinear.",
-    )
-    channels: Literal[1, 3] | None = Field(
-        default=None,
-        description="1 turns colour into grey, 3 repeats grey three times. Default: as the source "
-        "has them; images of your own are grey if all of them are.",
-    )
-    held_out: Share = Field(
-        default=0.1,
-        description="Share of each class of the training split set aside for validation. With "
-        "`validation: test` none is.",
-    )
-    test_share: Share = Field(
-        default=0.2,
-        description="Share of each class that becomes the test split where the source has none.",
-    )
-    limit: Annotated[int, Field(ge=10)] | None = Field(
-        default=None,
-        description="Use at most so many examples of the training and of the test split, "
-        "stratified. For trying things out.",
-    )
-    train_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description="Share of each class of the training examples that is trained on, to ask "
-        "what more data would do; validation and test stay the same.",
-    )
-    unreadable: Literal["refuse", "skip"] = Field(
-        default="refuse",
-        description="Of one's own images: what to do if some cannot be read. `skip` leaves them "
-        "out and tells so.",
-    )
-    duplicates: Literal["keep", "drop"] = Field(
-        default="keep",
-        description="What to do with training and validation images that are in a later split as "
-        "well, pixel by pixel. They are reported in any case.",
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        data = {"name": data} if isinstance(data, str) else data
+        if isinstance(data, dict) and data.get("source") is None and "name" in data:
+            data = {**data, "source": data["name"]}
+        return data
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        own = (self.source or self.name) in OWN_IMAGES
-        if own and self.path is None:
+    @field_validator("held_out")
+    @classmethod
+    def _holds_something_out(cls, share: float) -> float:
+        if not share:
             raise PydanticCustomError(
-                "empty", f"source {self.source or self.name} needs the key 'path'"
+                "order", "must be greater than 0; with `validation: test` nothing is held out"
             )
-        if not own and self.path is not None:
-            raise PydanticCustomError(
-                "empty", "'path' goes with source image_folder or csv; give one of them"
-            )
-        if self.stored_size is not None:
-            if self.image_size is None:
-                raise PydanticCustomError("empty", "stored_size needs image_size")
-            pairs = zip(both_sides(self.stored_size), both_sides(self.image_size), strict=True)
-            if any(stored < seen for stored, seen in pairs):
-                raise PydanticCustomError(
-                    "order", "stored_size must be at least image_size on both sides"
-                )
-        return self
+        return share
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let editors know that the source may be left out."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema["anyOf"][-1]["required"] = ["name"]
+        return schema
 
 
 class Model(Named):
