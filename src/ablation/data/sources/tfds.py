@@ -312,7 +312,7 @@ def _unfinished(builder: Any) -> list[Path]:
 
 def _reason(error: BaseException) -> str:
     """Return an error in one line, without the names of TensorFlow's operations."""
-    return re.sub(r"\{\{.*?\}\}|\[Op:.*|\[\[.*|.*Iterator::\S*", "", one_line(error)).strip()
+    return re.sub(r"\{\{.*?\}\} ?| *\[Op:.*| *\[\[.*", "", one_line(error))
 
 
 SOURCE = _Tfds("tfds", TfdsSource)
