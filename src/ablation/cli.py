@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from ablation.data.settings import DataSettings
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
 from ablation.study.plan import Plan, load_config, load_plan
@@ -43,13 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     prepare = commands.add_parser("prepare", help="prepare a data set for training")
-    prepare.add_argument("--settings", required=True, type=json.loads, help="as JSON")
+    prepare.add_argument("--settings", required=True, type=_data_settings, help="as JSON")
     prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
     prepare.add_argument("--code", help="refuse to work if the code is another by now")
-    prepare.add_argument("--files-digest", default="", help="of the user's own images")
+    prepare.add_argument("--files-digest", default="", help="of local images")
     prepare.set_defaults(command=_prepare)
 
-    findings = commands.add_parser("findings", help="tell what was found in prepared data sets")
+    findings = commands.add_parser("findings", help="sum up prepared data sets and their issues")
     findings.add_argument("descriptions", type=Path, nargs="*", help="their description.json")
     findings.set_defaults(command=_findings)
 
@@ -150,43 +153,53 @@ def _import_tensorflow() -> None:
     import_tensorflow()
 
 
+def _data_settings(text: str) -> DataSettings:
+    try:
+        return DataSettings.model_validate_json(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
-    from ablation.data.checks import tell
+    from ablation.data.issues import summary_lines
     from ablation.data.prepare import prepare
 
     settings = DataSettings.model_validate(arguments.settings)
     code = data_code(settings)
     require_same_code(code, arguments.code)
     description = prepare(
-        settings, arguments.folder, None, files_digest=arguments.files_digest, code=code
+        settings, arguments.folder, files_digest=arguments.files_digest, code=code
     )
-    print("\n".join(tell(description)), flush=True)
+    print("\n".join(summary_lines(description)), flush=True)
 
 
 def _findings(arguments: argparse.Namespace) -> None:
-    from ablation.data.checks import tell
+    from ablation.data.issues import summary_lines
     from ablation.data.prepared import read_description
 
     for file in arguments.descriptions:
-        lines = tell(read_description(file.parent))
+        lines = summary_lines(read_description(file.parent))
         print(f"{file.parent.parent.name} ({file.parent.name})")
         print("\n".join(f"  {line}" for line in lines))
 
 
 def _fetch_weights(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
-    from ablation.data.disk import require_room
-    from ablation.data.told import fetched, folder_size, watching
-    from ablation.models.pretrained import imagenet_weights_file
-    from ablation.study.sources import IMAGENET_WEIGHTS_SIZE
+    from ablation.data.disk import require_disk_space
+    from ablation.data.progress import downloaded, folder_size, progress_lines
+    from ablation.models.pretrained import IMAGENET_WEIGHTS_SIZE, imagenet_weights_file
 
     folder, size = arguments.file.parent, IMAGENET_WEIGHTS_SIZE
     what = "ImageNet weights"
-    require_room(folder, size, what, "make room, or give a file of weights in the study")
-    with watching(lambda: fetched(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)):
+    require_disk_space(folder, size, what, "free some, or give a file of weights in the study")
+
+    def line() -> str:
+        return downloaded(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)
+
+    with progress_lines(line):
         imagenet_weights_file(folder, name=arguments.file.name)
-    print(f"{what}: fetched", flush=True)
+    print(f"{what}: downloaded", flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -19,8 +19,11 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        """Return an attribute of the module."""
         return getattr(import_module(self._name), attribute)
 
 
 tf: Any = LazyModule("tensorflow")
 keras: Any = LazyModule("keras")
+pd: Any = LazyModule("pandas")
+tfds: Any = LazyModule("tensorflow_datasets")

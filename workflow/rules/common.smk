@@ -16,12 +16,12 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
+from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
-from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
 from ablation.study.plan_file import plan_digest
 from ablation.study.requests import digest, gallery_request, models_request
@@ -30,8 +30,8 @@ from ablation.study.schema import NAME_PATTERN
 try:
     CONFIG = load_config(config)
     PLAN = load_plan(CONFIG)
-    # Whether a user's own images have changed.
-    OWN_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
+    # Digests that change with the local images.
+    LOCAL_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -91,7 +91,7 @@ def mark_of_outdated_data(wildcards):
     """A mark where prepared data is not of today's files and code."""
     data = data_of(wildcards)
     description = f"{data.folder}/description.json"
-    current = is_prepared(data, OWN_IMAGES[data.folder])
+    current = is_prepared(data, LOCAL_IMAGES[data.folder])
     return [] if current or not Path(description).exists() else mark(data.id, description)
 
 
@@ -104,7 +104,7 @@ def description_for(wildcards):
     left to be repeated if Snakemake would repeat it for its missing input, or is told to.
     """
     run = run_of(wildcards)
-    digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
+    digest, weights = LOCAL_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
     state = result_state(run, digest, weights=weights)
     if state == "outdated":

@@ -18,7 +18,7 @@ rule prepare:
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
         code=lambda wildcards: data_code(data_of(wildcards).settings),
-        files=lambda wildcards: OWN_IMAGES[data_of(wildcards).folder],
+        files=lambda wildcards: LOCAL_IMAGES[data_of(wildcards).folder],
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
     # The messages of short jobs go to the console as well: a disk may be too full for a log.

@@ -161,7 +161,8 @@ def _data(results: Sequence[RunResult]) -> list[dict[str, Any]]:
             "citation": description["citation"],
             "folder": folder,
             **{
-                name: settings[name] for name in ("image_size", "stored_size", "resize", "channels")
+                name: getattr(settings, name)
+                for name in ("image_size", "stored_size", "resize", "channels")
             },
             "balance": {
                 split: _balance(counts, names)

@@ -26,13 +26,15 @@ from pydantic_core import PydanticCustomError
 
 from ablation.augmentation.pipelines import format_pipeline, parse_pipeline
 from ablation.augmentation.registry import Kind, Pipeline, StepCall
+from ablation.data.settings import Pixels
+from ablation.data.sources import source_name, source_of
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
+from ablation.strict import Strict
 from ablation.study.plan import Plan
-from ablation.study.schema import Pixels, Strict, TrainingPatch
-from ablation.study.sources import KNOWN_SHAPES
+from ablation.study.schema import TrainingPatch
 from ablation.study.validation import validate
 
 FILE = Path(__file__).with_name("published.yaml")
@@ -269,13 +271,13 @@ def published_table(plan: Plan, cells: pd.DataFrame) -> pd.DataFrame:
 def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
     """Tell whether a figure may stand beside a run's cell; the module says when."""
     data, network = run.data.settings, publication.network(figure)
-    source = str(data["source"]).partition(":")[0].partition("/")[0]
-    size = data["image_size"] or KNOWN_SHAPES.get(source, (None, None))[:2]
+    known = source_of(data.source).known(data.source)
+    size = data.image_size or (known and known.size)
     return (
-        source == publication.dataset
-        and data["limit"] is None
-        and data["train_share"] == 1
-        and list(size) == [publication.image_size] * 2
+        source_name(data.source) == publication.dataset
+        and data.limit is None
+        and data.train_share == 1
+        and size == (publication.image_size, publication.image_size)
         and _layout(run.settings["model"]) == _layout(network)
         and same_arm(publication.arms[figure.arm], run.steps)
     )
@@ -427,11 +429,11 @@ def _told(key: str, value: Any) -> Any:
 def _data_differences(publication: Publication, run: Run) -> list[str]:
     found = []
     data = run.data.settings
-    if publication.resize and data["image_size"] and data["resize"] != publication.resize:
-        found.append(_instead("resizing", data["resize"], publication.resize))
-    if publication.held_out is not None and data["held_out"] != publication.held_out:
+    if publication.resize and data.image_size and data.resize != publication.resize:
+        found.append(_instead("resizing", data.resize, publication.resize))
+    if publication.held_out is not None and data.held_out != publication.held_out:
         found.append(
-            f"{100 * data['held_out']:g} % of the training split held out for validation instead "
+            f"{100 * data.held_out:g} % of the training split held out for validation instead "
             f"of {100 * publication.held_out:g} %"
         )
     return found

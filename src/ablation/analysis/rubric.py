@@ -17,6 +17,7 @@ from ablation.analysis.published import effective_steps, mixing_steps, step_kind
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import near_chance
 from ablation.augmentation.registry import STEPS, StepCall
+from ablation.data.sources import source_name, source_of
 from ablation.study.families.resnet import ResNetSettings
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
@@ -32,8 +33,6 @@ from ablation.study.rubrics import (
     Table,
     Wanted,
 )
-from ablation.study.schema import OWN_IMAGES
-from ablation.study.sources import source_name
 
 STATUSES = MET, UNDECIDED, NOT_MET = "met", "cannot be decided", "not met"
 FINISHED = ("completed", "stopped_early")
@@ -304,9 +303,9 @@ class _Study:
 
 
 def _source(run: Run) -> str:
-    """Where a run's images come from; the label of images of the user's own."""
-    source = source_name(run.data.settings["source"])
-    return run.dataset if source in OWN_IMAGES else source
+    """Return the name of a run's source; of local images the label of the data set."""
+    source = run.data.settings.source
+    return run.dataset if source_of(source).path else source_name(source)
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:

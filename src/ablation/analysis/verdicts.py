@@ -120,7 +120,7 @@ def _score(every: Sequence[RunResult], outcome: Outcome) -> Scores:
         images,
         correct,
         data=data.folder if data else "",
-        source=data.settings["source"] if data else "",
+        source=data.settings.source if data else "",
         near_chance=bool(labels) and near_chance(float(np.mean(accuracies)), chance(labels[0])),
         diverged=any(result.diverged for result in every),
         lower_is_better=epoch is None and _BY_NAME[measure].direction == "lower",

@@ -93,7 +93,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     ):
         raise _changed(file)
     if description.get("format") != FORMAT:
-        raise InputError(f"{file}: was made by another version; {_mend(folder)}")
+        raise InputError(f"{file}: was made by another version; {_advice(folder)}")
     return description
 
 
@@ -111,7 +111,7 @@ def load(folder: Path, *, verify: bool = True) -> Prepared:
     labels, split = _read_examples(folder / EXAMPLES, description["examples_sha256"])
     images = _open_images(folder / IMAGES)
     if list(images.shape) != description["shape"] or len(labels) != len(images):
-        raise InputError(f"{folder}: the prepared data is not whole; {_mend(folder)}")
+        raise InputError(f"{folder}: the prepared data is not whole; {_advice(folder)}")
     if verify and (
         _content_hash(images, labels, split, description["class_names"]) != description["hash"]
     ):
@@ -153,12 +153,12 @@ def _unreadable(file: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError) and file.name == DESCRIPTION:
         return InputError(f"{file}: no such file; prepare the data with 'snakemake data'")
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return InputError(f"{file}: cannot be read ({reason}); {_mend(file.parent)}")
+    return InputError(f"{file}: cannot be read ({reason}); {_advice(file.parent)}")
 
 
 def _changed(file: Path) -> InputError:
-    return InputError(f"{file}: has changed since it was made; {_mend(file.parent)}")
+    return InputError(f"{file}: has changed since it was made; {_advice(file.parent)}")
 
 
-def _mend(folder: Path) -> str:
+def _advice(folder: Path) -> str:
     return f"delete {folder} and run snakemake again"

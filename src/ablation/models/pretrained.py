@@ -8,9 +8,7 @@ import contextlib
 import io
 import re
 import shutil
-import socket
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,12 @@ from keras.src.applications.resnet import BASE_WEIGHTS_PATH, WEIGHTS_HASHES
 from keras.src.legacy.saving.legacy_h5_format import load_attributes_from_hdf5_group
 from keras.src.utils.file_utils import validate_file
 
-from ablation.data import network
+from ablation.downloads import one_line, with_retries
 from ablation.errors import InputError
 from ablation.storage import alone, put_in_place
+
+IMAGENET_WEIGHTS_SIZE = 94_765_736
+"""Bytes of Keras' file of ResNet-50's ImageNet weights."""
 
 _HEAD = "head"
 _STEM_AND_HEAD = {"conv1_conv": "stem_conv", "conv1_bn": "stem_norm", "predictions": _HEAD}
@@ -144,33 +145,22 @@ def _fetch_imagenet(target: Path, digest: str) -> None:
 
             def once() -> Path:
                 # Keras draws a progress bar, and writes to the destination directly.
-                with _short_patience(), contextlib.redirect_stdout(io.StringIO()):
+                with contextlib.redirect_stdout(io.StringIO()):
                     file = keras.utils.get_file(
                         name, url, cache_dir=scratch, cache_subdir="", file_hash=digest
                     )
                 return Path(file)
 
             # Keras raises a ValueError where the hash is another one.
-            put_in_place(network.patiently(once, name, damaged=(ValueError,)), target)
+            put_in_place(with_retries(once, name, damaged=(ValueError,)), target)
     except InputError:
         raise
     except Exception as error:  # get_file raises bare Exceptions when an address is unreachable
         raise InputError(
-            f"cannot fetch {name} from {url} to {folder} ({network.reason(error)}); run snakemake "
+            f"cannot fetch {name} from {url} to {folder} ({one_line(error)}); run snakemake "
             "again when it can be had, fetch it elsewhere and put it into that folder, or give its "
             "path as 'weights: path/to/file.h5'"
         ) from error
-
-
-@contextlib.contextmanager
-def _short_patience() -> Iterator[None]:
-    """Keep Keras from waiting for ever for a server."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(network.SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _stored(file: h5py.File, path: Path) -> dict[str, list[h5py.Dataset]]:

@@ -24,7 +24,7 @@ def result_state(
 
     Args:
         run: the run.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
         weights: whether the run's weights have to be there as well.
     """
     folder = Path(run.folder)
@@ -50,7 +50,7 @@ def is_prepared(data: PreparedData, files_digest: str) -> bool:
 
     Args:
         data: the data set.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
     """
     prepared = _prepared(data.folder)
     if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablation.progress.disk import disk_parts, needs
+from ablation.progress.disk_space import disk_space_parts, needs
 from ablation.progress.estimate import (
     Estimate,
     Past,
@@ -133,7 +133,7 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
             parts.append(f"With {at_once} runs at a time: {duration(seconds)}, {PARALLEL}")
     else:
         parts.append("Training time still needed: not known")
-    return [*parts, *disk_parts(needs(_data_of(waiting))), *_notes(overview)]
+    return [*parts, *disk_space_parts(needs(_data_of(waiting))), *_notes(overview)]
 
 
 def _reasons(missing: Sequence[Standing]) -> list[Part]:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent
 
 # The code that each kind of job depends on.
 PLACES = {
-    "data": ("data", "study/own_images.py"),
+    "data": ("data",),
     "models": ("models", "study/architectures.py", "study/families"),
     "augmentation": ("augmentation",),
     "training": ("training",),

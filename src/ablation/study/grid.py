@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from ablation.augmentation.registry import Pipeline
+from ablation.data.settings import DataSettings
 from ablation.identity import identity
 from ablation.study.schema import Dataset, Experiment
 from ablation.training.settings import RunSettings, Training
@@ -19,13 +20,12 @@ class PreparedData:
 
     Attributes:
         dataset: its label.
-        settings: everything that decides its content: the keys of a ``Dataset`` but its name,
-            with sizes as None or [height, width]; ``stored_size`` is None where it is
-            ``image_size``; ``held_out`` is 0 where the test split serves for validation.
+        settings: everything that decides its content; ``stored_size`` is None where it is
+            ``image_size``, and ``held_out`` is 0 where the test split serves for validation.
     """
 
     dataset: str
-    settings: dict[str, Any]
+    settings: DataSettings
 
     @cached_property
     def id(self) -> str:
@@ -35,9 +35,9 @@ class PreparedData:
     @property
     def folder(self) -> str:
         """Where it lies, relative to the working directory."""
-        size = self.settings["stored_size"] or self.settings["image_size"]
+        size = self.settings.stored_size or self.settings.image_size
         shape = "x".join(map(str, size)) if size else "native"
-        return f"results/data/{self.dataset}/{shape}-{self.settings['resize']}-{self.id}"
+        return f"results/data/{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,12 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
         dataset: the block.
         validation: as the experiment has it.
     """
-    sizes = {
-        key: value if value is None else both_sides(value)
-        for key, value in (("image_size", dataset.image_size), ("stored_size", dataset.stored_size))
-    }
-    if sizes["stored_size"] == sizes["image_size"]:
-        sizes["stored_size"] = None
-    settings = dataset.model_dump(exclude={"name"}) | {"source": dataset.source or dataset.name}
+    values = dataset.model_dump(exclude={"name"})
+    if values["stored_size"] == values["image_size"]:
+        values["stored_size"] = None
     if validation == "test":
-        settings["held_out"] = 0
-    return PreparedData(dataset.name, settings | sizes)
+        values["held_out"] = 0.0
+    return PreparedData(dataset.name, DataSettings.model_validate(values))
 
 
 def expand(

@@ -13,15 +13,14 @@ from pydantic import ValidationError
 
 from ablation.augmentation.pipelines import check_channels, check_size, parse_pipeline
 from ablation.augmentation.registry import Pipeline
+from ablation.data.sources import check_source, source_of
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, read_yaml, shown_value
 from ablation.study.rubrics import Rubric
-from ablation.study.schema import OWN_IMAGES, Config, Dataset, Experiment, Study
-from ablation.study.sources import KNOWN, KNOWN_SHAPES, check_own_version, known_sources
-from ablation.study.sources import source_name as name_of_source
+from ablation.study.schema import Config, Dataset, Experiment, Study
 from ablation.study.validation import validate
 
 CONFIG_FILE = Path("config/config.yaml")
@@ -383,18 +382,19 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
 
 def _check_images(steps: Pipeline, dataset: Dataset) -> None:
     """Refuse steps that make no sense on images of this shape, as far as it is known."""
-    shape = KNOWN_SHAPES.get(source_name(dataset))
+    known = source_of(dataset.source).known(dataset.source)
     channels = _channels(dataset)
     if channels is not None:
         check_channels(steps, channels)
     settings = prepared_data(dataset).settings
-    check_size(steps, settings["image_size"] or (shape and shape[:2]), settings["stored_size"])
+    own_size = known.size if known else None
+    check_size(steps, settings.image_size or own_size, settings.stored_size)
 
 
 def _channels(dataset: Dataset) -> int | None:
     """Return how many channels the prepared images have; None where that is not known."""
-    shape = KNOWN_SHAPES.get(source_name(dataset))
-    return dataset.channels or (shape[2] if shape else None)
+    known = source_of(dataset.source).known(dataset.source)
+    return dataset.channels or (known.shape[2] if known else None)
 
 
 def _expect_plain(key: str, path: str) -> None:
@@ -418,11 +418,6 @@ def _expect(key: str, path: str, kind: Literal["file", "folder"]) -> None:
         there, problem = False, f": {getattr(error, 'strerror', None) or error}"
     if not there:
         raise InputError(f"{key}: there is no {kind} {path[:200]!r}{problem}")
-
-
-def source_name(dataset: Dataset) -> str:
-    """Return the name of a data set's source, without config and version."""
-    return name_of_source(dataset.source or dataset.name)
 
 
 def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
@@ -504,20 +499,10 @@ def _check_claims(
 
 
 def _check_sources(experiment: PlannedExperiment, document: Document, config: Config) -> None:
-    """Refuse a source that is not there, or that TensorFlow Datasets does not know."""
+    """Refuse sources and local images that do not exist."""
     for i, dataset in enumerate(experiment.block.datasets):
         with _placed(document, ("experiments", experiment.name, "datasets", i)):
-            _check_source(dataset, config)
-
-
-def _check_source(dataset: Dataset, config: Config) -> None:
-    source = source_name(dataset)
-    if source in OWN_IMAGES:
-        _expect("path", dataset.path or "", "folder" if source == "image_folder" else "file")
-    elif source in KNOWN and KNOWN[source].builder:
-        check_own_version(dataset.source or dataset.name)
-    elif source not in (known := known_sources(config.data_dir)):
-        raise InputError(
-            f"TensorFlow Datasets has no '{source}', and no such data set is "
-            f"prepared{nearest(source, known)[:300]}"
-        )
+            check_source(dataset, config.data_dir)
+            kind = source_of(dataset.source).path
+            if kind is not None:
+                _expect("path", str(dataset.path), kind)

@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema
 
 from ablation.augmentation.pipelines import NONE
 from ablation.augmentation.registry import STEPS
+from ablation.data.settings import DataSettings
 from ablation.errors import nearest, shown_value
 from ablation.study.architectures import (
     check_options,
@@ -99,17 +100,6 @@ NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENG
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME_SCHEMA)]
 PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Share = Annotated[float, Field(gt=0, le=0.5)]
-Pixels = Annotated[int, Field(ge=8, le=4096)]
-Size = Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)]
-
-OWN_IMAGES = ("image_folder", "csv")
-"""Sources that read the user's own images from a path."""
-
-
-def both_sides(size: int | list[int]) -> list[int]:
-    """Return height and width of a size that may be written as one number."""
-    return [size, size] if isinstance(size, int) else size
 
 
 class NotEmpty(Strict):
@@ -141,91 +131,32 @@ class Named(Strict):
         return {"anyOf": [NAME_SCHEMA, schema], "description": schema.get("description", "")}
 
 
-class Dataset(Named):
-    """A data set and the preparation of its images. Just a name selects that data set of TFDS."""
+class Dataset(DataSettings, Named):
+    """A data set and the preparation of its images. Just a name selects the source of that name."""
 
-    source: str | None = Field(
-        default=None,
-        max_length=200,
-        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?$",
-        description="`mnist5k`, a TensorFlow Datasets name (`cifar10`, `cifar10:3.0.2` or "
-        "`name/config:version`), or `image_folder` or `csv` for your own images. Default: the "
-        "name.",
-    )
-    path: (
-        Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
-    ) = Field(
-        default=None,
-        description="Path of your own images, relative to the working directory. For "
-        "`image_folder`: a folder with one folder per class, or with such a folder for each of "
-        "`train`, `validation` and `test`. For `csv`: a file with the columns path, label and, "
-        "optionally, split.",
-    )
-    image_size: Size | None = Field(
-        default=None,
-        description="Input size of the network: side in pixels, or [height, width]. Default: the "
-        "size of the images, which must be the same for all.",
-    )
-    stored_size: Size | None = Field(
-        default=None,
-        description="Size of the stored images, if larger than `image_size`. The steps "
-        "`random_crop` and `random_resized_crop` cut `image_size` out at random; without them, "
-        "and in evaluation, the centre is cut out. Default: `image_size`.",
-    )
-    resize: Literal["stretch", "crop", "pad"] = Field(
-        default="stretch",
-        description="How images are resized, bilinearly: `stretch` changes the aspect ratio, "
-        "`crop` cuts out the centre, `pad` adds black borders.",
-    )
-    channels: Literal[1, 3] | None = Field(
-        default=None,
-        description="1 converts images to greyscale, 3 to RGB. Default: the channels of the "
-        "source; your own images are greyscale if all of them are.",
-    )
-    held_out: Share = Field(
-        default=0.1,
-        description="Share of each class of the training split that is held out for validation. "
-        "Not used with `validation: test`.",
-    )
-    test_share: Share = Field(
-        default=0.2,
-        description="Share of each class that becomes the test split if the source has none.",
-    )
-    limit: Annotated[int, Field(ge=10)] | None = Field(
-        default=None,
-        description="Maximum number of examples of the training split and of the test split, "
-        "stratified by class. For quick trials.",
-    )
-    train_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description="Share of each class of the training examples that is used for training. "
-        "Validation and test splits do not change.",
-    )
-    unreadable: Literal["refuse", "skip"] = Field(
-        default="refuse",
-        description="What to do if some of your own images cannot be read: `refuse` stops with "
-        "an error, `skip` leaves them out and reports them.",
-    )
-    duplicates: Literal["keep", "drop"] = Field(
-        default="keep",
-        description="What to do with training and validation images that are identical to an "
-        "image of a later split. They are reported in both cases.",
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        data = {"name": data} if isinstance(data, str) else data
+        if isinstance(data, dict) and data.get("source") is None and "name" in data:
+            data = {**data, "source": data["name"]}
+        return data
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        own = (self.source or self.name) in OWN_IMAGES
-        if own and self.path is None:
-            raise refusal(f"source {self.source or self.name} needs the key 'path'")
-        if not own and self.path is not None:
-            raise refusal("'path' goes with source image_folder or csv; give one of them")
-        if self.stored_size is not None:
-            if self.image_size is None:
-                raise refusal("stored_size needs image_size")
-            pairs = zip(both_sides(self.stored_size), both_sides(self.image_size), strict=True)
-            if any(stored < seen for stored, seen in pairs):
-                raise refusal("stored_size must be at least image_size on both sides")
-        return self
+    @field_validator("held_out")
+    @classmethod
+    def _holds_something_out(cls, share: float) -> float:
+        if not share:
+            raise refusal("must be greater than 0; with `validation: test` nothing is held out")
+        return share
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let editors know that the source may be left out."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema["anyOf"][-1]["required"] = ["name"]
+        return schema
 
 
 class Model(Named):

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from ablation.data.checks import copies_to_drop, find, refuse_missing_classes, tell
+from ablation.data.issues import copies_to_drop, find_issues, refuse_missing_classes, summary_lines
 from ablation.errors import InputError
 
 NAMES = ["ant", "bee", "cat"]
@@ -14,11 +14,11 @@ def table(*rows):
 
 
 def of_kind(examples, kind, names=NAMES):
-    return [one for one in find(examples, names) if one["kind"] == kind]
+    return [one for one in find_issues(examples, names) if one["kind"] == kind]
 
 
-def many(count, split="train", label=0, start=0):
-    return [(split, label, f"{split}{label}-{i + start}") for i in range(count)]
+def many(count, split="train", label=0):
+    return [(split, label, f"{split}{label}-{i}") for i in range(count)]
 
 
 def test_copies_are_counted_by_pair_of_splits():
@@ -30,6 +30,7 @@ def test_copies_are_counted_by_pair_of_splits():
         ("validation", 0, "x"),
         ("test", 0, "x"),
         ("test", 0, "z"),
+        ("train", 0, "w"),
     )
     found = of_kind(examples, "copies-between-splits")
     assert [(one["count"], one["items"]) for one in found] == [
@@ -39,15 +40,10 @@ def test_copies_are_counted_by_pair_of_splits():
     ]
     assert all(one["severity"] == "warning" for one in found)
     assert found[1]["text"].startswith("2 training images with the same pixels as test images")
-    # The later split keeps them: only what is nowhere later stays.
-    assert copies_to_drop(examples).tolist() == [True, True, True, False, True, False, False]
-
-
-def test_no_copy_is_left_after_dropping():
-    examples = table(*(("train", 0, str(i % 7)) for i in range(9)), ("test", 0, "3"))
-    rest = examples[~copies_to_drop(examples)]
-    assert not of_kind(rest, "copies-between-splits")
-    assert len(rest) == len(examples) - 1
+    # The later split keeps them: only what is in no later split stays.
+    drop = copies_to_drop(examples)
+    assert drop.tolist() == [True, True, True, False, True, False, False, False]
+    assert not of_kind(examples[~drop], "copies-between-splits")
 
 
 def test_copies_with_another_label():
@@ -66,40 +62,39 @@ def test_copies_within_a_split_are_a_note():
     assert all(one["severity"] == "note" for one in found)
 
 
-@pytest.mark.parametrize(("count", "told"), [(9, True), (10, False)])
-def test_classes_with_few_training_images(count, told):
+@pytest.mark.parametrize(("count", "reported"), [(9, True), (10, False)])
+def test_classes_with_few_training_images(count, reported):
     examples = table(*many(20), *many(count, label=1), *many(30, "test", label=1))
     found = of_kind(examples, "few-images", NAMES[:2])
-    assert [one["items"] for one in found] == ([["bee: 9"]] if told else [])
+    assert [one["items"] for one in found] == ([["bee: 9"]] if reported else [])
 
 
-@pytest.mark.parametrize(("count", "told"), [(100, False), (101, True)])
-def test_extreme_imbalance(count, told):
+@pytest.mark.parametrize(("count", "reported"), [(100, False), (101, True)])
+def test_extreme_imbalance(count, reported):
     examples = table(*many(50), *many(10, label=1), *many(count, label=2))
     found = of_kind(examples, "imbalance")
-    assert [one["items"] for one in found] == ([["cat: 101", "bee: 10"]] if told else [])
+    assert [one["items"] for one in found] == ([["cat: 101", "bee: 10"]] if reported else [])
     text = "The largest class has 10 times as many training images as the smallest."
-    assert [one["text"] for one in found] == ([text] if told else [])
+    assert [one["text"] for one in found] == ([text] if reported else [])
 
 
-def test_at_most_twenty_are_named():
+def test_the_summary_names_at_most_twenty():
     (one,) = of_kind(table(*[("train", 0, "x")] * 41), "copies-in-split")
     assert (one["count"], len(one["items"])) == (40, 20)
-    counts = {"train": [41], "validation": [0], "test": [0]}
     description = {
         "source": "s",
         "class_names": ["a"],
         "shape": [41, 8, 8, 1],
-        "counts": counts,
+        "counts": {"train": [41], "validation": [0], "test": [0]},
         "conversions": {"palettes expanded to colour": 3},
         "checks": [one],
     }
-    lines = tell(description)
+    lines = summary_lines(description)
     assert lines[0] == "s: 1 class, images of 8×8×1; 41 training, 0 validation, 0 test"
     assert lines[1] == "palettes expanded to colour: 3"
     assert lines[2].startswith("note: 40 training images")
     assert lines[-1] == "  and 20 more"
-    assert tell({**description, "checks": []})[-1] == "nothing was found amiss"
+    assert summary_lines({**description, "checks": []})[-1] == "no issues found"
 
 
 def test_a_tested_class_without_training_images_is_refused_by_name():

@@ -1,27 +1,31 @@
-"""What may be wrong with a data set: copies of images, small classes, what was left out."""
+"""Issues of a data set: copies of images, small classes, what was left out."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
-import pandas as pd
 
 from ablation.errors import InputError
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 MAX_ITEMS = 20
 FEW_IMAGES = 10
-"""A class with fewer training images is told."""
+"""A class with fewer training images is reported."""
 IMBALANCE = 10
-"""A largest class of more than so many times the smallest is told."""
+"""A largest class of more than so many times the smallest is reported."""
 
 # Earlier ones give way to later ones where copies are dropped.
 _ORDER = ("train", "validation", "test")
 _IMAGES = {"train": "training", "validation": "validation", "test": "test"}
 
+Severity = Literal["warning", "note"]
 
-class Finding(TypedDict):
-    """One finding, as ``description.json`` keeps it.
+
+class DataIssue(TypedDict):
+    """An issue of a data set, as ``description.json`` keeps it.
 
     Keys:
         kind: ``copies-between-splits``, ``copies-of-other-class``, ``copies-in-split``,
@@ -33,17 +37,15 @@ class Finding(TypedDict):
     """
 
     kind: str
-    severity: Literal["warning", "note"]
+    severity: Severity
     text: str
     items: list[str]
     count: int
 
 
-def finding(
-    kind: str, severity: Literal["warning", "note"], text: str, items: Sequence[str]
-) -> Finding:
-    """Return a finding about some items, of which it keeps the first."""
-    return Finding(
+def issue(kind: str, severity: Severity, text: str, items: Sequence[str]) -> DataIssue:
+    """Return an issue of some items, of which it keeps the first."""
+    return DataIssue(
         kind=kind,
         severity=severity,
         text=text,
@@ -58,7 +60,7 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what if count == 1 else plural}"
 
 
-def copies_to_drop(examples: pd.DataFrame) -> np.ndarray:
+def copies_to_drop(examples: "DataFrame") -> np.ndarray:
     """Choose the training and validation images that are in a later split as well.
 
     Args:
@@ -74,14 +76,14 @@ def copies_to_drop(examples: pd.DataFrame) -> np.ndarray:
     return drop
 
 
-def dropped(examples: pd.DataFrame) -> list[Finding]:
-    """Tell which images were left out because they are in a later split as well.
+def dropped(examples: "DataFrame") -> list[DataIssue]:
+    """Report which images were left out because they are in a later split as well.
 
     Args:
         examples: the dropped ones, with the columns name and split.
     """
     return [
-        finding(
+        issue(
             "dropped",
             "note",
             f"{counted(len(some), f'{_IMAGES[split]} image')} left out: the same pixels are in "
@@ -93,7 +95,7 @@ def dropped(examples: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+def find_issues(examples: "DataFrame", class_names: Sequence[str]) -> list[DataIssue]:
     """Look for copies of images, small classes and imbalance.
 
     Args:
@@ -109,7 +111,7 @@ def find(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
     ]
 
 
-def refuse_empty_splits(examples: pd.DataFrame, splits: Sequence[str], source: str) -> None:
+def refuse_empty_splits(examples: "DataFrame", splits: Sequence[str], source: str) -> None:
     """Refuse a split without images.
 
     Args:
@@ -127,7 +129,7 @@ def refuse_empty_splits(examples: pd.DataFrame, splits: Sequence[str], source: s
             )
 
 
-def refuse_missing_classes(examples: pd.DataFrame, class_names: Sequence[str], source: str) -> None:
+def refuse_missing_classes(examples: "DataFrame", class_names: Sequence[str], source: str) -> None:
     """Refuse classes that are tested or validated on and that no training image shows.
 
     Args:
@@ -150,8 +152,8 @@ def refuse_missing_classes(examples: pd.DataFrame, class_names: Sequence[str], s
             )
 
 
-def tell(description: Mapping[str, Any]) -> list[str]:
-    """Return the lines that tell a prepared data set on a console.
+def summary_lines(description: Mapping[str, Any]) -> list[str]:
+    """Return the lines that sum up a prepared data set on a console.
 
     Args:
         description: as `ablation.data.prepare.prepare` returns it.
@@ -169,7 +171,7 @@ def tell(description: Mapping[str, Any]) -> list[str]:
         if one["count"] > len(one["items"]):
             lines.append(f"  and {one['count'] - len(one['items']):,} more")
     if not description.get("checks"):
-        lines.append("nothing was found amiss")
+        lines.append("no issues found")
     return lines
 
 
@@ -178,11 +180,11 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(f"'{name}'" for name in names[:most]) + more
 
 
-def _repeated(examples: pd.DataFrame) -> pd.DataFrame:
+def _repeated(examples: "DataFrame") -> "DataFrame":
     return examples[examples["digest"].duplicated(keep=False)]
 
 
-def _copies_between_splits(examples: pd.DataFrame) -> list[Finding]:
+def _copies_between_splits(examples: "DataFrame") -> list[DataIssue]:
     repeated, found = _repeated(examples), []
     for earlier, later in combinations(_ORDER, 2):
         originals = repeated[repeated["split"] == later].drop_duplicates("digest")
@@ -190,7 +192,7 @@ def _copies_between_splits(examples: pd.DataFrame) -> list[Finding]:
         copies = repeated[(repeated["split"] == earlier) & repeated["digest"].isin(list(named))]
         if len(copies):
             found.append(
-                finding(
+                issue(
                     "copies-between-splits",
                     "warning",
                     f"{counted(len(copies), f'{_IMAGES[earlier]} image')} with the same pixels "
@@ -204,26 +206,26 @@ def _copies_between_splits(examples: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _copies_of_other_class(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+def _copies_of_other_class(examples: "DataFrame", class_names: Sequence[str]) -> list[DataIssue]:
     repeated = _repeated(examples)
     labels = repeated.groupby("digest", sort=False)["label"].transform("nunique")
-    torn = repeated[labels > 1].sort_values("digest", kind="stable")
-    if torn.empty:
+    mixed = repeated[labels > 1].sort_values("digest", kind="stable")
+    if mixed.empty:
         return []
     return [
-        finding(
+        issue(
             "copies-of-other-class",
             "warning",
-            f"{counted(len(torn), 'image')} with the same pixels as an image of another class.",
+            f"{counted(len(mixed), 'image')} with the same pixels as an image of another class.",
             [
                 f"{name} ({class_names[label]})"
-                for name, label in zip(torn["name"], torn["label"], strict=True)
+                for name, label in zip(mixed["name"], mixed["label"], strict=True)
             ],
         )
     ]
 
 
-def _copies_in_split(examples: pd.DataFrame) -> list[Finding]:
+def _copies_in_split(examples: "DataFrame") -> list[DataIssue]:
     found = []
     for split in _ORDER:
         members = _repeated(examples[examples["split"] == split])
@@ -232,7 +234,7 @@ def _copies_in_split(examples: pd.DataFrame) -> list[Finding]:
         named = dict(zip(first["digest"], first["name"], strict=True))
         if len(copies):
             found.append(
-                finding(
+                issue(
                     "copies-in-split",
                     "note",
                     f"{counted(len(copies), f'{_IMAGES[split]} image')} with the same pixels as "
@@ -246,14 +248,14 @@ def _copies_in_split(examples: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _small_classes(examples: pd.DataFrame, class_names: Sequence[str]) -> list[Finding]:
+def _small_classes(examples: "DataFrame", class_names: Sequence[str]) -> list[DataIssue]:
     labels = examples.loc[examples["split"] == "train", "label"].to_numpy()
     counts = np.bincount(labels, minlength=len(class_names))
     found = []
     few = np.flatnonzero(counts < FEW_IMAGES).tolist()
     if few:
         found.append(
-            finding(
+            issue(
                 "few-images",
                 "warning",
                 f"{counted(len(few), 'class')} with fewer than {FEW_IMAGES} training images.",
@@ -265,7 +267,7 @@ def _small_classes(examples: pd.DataFrame, class_names: Sequence[str]) -> list[F
     if counts[largest] > IMBALANCE * counts[smallest]:
         names = [f"{class_names[label]}: {counts[label]:,}" for label in (largest, smallest)]
         found.append(
-            finding(
+            issue(
                 "imbalance",
                 "warning",
                 f"The largest class has {counts[largest] / counts[smallest]:.0f} times as many "

@@ -1,4 +1,4 @@
-"""Lines that tell how far a long job is, at most one every ten seconds."""
+"""Lines that show how far a long job is, at most one every ten seconds."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ SECONDS = 10.0
 
 
 class Progress:
-    """Tells how many of some things are done.
+    """Prints how many of some things are done.
 
     Args:
         text: the line, with ``{done}`` where the number goes.
-        total: when all are done, which is always told.
+        total: when all are done, which is always printed.
     """
 
     def __init__(self, text: str, total: int) -> None:
         self._text, self._total = text, total
         self._last = time.monotonic()
 
-    def tell(self, done: int) -> None:
+    def update(self, done: int) -> None:
         """Print the line if it is time."""
         now = time.monotonic()
         if done == self._total or now - self._last >= SECONDS:
@@ -33,21 +33,21 @@ class Progress:
 
 
 @contextmanager
-def watching(tell: Callable[[], str | None]) -> Iterator[None]:
-    """Print a line every ten seconds while a block runs that cannot tell itself how far it is.
+def progress_lines(line: Callable[[], str | None]) -> Iterator[None]:
+    """Print a line every ten seconds while a block runs.
 
     Args:
-        tell: returns the line; nothing is printed for None or the line before once more.
+        line: returns the line; None and a repeated line are not printed.
     """
-    console, over = sys.stdout, threading.Event()  # what the block does to stdout is its own
+    console, over = sys.stdout, threading.Event()  # the block may redirect stdout
 
     def work() -> None:
-        before = None
+        last = None
         while not over.wait(SECONDS):
-            line = tell()
-            if line not in (None, before):
-                print(line, file=console, flush=True)
-                before = line
+            text = line()
+            if text not in (None, last):
+                print(text, file=console, flush=True)
+                last = text
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -77,8 +77,6 @@ def folder_size(folder: Path, leave_out: tuple[str, ...] = ()) -> int:
     return total
 
 
-def fetched(what: str, size: int, total: int | None) -> str:
-    """Tell how much of a download is there, in MB (10⁶ bytes)."""
-    if total is None:
-        return f"{what}: fetched {size / 1e6:.0f} MB"
-    return f"{what}: fetched {min(size, total) / 1e6:.0f} of {total / 1e6:.0f} MB"
+def downloaded(what: str, size: int, total: int) -> str:
+    """Return a line about a download, with sizes in MB (10⁶ bytes)."""
+    return f"{what}: downloaded {min(size, total) / 1e6:.0f} of {total / 1e6:.0f} MB"
