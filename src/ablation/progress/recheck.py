@@ -10,7 +10,7 @@ from ablation.errors import InputError
 from ablation.progress.states import run_states
 from ablation.progress.terminal import duration
 from ablation.storage import alone, clear_folder, remove_empty
-from ablation.study.checkpoints import LOCK
+from ablation.training.checkpoint import LOCK
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
 from ablation.errors import InputError
-from ablation.study.checkpoints import CHECKPOINT, FINISHED
+from ablation.training.checkpoint import CHECKPOINT, FINISHED
 from ablation.study.grid import Run
 from ablation.training.code import changes, code_of, run_code
 from ablation.training.status import Status, read_status

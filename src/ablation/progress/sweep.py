@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ablation.storage import remove_empty
-from ablation.study.checkpoints import FINISHED
+from ablation.training.checkpoint import FINISHED
 from ablation.study.grid import Run
 
 

@@ -6,7 +6,6 @@ epoch in two steps; hence this one. A run's folder of checkpoints holds
 - ``checkpoint.npz``: arrays without objects, and among them what they belong to, as JSON;
 - ``finished/``: the run's files, whole, from the end of training until Snakemake has taken note
   that they are in their place; by then the checkpoint itself is gone;
-- ``put-aside.npz``: a checkpoint that belongs to something else, until the run is done;
 - ``attempt.log``: the log of the last attempt;
 - ``.lock``: held by the process that trains the run.
 
@@ -32,10 +31,13 @@ from ablation.storage import (
     make_folder,
     writing,
 )
-from ablation.study.checkpoints import ABOUT, CHECKPOINT, FINISHED, LOG, PUT_ASIDE, read_about
 
-FORMAT = 1
+CHECKPOINT, FINISHED, LOCK = "checkpoint.npz", "finished", ".lock"
+LOG = "attempt.log"  # a second name of the log of the last attempt
 RECORD = "run.json"
+FORMAT = 1
+
+_ABOUT = "about"  # the array that holds what a checkpoint belongs to, as JSON
 
 
 @dataclass(frozen=True)
@@ -98,71 +100,40 @@ def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
         "values": checkpoint.values,
     }
     arrays: dict[str, Any] = {
-        ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
+        _ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
         **checkpoint.arrays,
     }
     atomically(folder / CHECKPOINT, lambda part: np.savez(part, allow_pickle=False, **arrays))
 
 
 def load(folder: Path, identity: Identity) -> Checkpoint | None:
-    """Return the checkpoint of a run, if there is one that belongs to it.
+    """Return the checkpoint of a run; None if there is none that can be used.
 
-    Another one, or one that cannot be read, is put aside with a message. One that was put aside is
-    taken again where it belongs: the code, say, is as it was.
+    A checkpoint of other settings, code, data or weights, or one that cannot be read, is reported
+    and stays until the first epoch of this training replaces it.
     """
-    found = reason = None
-    if (folder / CHECKPOINT).exists():
-        found, reason = _read(folder / CHECKPOINT, identity)
-    if found is not None:
-        return found
-    aside, _ = _read(folder / PUT_ASIDE, identity)
-    if aside is not None:
-        (folder / PUT_ASIDE).replace(folder / CHECKPOINT)
-        print(f"{folder / CHECKPOINT}: taken again, it had been put aside", flush=True)
-    elif reason is not None:
-        put_aside(folder, reason)
-    return aside
-
-
-def put_aside(folder: Path, reason: str) -> None:
-    """Move a checkpoint that is of no use out of the way, and say why.
-
-    One with more epochs that lies there already stays, and this one goes.
-    """
-    epoch, before = _epoch(folder / CHECKPOINT), _epoch(folder / PUT_ASIDE)
-    if before > epoch:
-        (folder / CHECKPOINT).unlink()
-        done = f"removed, because {PUT_ASIDE} has more epochs"
-    else:
-        (folder / CHECKPOINT).replace(folder / PUT_ASIDE)
-        done = f"put aside as {PUT_ASIDE}"
-    print(f"{folder / CHECKPOINT}: {reason}; {done}, training starts anew", flush=True)
-
-
-def _read(file: Path, identity: Identity) -> tuple[Checkpoint | None, str | None]:
-    """A checkpoint that belongs to a run, or the reason why this is none."""
+    file = folder / CHECKPOINT
+    if not file.exists():
+        return None
     try:
-        about = read_about(file)
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']}, not {FORMAT}")
-        with np.load(file, allow_pickle=False) as stored:  # reading checks every array's CRC
-            arrays = {name: stored[name] for name in stored.files if name != ABOUT}
-        if sorted(arrays) != about["arrays"]:
-            raise ValueError("arrays are missing")
-        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
-        checkpoint = Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
+        return _read(file, identity)
     except UNREADABLE as error:
-        return None, f"cannot be read ({error})"
-    other = identity.other(found)
-    return (None, f"belongs to other {other}") if other else (checkpoint, None)
+        print(f"{file}: not used ({error}); training starts from the beginning", flush=True)
+        return None
 
 
-def _epoch(file: Path) -> int:
-    """The epoch of a checkpoint, of whatever run; 0 without one that can be read."""
-    try:
-        return int(read_about(file)["epoch"])
-    except UNREADABLE:
-        return 0
+def _read(file: Path, identity: Identity) -> Checkpoint:
+    with np.load(file, allow_pickle=False) as stored:  # reading checks the CRC of every array
+        about = json.loads(stored[_ABOUT].tobytes())
+        if about["format"] != FORMAT:
+            raise ValueError(f"it is of format {about['format']}, not {FORMAT}")
+        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
+        if other := identity.other(found):
+            raise ValueError(f"it belongs to other {other}")
+        arrays = {name: stored[name] for name in stored.files if name != _ABOUT}
+    if sorted(arrays) != about["arrays"]:
+        raise ValueError("arrays are missing")
+    return Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
 
 
 def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> Path | None:
@@ -210,9 +181,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a run that has finished; its files stay for a while."""
-    for name in (CHECKPOINT, PUT_ASIDE):
-        (folder / name).unlink(missing_ok=True)
+    """Remove the checkpoint of a run that has finished; its files stay for a while."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def keep_log(log: Path, folder: Path) -> None:

@@ -8,8 +8,7 @@ from ablation.data.prepared import read_description
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
 from ablation.storage import alone, file_sha256
-from ablation.study.checkpoints import LOCK
-from ablation.training.checkpoint import Identity, finished_files, keep_log, publish
+from ablation.training.checkpoint import LOCK, Identity, finished_files, keep_log, publish
 from ablation.training.code import code_of, run_code
 from ablation.training.devices import claim
 from ablation.training.settings import RunSettings

@@ -18,8 +18,6 @@ from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
-from ablation.study.checkpoints import CHECKPOINT, FINISHED
-from ablation.study.grid import identity as identity_of
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
 from ablation.training.callbacks import (
@@ -30,7 +28,7 @@ from ablation.training.callbacks import (
     clock,
     restore,
 )
-from ablation.training.checkpoint import Checkpoint, Identity
+from ablation.training.checkpoint import CHECKPOINT, FINISHED, Checkpoint, Identity
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, status_of, write_files
@@ -181,7 +179,7 @@ class _Run:
         try:
             restore(found, self._model, self._log, self._stopping)
         except ValueError as error:
-            kept.put_aside(self._checkpoints, f"does not fit the network ({error})")
+            print(f"{self._checkpoints / CHECKPOINT}: not used ({error})", flush=True)
             return
         self._attempts = found.values["attempts"]
         self._seconds_before = found.values["seconds"]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ablation.errors import InputError, visible
 from ablation.storage import atomically
-from ablation.study.checkpoints import LOCK
+from ablation.training.checkpoint import LOCK
 from ablation.training.signals import Interrupted
 
 STATUS = "status.json"
