@@ -11,6 +11,7 @@ import pytest
 
 from ablation.storage import alone
 from ablation.training.outputs import status_of
+from ablation.training.status import KILLED, read_status
 
 from ..conftest import tiny_disk
 from .conftest import command, settings, train
@@ -69,6 +70,7 @@ def test_not_enough_memory(digits, tmp_path):
     done = train(wide, digits, tmp_path / "run", before=limited, checkpoints=tmp_path / "kept")
     assert done.returncode == 1, done.stderr
     assert error_of(done).startswith("error: out of memory (")
+    assert read_status(tmp_path / "kept").reason.startswith("out of memory (")
     assert not (tmp_path / "run").exists()
 
 
@@ -121,6 +123,9 @@ def test_a_checkpoint_of_other_code_is_put_aside(digits, straight, tmp_path):
         assert process.poll() is None
     process.kill()
     process.wait()
+    status = read_status(kept)
+    assert (status.state, status.reason, status.epochs) == ("failed", KILLED, 3)
+    assert status.epoch >= 1
     words = command(FULL, digits, tmp_path, checkpoints=kept)
     words[words.index("--code") + 1] = "abd"
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -128,7 +133,7 @@ def test_a_checkpoint_of_other_code_is_put_aside(digits, straight, tmp_path):
     assert told in done.stdout
     assert "goes on" not in done.stdout
     check_same(tmp_path, straight)
-    assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished"]
+    assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished", "status.json"]
 
 
 def test_other_code_than_was_planned_is_refused(digits, tmp_path):
