@@ -10,10 +10,11 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ablation.data.settings import DataSettings
 from ablation.errors import InputError
@@ -21,6 +22,9 @@ from ablation.quiet import import_tensorflow
 from ablation.study.plan import Plan, load_config, load_plan
 from ablation.study.plan_file import plan_digest, read_plan, write_plan
 from ablation.study.requests import gallery_request, models_request
+from ablation.training.settings import RunSettings
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -46,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     prepare = commands.add_parser("prepare", help="prepare a data set for training")
-    prepare.add_argument("--settings", required=True, type=_data_settings, help="as JSON")
+    prepare.add_argument("--settings", required=True, type=_settings(DataSettings), help="as JSON")
     prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
-    prepare.add_argument("--code", help="refuse to work if the code is another by now")
+    prepare.add_argument("--code", help="refuse to work if the digest of the code is another")
     prepare.add_argument("--files-digest", default="", help="of local images")
     prepare.set_defaults(command=_prepare)
 
@@ -61,15 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     weights.set_defaults(command=_fetch_weights)
 
     train = commands.add_parser("train", help="train one run")
-    train.add_argument("--settings", required=True, type=json.loads, help="as JSON")
+    train.add_argument("--settings", required=True, type=_settings(RunSettings), help="as JSON")
     train.add_argument(
         "--data", required=True, type=Path, help="description.json of the prepared data"
     )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
-    train.add_argument("--code", default="", help="fingerprint of the code, for the record")
-    train.add_argument(
-        "--same-code", action="store_true", help="refuse to train if the code is another by now"
-    )
+    train.add_argument("--code", help="refuse to train if the digest of the code is another")
     train.add_argument(
         "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
     )
@@ -153,21 +154,28 @@ def _import_tensorflow() -> None:
     import_tensorflow()
 
 
-def _data_settings(text: str) -> DataSettings:
-    try:
-        return DataSettings.model_validate_json(text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _settings(model: type[Settings]) -> Callable[[str], Settings]:
+    """Return what reads settings of this type from JSON."""
+
+    def read(text: str) -> Settings:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
     from ablation.data.issues import summary_lines
     from ablation.data.prepare import prepare
+    from ablation.training.code import data_code
 
-    settings = DataSettings.model_validate(arguments.settings)
+    settings = arguments.settings
     code = data_code(settings)
-    require_same_code(code, arguments.code)
+    if arguments.code not in (None, code):
+        raise InputError("the code was edited while the study ran: run snakemake again")
     description = prepare(
         settings, arguments.folder, files_digest=arguments.files_digest, code=code
     )
@@ -214,7 +222,6 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.outputs,
             weights_file=arguments.weights,
             code=arguments.code,
-            same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
             log=arguments.log,
         )

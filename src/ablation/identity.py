@@ -4,18 +4,17 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 
 def canonical_json(settings: Any) -> str:
     """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII.
 
     Args:
-        settings: a pydantic model or plain values that JSON can hold.
+        settings: plain values that JSON can hold, and pydantic models.
     """
-    if isinstance(settings, BaseModel):
-        settings = settings.model_dump(mode="json")
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    plain = to_jsonable_python(settings)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def identity(settings: Any) -> str:

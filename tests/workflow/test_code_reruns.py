@@ -6,19 +6,38 @@ pytestmark = pytest.mark.workflow
 
 AFTERWARDS = {"analyse": 1, "report": 1}
 PACKAGE = "src/ablation"
-NEW_STEP = '''
+NEW_STEP = '''\
 """Do nothing."""
 
 from ablation.augmentation.registry import step
 
 
-@step(draws=0)
+@step()
 def nothing(images, targets, draws):
-    """Do nothing.
-
-    Source: none.
-    """
+    """Do nothing."""
     return images, targets
+'''
+NEW_FAMILY = '''\
+"""Linear classifiers."""
+
+from typing import Literal
+
+from ablation.lazy import keras
+from ablation.models.families.base import Family, NetworkSettings
+
+
+class LinearSettings(NetworkSettings):
+    """Nothing can be set."""
+
+    family: Literal["linear"] = "linear"
+
+
+def build(settings, image, classes, parts):
+    """Return a linear classifier."""
+    return keras.Model(image, parts.head(image, classes))
+
+
+FAMILY = Family({"linear": {}}, "Linear classifiers.", LinearSettings, build)
 '''
 
 
@@ -40,14 +59,11 @@ def comments_and_docstrings(project):
 
 
 def new_step(project):
-    (project.folder / PACKAGE / "augmentation/steps/nothing.py").write_text(NEW_STEP.lstrip())
+    (project.folder / PACKAGE / "augmentation/steps/nothing.py").write_text(NEW_STEP)
 
 
 def new_family(project):
-    families = project.folder / PACKAGE / "models/families"
-    text = (families / "resnet.py").read_text()
-    assert 'NAME = "resnet"' in text
-    (families / "other.py").write_text(text.replace("resnet", "other").replace("plain", "bare"))
+    (project.folder / PACKAGE / "models/families/linear.py").write_text(NEW_FAMILY)
 
 
 @pytest.mark.parametrize(

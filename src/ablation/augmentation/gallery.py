@@ -46,14 +46,13 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
         seen = data.images[chosen, *centre(data.images.shape[1:3], data.input_shape[:2])]
         add(seen, kind="samples", dataset=dataset, captions=names)
         for wanted in wanted_here:
-            steps = [StepCall(**step) for step in wanted["steps"]]
-            images, targets = _augmented(data, chosen, steps)
+            images, targets = _augmented(data, chosen, wanted["steps"])
             add(
                 images,
                 kind="augmented",
                 dataset=dataset,
                 augmentation=wanted["augmentation"],
-                pipeline=format_pipeline(steps),
+                pipeline=format_pipeline(wanted["steps"]),
                 captions=[caption(target, data.class_names) for target in targets],
             )
     arrays["index"] = np.array(json.dumps(index))

@@ -16,7 +16,7 @@ def models_request(plan: Plan) -> list[dict[str, Any]]:
     return _once(
         {
             "model": run.model,
-            "architecture": run.settings["model"],
+            "architecture": run.settings.model,
             "dataset": run.dataset,
             "data": run.data.folder,
         }
@@ -29,7 +29,7 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
     return _once(
         {
             "augmentation": run.augmentation,
-            "steps": run.settings["augmentation"],
+            "steps": run.settings.augmentation,
             "dataset": run.dataset,
             "data": run.data.folder,
         }
@@ -38,7 +38,7 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
 
 
 def digest(content: Any) -> str:
-    """Return the hash of plain values: 16 hex digits."""
+    """Return the hash of a request: 16 hex digits."""
     return identity(content)[:16]
 
 
