@@ -1,8 +1,8 @@
 """The one exception that speaks to the user, and text that is made fit to be shown."""
 
 import difflib
+import textwrap
 from collections.abc import Iterable
-from itertools import takewhile
 
 LISTED = 500  # characters of the known names in a message
 
@@ -28,25 +28,14 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name nearest to ``name``, if one is near."""
+    close = difflib.get_close_matches(str(name).lower(), sorted(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name nearest to ``name``.
-
-    Where none is near, the known names are listed instead.
-    """
-    names, wrong = sorted(known), str(name).lower()
-    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
-    if close:  # of equally near ones, the one that begins alike for longest
-        best = max(close, key=lambda right: (_ratio(wrong, right), len(_start(wrong, right))))
-        return f"; did you mean '{best}'?"
-    listed = ", ".join(names)
-    more = ", …" if len(listed) > LISTED else ""
-    return f"; known are {listed[:LISTED]}{more}" if names else ""
-
-
-def _ratio(first: str, second: str) -> float:
-    return difflib.SequenceMatcher(None, first, second).ratio()
-
-
-def _start(first: str, second: str) -> list[tuple[str, str]]:
-    pairs = zip(first, second, strict=False)
-    return list(takewhile(lambda pair: pair[0] == pair[1], pairs))
+    """Return `did_you_mean`, or the known names where none is near."""
+    names = sorted(known)
+    listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
+    return did_you_mean(name, names) or (f"; known are {listed}" if names else "")

@@ -367,7 +367,7 @@ def test_every_network_and_arm_of_the_file_resolves():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("error: 8.75", "error: 108.75", "publications[0].figures[0].error: must be less than"),
+        ("error: 8.75", "error: 108.75", "publications[0].figures[0].error: Input should be"),
         ("error: 8.75", "errors: 8.75", "unknown key 'errors'; did you mean 'error'?"),
         ("error: 8.75", "error: 8.75, accuracy: 91.25", "has either an error or an accuracy"),
         ("arm: standard, error: 8.75", "arm: standart, error: 8.75", "no arm 'standart'"),

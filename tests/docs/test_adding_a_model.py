@@ -107,7 +107,10 @@ def test_the_network_of_the_page_trains_and_is_counted_right(example, monkeypatc
     (example.folder / "probe.py").write_text(PROBE)
     mistakes = {
         ("depth: 2", "dept: 2"): "models[1].dept: unknown option 'dept'; did you mean 'depth'?",
-        ("depth: 2", "depth: 0"): "models[1].depth: must be greater than or equal to 1, not 0",
+        (
+            "depth: 2",
+            "depth: 0",
+        ): "models[1].depth: Input should be greater than or equal to 1, not 0",
         ("depth: 2", "stem: cifar"): (
             "models[1].stem: 'stem' is an option of resnet networks; convmixer is of the family "
             "convmixer: weights, width, depth, kernel_size, patch_size"

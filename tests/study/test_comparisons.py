@@ -221,7 +221,7 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
 @pytest.mark.parametrize(
     ("comparisons", "told"),
     [
-        ("[{kind: pair}]", "comparisons[0].kind: must be 'arm', 'budget' or 'factor'"),
+        ("[{kind: pair}]", "comparisons[0].kind: Input should be 'arm', 'budget' or 'factor'"),
         ("[{kind: arm, arm: {augmentation: mix}}]", "kind arm needs the key 'reference'"),
         (
             "[{kind: arm, arm: {augmentation: mixx}, reference: {augmentation: none}}]",
@@ -251,7 +251,7 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
         ),
         (f"[{{{ARM}, measure: eec}}]", "measure: there is no metric 'eec'; did you mean 'ece'?"),
         (f"[{{{ARM}, measure: epochs}}]", "neither higher nor lower values of 'epochs' are better"),
-        (f"[{{{ARM}, margin: 0}}]", "margin: must be greater than 0"),
+        (f"[{{{ARM}, margin: 0}}]", "margin: Input should be greater than 0"),
         (
             "[{kind: budget, arm: {augmentation: mix}, reference: {augmentation: none}, epoch: 2, "
             "measure: ece}]",
@@ -261,14 +261,14 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
         (f"[{{{ARM}, effects: main}}]", "kind arm takes no 'effects'"),
         (
             "[{kind: factor, factors: [depth, shortcut], effects: both}]",
-            "effects: must be 'all', 'main' or 'interactions'",
+            "effects: Input should be 'all', 'main' or 'interactions'",
         ),
         (
             "[{kind: factor, factors: [depth, shortcut], effects: main, claim: c, says: better}]",
             "a claim is tested by the interaction, which effects: main leaves out",
         ),
         ("[{kind: factor, factors: [depth]}]", "comparisons[0].factors"),
-        ("[{kind: factor, factors: [depth, depth]}]", "a factor stands twice"),
+        ("[{kind: factor, factors: [depth, depth]}]", "a factor is given twice"),
         (
             "[{kind: factor, factors: [depth, shortcut], where: {model: [resnet8, plain32]}}]",
             "the grid is not complete: no cell has depth 8 with shortcut plain",

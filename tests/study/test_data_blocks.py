@@ -57,11 +57,14 @@ def test_a_stored_size_that_is_the_image_size_is_none(project):
             "{name: a, source: cifar10, image_size: [32, 40], stored_size: [40, 32]}",
             "stored_size must be at least image_size on both sides",
         ),
-        ("{name: a, source: cifar10, channels: 2}", "channels: must be 1 or 3"),
-        ("{name: a, source: cifar10, train_share: 0}", "train_share: must be greater than 0"),
-        ("{name: a, source: cifar10, train_share: 1.1}", "must be less than or equal to 1"),
-        ("{name: a, source: cifar10, unreadable: ignore}", "must be 'refuse' or 'skip'"),
-        ("{name: a, source: cifar10, duplicates: remove}", "must be 'keep' or 'drop'"),
+        ("{name: a, source: cifar10, channels: 2}", "channels: Input should be 1 or 3, not 2"),
+        (
+            "{name: a, source: cifar10, train_share: 0}",
+            "train_share: Input should be greater than 0",
+        ),
+        ("{name: a, source: cifar10, train_share: 1.1}", "should be less than or equal to 1"),
+        ("{name: a, source: cifar10, unreadable: ignore}", "should be 'refuse' or 'skip'"),
+        ("{name: a, source: cifar10, duplicates: remove}", "should be 'keep' or 'drop'"),
     ],
 )
 def test_what_is_refused_with_its_place(project, block, message):

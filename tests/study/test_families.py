@@ -87,7 +87,7 @@ def test_defaults_names_and_options_resolve(mixer, name, options, settings):
         (("patch: 2", "pach: 2"), "models[2].pach", "unknown option 'pach'; did you mean 'patch'?"),
         (("patch: 2", "patch: 0"), "models[2].patch", "greater than or equal to 1, not 0"),
         (("width: 8", "width: 64"), "models[2].width", "less than or equal to 32, not 64"),
-        (("width: 8", 'width: "8"'), "models[2].width", "must be a valid integer, not '8'"),
+        (("width: 8", 'width: "8"'), "models[2].width", "should be a valid integer, not '8'"),
         (("patch: 2", "stem: cifar"), "models[2].stem",
          "'stem' is an option of resnet networks; mixer is of the family mixer: weights, width"),
         (("[plain8", "[{name: plain8, patch: 2}"), "models[0].patch",

@@ -120,7 +120,7 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         ("revisits: first", "revisits: second", "no other experiment 'second'"),
         ("claim: helps", "claim: help", "no claim 'help' in the experiment's claims; did you mean"),
         ("        says: better\n", "", "claim and says go together"),
-        ("says: better", "says: best", "must be 'better', 'worse', 'same' or 'different'"),
+        ("says: better", "says: best", "should be 'better', 'worse', 'same' or 'different'"),
         (
             "    revisits: first\n",
             "    revisits: first\n    claims: {idle: {text: t, source: s}}\n",

@@ -126,6 +126,28 @@ def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
         plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
 
 
+@pytest.mark.parametrize("path", ["{x}", "w{dataset}.h5", "-w.h5", " w.h5"])
+def test_weights_that_snakemake_cannot_take_are_refused(project, path):
+    Path(path).touch()
+    model = f"{{name: p, architecture: plain20, weights: '{path}'}}"
+    assert f"weights: {path!r}: Snakemake" in message_of(project, STUDY.replace("plain20", model))
+
+
+def test_settings_are_written_once_with_anchors_and_merge_keys(project):
+    second = """\
+  second:
+    <<: *first
+    question: And with cosine decay?
+    training: {<<: *training, schedule: cosine}
+"""
+    text = STUDY.replace("first:", "first: &first").replace("{epochs", "&training {epochs")
+    runs = [e.runs[0] for e in plan_of(project, text + second).experiments]
+    assert [run.settings["training"]["schedule"] for run in runs] == ["constant", "cosine"]
+    assert {run.settings["training"]["epochs"] for run in runs} == {5}
+    broken = text.replace("epochs: 5", "epochs: 0") + second
+    assert message_of(project, broken).startswith("config/studies/tiny.yaml:9:26: experiments.")
+
+
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
     project(STUDY)
     before = set(load_plan(load_config()).runs)
@@ -160,20 +182,20 @@ def test_experiments_share_runs(project):
 @pytest.mark.parametrize(
     ("old", "new", "place", "message"),
     [
-        ("resnet20", "resnet21", "6:14: experiments.first.models[0]", "did you mean 'resnet20'?"),
+        ("resnet20", "resent20", "6:14: experiments.first.models[0]", "did you mean 'resnet20'?"),
         ("epochs", "epoch", "9:16: experiments.first.training.epoch", "did you mean 'epochs'?"),
         ("epochs: 5", "epochs: 0", "training.epochs", "greater than or equal to 1, not 0"),
         ("epochs: 5", "epochs: 5.5", "training.epochs", "valid integer, not 5.5"),
         ("epochs: 5", 'epochs: "5"', "training.epochs", "valid integer, not '5'"),
         ("epochs: 5", "epochs: true", "training.epochs", "valid integer, not True"),
-        ("epochs: 5, ", "", "9:5: experiments.first.training", "key 'epochs' is missing"),
-        ('""', "", "7:21: experiments.first.augmentations.none", 'write ""'),
+        ("epochs: 5, ", "", "9:5: experiments.first.training.epochs", "Field required"),
+        ('""', "", "7:21: experiments.first.augmentations.none", "valid string, not None"),
         ('""', "flop", "augmentations.none", "did you mean 'flip'?"),
         ('""', "hue(0.1)", "augmentations.none", "grey"),
         ("[mnist5k]", "[cifar11]", "5:16: experiments.first.datasets[0]", "did you mean 'cifar10"),
         ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "match"),
         ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
-        ("[0, 1]", "[]", "seeds", "must not be empty"),
+        ("[0, 1]", "[]", "seeds", "at least 1 item"),
         ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
         (
             "[0, 1]",
@@ -191,7 +213,7 @@ def test_experiments_share_runs(project):
         ("[0, 1]", "[0, 1]\n    final_seeds: 2.0", "final_seeds", "valid integer, not 2.0"),
         ("first:", "a b:", "experiments.a b", "is not a name"),
         ("none:", "../up:", "augmentations", "is not a name"),
-        ("none:", "none: flip, none:", "7:33", "key 'none' stands twice"),
+        ("none:", "none: flip, none:", "7:33", "duplicate key 'none' (first in line 7)"),
         ("crop(2) | cutmix", '""', "augmentations.mix", "'none' and 'mix' are the same"),
         ("plain20", "{name: p, architecture: resnet20}", "models[1]", "are the same"),
         ("plain20", "{name: plain20, widht: 8}", "models[1].widht", "did you mean 'width'?"),
@@ -238,7 +260,14 @@ def test_experiments_share_runs(project):
             "overrides",
             "warmup_epochs must be less than epochs",
         ),
-        ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.'a\\nb'", "unknown key 'a\\nb'"),
+        ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.a\\nb", "unknown key 'a\\nb'"),
+        ("A study", '"a\\a"', "1:1: title", "contains the control character '\\x07'"),
+        ("A study", '" "', "1:1: title", "must not be blank"),
+        ("first:", "a" * 81 + ":", "3:3: experiments.aaa", "has at most 80 characters"),
+        ("epochs: 5", "epochs: 5, min_delta: 1", "training.min_delta", "unknown key 'min_delta'"),
+        ("0.1}", "0.1, clip_norm: .inf}", "training.clip_norm", "should be a finite number"),
+        ("[0, 1]", str(list(range(2501))), "experiments.first", "its grid has 10,004 runs"),
+        ("title", "a: {<<: 1}\ntitle", "1:9", "expected a mapping or list of mappings"),
         (STUDY, "title: x\nexperiments: {}\n", "the file", "has no experiments: give"),
         (STUDY, "", "1:1", "must hold keys and values"),
         (STUDY, "[1]", "1:1", "must hold keys and values"),

@@ -10,9 +10,8 @@ import pandas as pd
 
 from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, Spread, pooled_variances
 from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
-from ablation.errors import InputError, nearest, visible
+from ablation.errors import InputError, nearest
 from ablation.storage import atomically
-from ablation.study.loading import shortened
 
 MARGIN = 0.5  # percentage points
 DECIMALS = 10  # of an accuracy that count
@@ -167,9 +166,7 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
             raise InputError(f"{where}: arm, seed or accuracy is empty")
         accuracy = pd.to_numeric(value, errors="coerce")
         if not 0 <= accuracy <= 1:
-            raise InputError(
-                f"{where}: accuracy: {shortened(visible(str(value)))} is not a share, 0 to 1"
-            )
+            raise InputError(f"{where}: accuracy: {str(value)[:60]} is not a share, 0 to 1")
         if seed in table.setdefault(str(arm), {}):
             raise InputError(f"{where}: arm '{arm}' has seed {seed} twice")
         table[str(arm)][seed] = float(accuracy)

@@ -35,9 +35,10 @@ from ablation.study.pipelines import (
     format_pipeline,
     parse_pipeline,
 )
-from ablation.study.plan import Plan, validate
+from ablation.study.plan import Plan
 from ablation.study.schema import Pixels, Strict, TrainingPatch
 from ablation.study.sources import KNOWN_SHAPES
+from ablation.study.validation import validate
 
 FILE = Path(__file__).with_name("published.yaml")
 PUBLISHED_COLUMNS = (

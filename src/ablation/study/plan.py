@@ -1,44 +1,33 @@
 """Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from ablation.errors import InputError, nearest
 from ablation.study.architectures import resolve_architecture
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
-from ablation.study.loading import Document, Place, dotted, read_yaml, shown_value
+from ablation.study.loading import Document, Place, read_yaml, shown_value
 from ablation.study.pipelines import check_channels, check_size, parse_pipeline
 from ablation.study.rubrics import Rubric
-from ablation.study.schema import (
-    NAME_LENGTH,
-    NAME_PATTERN,
-    OWN_IMAGES,
-    Config,
-    Dataset,
-    Experiment,
-    Study,
-)
+from ablation.study.schema import OWN_IMAGES, Config, Dataset, Experiment, Study
 from ablation.study.sources import KNOWN, KNOWN_SHAPES, check_own_version, known_sources
 from ablation.study.sources import source_name as name_of_source
+from ablation.study.validation import validate
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 RUBRICS = "rubrics"  # beside the folder of the studies
 EXAMPLE = "example"
 MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
-
-Block = TypeVar("Block", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -251,92 +240,6 @@ def _included(
             yield experiment, block, origin
 
 
-def validate(model: type[Block], document: Document, data: Any) -> Block:
-    """Make a typed model of a document's data.
-
-    Raises:
-        InputError: the first thing that is wrong, with its place.
-    """
-    if not isinstance(data, dict):
-        raise InputError(f"{document.where(())}: must hold keys and values")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise InputError(_message(error.errors(include_url=False), document, data)) from None
-
-
-def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
-    """Tell the first error in the file; of a union's branches the one that got furthest."""
-    placed = [(_place(error, data), error) for error in map(_of_the_tag, errors)]
-    above = {place[:length] for place, _ in placed for length in range(len(place))}
-    deepest = [(place, error) for place, error in placed if place not in above]
-    place, error = min(deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0)))
-    return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
-
-
-def _of_the_tag(error: ErrorDetails) -> ErrorDetails:
-    """Turn an error about the key that names the kind of a block into one of that key's value."""
-    if not error["type"].startswith("union_tag"):
-        return error
-    context = error["ctx"]
-    place = (*error["loc"], context["discriminator"].strip("'"))
-    if error["type"] == "union_tag_not_found":
-        return {**error, "type": "missing", "loc": place}
-    known = {"expected": context["expected_tags"]}
-    message = f"Input should be one of {known['expected']}"
-    told = {"type": "literal_error", "loc": place, "input": context["tag"], "ctx": known}
-    return {**error, **told, "msg": message}  # type: ignore[typeddict-item]
-
-
-def _place(error: ErrorDetails, data: Any) -> Place:
-    """Keep those parts of an error's location that are keys or indices of the data."""
-    place: list[str | int] = []
-    parts: Iterable[str | int] = error["loc"]
-    for part in parts:
-        if isinstance(data, list):
-            if not isinstance(part, int) or part >= len(data):
-                continue
-            data = data[part]
-        elif isinstance(data, dict) and part in data:
-            data = data[part]
-        else:
-            continue  # the name of a union's branch
-        place.append(part)
-    if error["type"] == "unknown_key":
-        place.append(error["ctx"]["key"])
-    return tuple(place)
-
-
-def _say(error: ErrorDetails) -> str:
-    kind, value = error["type"], error.get("input")
-    shown = shown_value(value)
-    if kind == "missing":
-        return f"the key '{error['loc'][-1]}' is missing"
-    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME_PATTERN:
-        return (
-            f"{shown} is not a name: names begin with a letter or digit and go on with letters, "
-            "digits, '.', '_', '+' and '-'"
-        )
-    if kind == "string_too_long" and error["ctx"]["max_length"] == NAME_LENGTH:
-        return f"{shown} is too long: a name has at most {NAME_LENGTH} characters"
-    if kind in ("unknown_key", "order", "empty", "text"):
-        return error["msg"]
-    if kind == "too_short" and not value:
-        return "must not be empty"
-    message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    message = message.replace("String should", "must").replace("List should", "must")
-    message = re.sub(r" after validation, not \d+", "", message)
-    message = re.sub(r" or instance of \w+", "", message)
-    message = message.replace("Dictionary should", "must").replace(" dictionary", " mapping")
-    hint = ""
-    if kind == "literal_error" and isinstance(value, str):
-        hint = nearest(value, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-        hint = hint if hint.startswith("; did") else ""
-    if kind == "string_type" and value is None:
-        hint = ' (write "" for nothing)'
-    return f"{message}, not {shown}{hint}"
-
-
 def _plan_experiment(
     name: str, block: Experiment, document: Document, config: Config, room: int
 ) -> PlannedExperiment:
@@ -379,8 +282,8 @@ def _plan_experiment(
     try:
         runs = expand(block, architectures, pipelines, config.threads)
     except ValidationError as error:
-        told = f"after the overrides, {_say(error.errors()[0])}"
-        raise document.error((*place, "overrides"), told) from None
+        message = f"after the overrides, {error.errors()[0]['msg']}"
+        raise document.error((*place, "overrides"), message) from None
     if not runs:
         raise document.error((*place, "exclude"), "excludes every cell; leave at least one run")
     if block.baseline:

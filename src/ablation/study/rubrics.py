@@ -4,40 +4,24 @@ A rubric stands in ``config/rubrics/NAME.yaml``; a study names it with the key `
 `ablation.analysis.rubric` answers the checks.
 """
 
-from collections.abc import Iterable
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-from ablation.errors import nearest
 from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
 from ablation.study.families.resnet import Form, Kind
 from ablation.study.metrics import METRICS
 from ablation.study.pipelines import STEPS
-from ablation.study.schema import Name, Strict, Text
+from ablation.study.schema import Name, NotEmpty, Strict, Text, one_of, refusal
 
 KINDS_OF_AUGMENTATION = ("none", "basic", "geometric", "colour")
 
 
-def _one_of(what: str, known: Iterable[str]) -> AfterValidator:
-    """Refuse a word that is not known, with the nearest one."""
-    words = list(known)
-
-    def check(word: str) -> str:
-        if word not in words:
-            reason = f"there is no {what} '{word}'{nearest(word, words)}"
-            raise PydanticCustomError("text", "{reason}", {"reason": reason})
-        return word
-
-    return AfterValidator(check)
-
-
-class Network(Strict):
+class Network(NotEmpty):
     """Networks by their settings: all that have every setting given."""
 
-    family: Annotated[Name, _one_of("family", FAMILIES)] | None = Field(
+    family: Annotated[Name, one_of("family", FAMILIES)] | None = Field(
         default=None, description="A family of networks, such as `resnet`."
     )
     kind: Kind | None = Field(default=None, description="With or without shortcut connections.")
@@ -47,12 +31,6 @@ class Network(Strict):
     form: Form | None = Field(
         default=None, description="Four stages (`imagenet`) or three (`cifar`)."
     )
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.settings:
-            raise PydanticCustomError("empty", "is empty: give family, kind, depth or form")
-        return self
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -64,9 +42,9 @@ class Network(Strict):
         return ",".join(f"{key}={value}" for key, value in self.settings.items())
 
 
-Architecture = Annotated[Name, _one_of("architecture", KNOWN_ARCHITECTURES)]
-Augmentation = Annotated[Name, _one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
-Metric = Annotated[Name, _one_of("metric", [metric.name for metric in METRICS])]
+Architecture = Annotated[Name, one_of("architecture", KNOWN_ARCHITECTURES)]
+Augmentation = Annotated[Name, one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
+Metric = Annotated[Name, one_of("metric", [metric.name for metric in METRICS])]
 Datasets = Name | Annotated[list[Name], Field(min_length=1)]
 Models = Architecture | Network | Annotated[list[Architecture | Network], Field(min_length=1)]
 Augmentations = Augmentation | Annotated[list[Augmentation], Field(min_length=1)]
@@ -120,7 +98,7 @@ class Check(Strict):
     def _has_what_it_needs(self) -> Self:
         for key in self.needs:
             if getattr(self, key) is None:
-                raise PydanticCustomError("empty", f"the key '{key}' is missing")
+                raise refusal(f"the key '{key}' is missing")
         return self
 
     def listed(self, key: Literal["dataset", "model", "augmentation"]) -> list[Any]:
@@ -152,8 +130,7 @@ class NetworkCheck(Check):
     def _can_be_counted(self) -> Self:
         families = {one.settings.get("family", "resnet") for one in self.wanted()}
         for family in sorted(families - {"resnet"}):
-            reason = f"counts residual and plain networks only, not the family {family}"
-            raise PydanticCustomError("empty", "{reason}", {"reason": reason})
+            raise refusal(f"counts residual and plain networks only, not the family {family}")
         return self
 
 
@@ -212,8 +189,7 @@ class Table(Check):
     @model_validator(mode="after")
     def _has_arms(self) -> Self:
         if len(self.listed("model")) * len(self.listed("augmentation")) < 2:
-            raise PydanticCustomError(
-                "empty", "a table has two arms at least: give several values of model or "
+            raise refusal("a table has two arms at least: give several values of model or "
                 "augmentation",
             )  # fmt: skip
         return self
