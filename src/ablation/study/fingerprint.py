@@ -17,13 +17,12 @@ PACKAGE = Path(__file__).parent.parent
 # The code that each kind of job depends on.
 PLACES = {
     "data": ("data", "study/own_images.py"),
-    "models": ("models", "study/architectures.py", "study/families"),
+    "models": ("models",),
     "augmentation": ("augmentation", "study/pipelines.py"),
     "training": ("training",),
     "analysis": (
         "analysis",
-        "study/architectures.py",
-        "study/families",
+        "models/families",
         "study/comparisons.py",
         "study/metrics.py",
         "study/pipelines.py",
@@ -129,7 +128,10 @@ def plan_digest(plan: Plan) -> str:
                         "overrides",
                     }
                 ),
-                "architectures": experiment.architectures,
+                "architectures": {
+                    name: network.model_dump(mode="json")
+                    for name, network in experiment.architectures.items()
+                },
                 "pipelines": experiment.pipelines,
                 "narrative": experiment.narrative,
                 "runs": [run.folder for run in experiment.runs],

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
+from ablation.models.families.base import NetworkSettings
 from ablation.study.schema import Dataset, Experiment, Training, both_sides
 
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
@@ -123,7 +125,7 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 
 def expand(
     experiment: Experiment,
-    architectures: dict[str, dict[str, Any]],
+    architectures: Mapping[str, NetworkSettings],
     pipelines: dict[str, list[dict[str, Any]]],
     threads: int,
 ) -> list[Run]:
@@ -131,7 +133,7 @@ def expand(
 
     Args:
         experiment: its block.
-        architectures: resolved architecture of each model's name.
+        architectures: the network of each model's name.
         pipelines: resolved steps of each augmentation's label.
         threads: CPU threads of a training job.
 
@@ -151,7 +153,7 @@ def expand(
             continue
         settings = {
             "dataset": datasets[dataset].settings,
-            "model": architectures[model],
+            "model": architectures[model].model_dump(mode="json"),
             "augmentation": pipelines[label],
             "training": _training(experiment, cell).model_dump(),
             "validation": experiment.validation,

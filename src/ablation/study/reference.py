@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.errors import InputError
-from ablation.study.architectures import FAMILIES
+from ablation.models.families import FAMILIES
 from ablation.study.pipelines import ARMS, describe_steps
 from ablation.study.rubrics import (
     ArmsCompared,

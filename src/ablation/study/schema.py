@@ -26,12 +26,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from ablation.errors import nearest
-from ablation.study.architectures import (
-    check_options,
-    family_of,
-    option_schemas,
-    refused_option,
-)
+from ablation.models.families import family_of, option_schemas, refused_option
 from ablation.study.loading import shown_value
 from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
 
@@ -263,7 +258,7 @@ class Model(Named):
     def _options_are_right(self) -> Self:
         family = family_of(self.architecture or self.name)
         if family is not None:  # the plan refuses an unknown architecture
-            check_options(family, self.options)
+            family.check_options(self.options)
         return self
 
     @classmethod

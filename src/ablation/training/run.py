@@ -15,6 +15,7 @@ from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
+from ablation.models.families import network_settings
 from ablation.models.pretrained import load_weights
 from ablation.study.checkpoints import CHECKPOINT, FINISHED
 from ablation.study.grid import identity as identity_of
@@ -123,7 +124,7 @@ class _Run:
         check_size(settings["augmentation"], self._size, data.images.shape[1:3])
         keras.config.set_dtype_policy("float32")
         self._model = build(
-            settings["model"],
+            network_settings(settings["model"]),
             data.input_shape,
             len(data.class_names),
             seed=settings["seed"],
