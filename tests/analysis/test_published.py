@@ -13,8 +13,8 @@ from ablation.analysis.published import (
     same_arm,
 )
 from ablation.errors import InputError
-from ablation.study.architectures import resolve_architecture
 from ablation.augmentation.pipelines import parse_pipeline
+from ablation.models.families import resolve_network
 from ablation.study.plan import load_config, load_plan
 
 HE_TRAINING = """\
@@ -225,7 +225,7 @@ def test_arms_without_a_pipeline_match_by_kind():
 def test_the_notebooks_arms_each_stand_beside_their_own_figure(table):
     found = table(
         datasets="[{name: dogs, source: stanford_dogs, image_size: 224}]",
-        models="[{name: resnet50-pretrained, variant: notebook}]",
+        models="[{name: resnet50-pretrained, scaling: unit}]",
         augmentations="[notebook2-none, notebook2-augmentation, notebook2-cutmix, "
         "notebook2-augmentation-cutmix, notebook3-cutmix, notebook3-mixup]",
         training="{epochs: 10, batch_size: 16, learning_rate: 0.005, momentum: 0, "
@@ -360,7 +360,7 @@ def test_every_network_and_arm_of_the_file_resolves():
     for publication in read_published():
         for figure in publication.figures:
             network = publication.network(figure)
-            assert network["depth"] == resolve_architecture(figure.architecture, {})["depth"]
+            assert network.depth == resolve_network(figure.architecture, {}).depth
             publication.arms[figure.arm].told.encode()
 
 

@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from ablation.models.cost import describe
+from ablation.models.build import build
+from ablation.models.cost import multiply_adds
+from ablation.models.families import network_settings
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 from ablation.study.sources import images_prepared, known, source_name
@@ -21,9 +23,9 @@ OPERATIONS_A_SECOND = 16 / 0.207 * 3.858e9 * 2 * 3
 
 
 @cache
-def forward(architecture, shape, classes):
+def forward(network, shape, classes):
     """Multiply-adds of one image."""
-    return describe(dict(architecture), shape, classes)["multiply_adds"]
+    return multiply_adds(build(network, shape, classes, seed=0))
 
 
 def operations(run):
@@ -36,8 +38,8 @@ def operations(run):
     images *= data["train_share"]
     if run.settings["validation"] == "held-out":
         images *= 1 - data["held_out"]
-    architecture = tuple(run.settings["model"].items())
-    one = 3 * 2 * forward(architecture, (*shape, 3), CLASSES[source])
+    network = network_settings(run.settings["model"])
+    one = 3 * 2 * forward(network, (*shape, 3), CLASSES[source])
     return one * images * training["epochs"]
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ablation.data.prepare import prepare
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import resolve_network
 from ablation.study.grid import canonical_json, prepared_data
 from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
@@ -26,7 +26,7 @@ def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **train
     training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
     return {
         "dataset": DATA,
-        "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
+        "model": resolve_network("resnet8", {"width": 4}).model_dump(mode="json"),
         "augmentation": parse_pipeline(pipeline),
         "training": Training.model_validate(training).model_dump(),
         "validation": validation,

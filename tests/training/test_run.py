@@ -9,6 +9,7 @@ import pytest
 
 from ablation.data.prepared import FORMAT, content_hash, load
 from ablation.models.build import build
+from ablation.models.families import network_settings
 from ablation.storage import file_sha256, is_sealed, sealed
 from ablation.study.grid import identity
 
@@ -170,7 +171,7 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(stored, tmp_path, pi
     done = train(wanted, stored, tmp_path, "model.weights.h5")
     assert done.returncode == 0, done.stderr
     data = load(stored)
-    model = build(wanted["model"], (8, 8, 1), 3, seed=0)
+    model = build(network_settings(wanted["model"]), (8, 8, 1), 3, seed=0)
     model.load_weights(tmp_path / "model.weights.h5")
     tested = data.indices("test")
     seen = np.float32(data.images[tested, 2:10, 1:9]) / 255

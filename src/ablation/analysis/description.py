@@ -69,7 +69,10 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
         "datasets": [dataset.name for dataset in block.datasets],
         "models": list(experiment.architectures),
         "counterparts": {model: other for model, other in counterparts.items() if other},
-        "architectures": experiment.architectures,
+        "architectures": {
+            name: network.model_dump(mode="json")
+            for name, network in experiment.architectures.items()
+        },
         "augmentations": [
             {
                 "label": label,

@@ -29,7 +29,8 @@ from ablation.augmentation.registry import Kind, Pipeline, StepCall
 from ablation.data.settings import Pixels
 from ablation.data.sources import source_name, source_of
 from ablation.errors import InputError, nearest
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import network_settings, resolve_network
+from ablation.models.families.base import NetworkSettings
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
 from ablation.strict import Strict
@@ -169,7 +170,7 @@ class Publication(Strict):
                 hint = nearest(figure.arm, self.arms)
                 raise PydanticCustomError("empty", f"no arm '{figure.arm}'{hint}")
             try:
-                settings = self.network(figure)
+                settings = self.network(figure).model_dump()
             except InputError as error:
                 raise PydanticCustomError("empty", str(error)) from None
             for setting in self.unstated:
@@ -178,9 +179,9 @@ class Publication(Strict):
                     raise PydanticCustomError("empty", f"unknown setting '{setting}'{hint}")
         return self
 
-    def network(self, figure: Figure) -> dict[str, Any]:
-        """Return the resolved architecture of a figure."""
-        return resolve_architecture(figure.architecture, self.options)
+    def network(self, figure: Figure) -> NetworkSettings:
+        """Return the network of a figure."""
+        return resolve_network(figure.architecture, self.options)
 
     def settings(self, figure: Figure) -> dict[str, Any]:
         """Return what is known of the training of a figure, by the keys of a study's training."""
@@ -278,14 +279,14 @@ def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
         and data.limit is None
         and data.train_share == 1
         and size == (publication.image_size, publication.image_size)
-        and _layout(run.settings["model"]) == _layout(network)
+        and _layout(run.settings.model) == _layout(network)
         and same_arm(publication.arms[figure.arm], run.steps)
     )
 
 
-def _layout(network: dict[str, Any]) -> dict[str, Any]:
+def _layout(network: NetworkSettings) -> dict[str, Any]:
     """The settings of a network in which it may not differ from a published one."""
-    return {key: value for key, value in network.items() if key not in _ARCHITECTURE_WORDS}
+    return network.model_dump(exclude=set(_ARCHITECTURE_WORDS))
 
 
 def same_arm(arm: Arm, steps: Iterable[StepCall]) -> bool:
@@ -320,7 +321,7 @@ def setting_differences(
     return [
         *_training_differences(own, published),
         *_arm_differences(publication.arms[figure.arm], run.steps),
-        *_network_differences(publication, figure, run.settings["model"]),
+        *_network_differences(publication, figure, run.settings.model),
         *_data_differences(publication, run),
         *_score_differences(publication, figure, own, finished),
         *(
@@ -412,9 +413,9 @@ def _one_order(steps: list[StepCall]) -> list[StepCall]:
 
 
 def _network_differences(
-    publication: Publication, figure: Figure, own: dict[str, Any]
+    publication: Publication, figure: Figure, network: NetworkSettings
 ) -> list[str]:
-    published = publication.network(figure)
+    own, published = network.model_dump(), publication.network(figure).model_dump()
     return [
         _instead(words, _told(key, own[key]), _told(key, published[key]))
         for key, words in _ARCHITECTURE_WORDS.items()

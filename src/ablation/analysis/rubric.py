@@ -18,7 +18,8 @@ from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import near_chance
 from ablation.augmentation.registry import STEPS, StepCall
 from ablation.data.sources import source_name, source_of
-from ablation.study.families.resnet import ResNetSettings
+from ablation.models.families.base import NetworkSettings
+from ablation.models.families.resnet import ResNetSettings
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
 from ablation.study.rubrics import (
@@ -103,20 +104,17 @@ def rubric_checks(
     return table.astype(numbers | dict.fromkeys(("count", "of", "needed"), "Int64"))
 
 
-def parameter_count(
-    architecture: Mapping[str, Any], channels: int, classes: int
-) -> tuple[int, int]:
+def parameter_count(settings: ResNetSettings, channels: int, classes: int) -> tuple[int, int]:
     """Count the parameters of a residual or plain network from its blocks, without building it.
 
     Args:
-        architecture: the settings, as ``resolve_architecture`` returns them.
+        settings: the network.
         channels: of an image.
         classes: outputs of the head.
 
     Returns:
         All parameters, batch norm's moving statistics included, and the trainable ones.
     """
-    settings = ResNetSettings.model_validate(dict(architecture))
     convolutions = []  # channels in, channels out, side of the kernel
     width = settings.width
     convolutions.append((channels, width, 7 if settings.stem == "imagenet" else 3))
@@ -186,10 +184,9 @@ class _Cell:
         return self.runs[0].augmentation
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the network."""
-        architecture: Mapping[str, Any] = self.runs[0].settings["model"]
-        return architecture
+    def network(self) -> NetworkSettings:
+        """The network."""
+        return self.experiment.architectures[self.runs[0].model]
 
     @cached_property
     def steps(self) -> list[StepCall]:
@@ -226,10 +223,11 @@ class _Cell:
 
     def matches(self, wanted: Wanted) -> bool:
         """Return whether the cell is of the wanted kind."""
-        settings = self.settings
         return (
             wanted.dataset in (None, _source(self.runs[0]))
-            and all(settings.get(key) == value for key, value in wanted.settings.items())
+            and all(
+                getattr(self.network, key, None) == value for key, value in wanted.settings.items()
+            )
             and (wanted.augmentation is None or self.has(wanted.augmentation))
         )
 
@@ -420,11 +418,11 @@ def _network(study: _Study, check: NetworkCheck) -> list[Row]:
         matching = [
             cell
             for cell in study.distinct
-            if cell.settings["family"] == "resnet" and cell.matches(wanted)
+            if isinstance(cell.network, ResNetSettings) and cell.matches(wanted)
         ]
         absent += [] if matching else [wanted]
         for cell in matching:
-            key = repr((cell.runs[0].dataset, sorted(cell.settings.items())))
+            key = repr((cell.runs[0].dataset, cell.network))
             networks.setdefault(key, []).append(cell)
     return [_counted(study, cells) for cells in networks.values()] + _absent(absent)
 
@@ -432,13 +430,15 @@ def _network(study: _Study, check: NetworkCheck) -> list[Row]:
 def _counted(study: _Study, cells: list[_Cell]) -> Row:
     """Whether each run of a network has counted its parameters right; if not, a wrong count."""
     names = {**cells[0].names, "experiment": "", "augmentation": ""}
+    network = cells[0].network
+    assert isinstance(network, ResNetSettings)
     folders = {run.folder for cell in cells for run in cell.runs}
     records = [study.records[folder] for folder in sorted(folders & study.records.keys())]
     if not records:
         return _row(names, "finish_runs", count=0, of=len(folders))
     for record in records:
         channels, classes = record["data"]["shape"][-1], len(record["class_names"])
-        total, trainable = parameter_count(cells[0].settings, channels, classes)
+        total, trainable = parameter_count(network, channels, classes)
         of = {"threshold": total, "of": trainable}
         of |= {"value": record["parameters"], "count": record["trainable_parameters"]}
         if (of["value"], of["count"]) != (total, trainable):
@@ -485,7 +485,7 @@ def _common(cell: _Cell, models: list[Any], augmentations: list[Any]) -> str:
     """What the arms of a table have in common."""
     _, dataset, model, augmentation = cell.names.values()
     (options,) = (one.options for one in cell.experiment.block.models if one.name == model)
-    common = [cell.experiment.name, dataset, cell.settings.get("weights")]
+    common = [cell.experiment.name, dataset, cell.network.weights]
     # Only a residual network has projections.
     common.append(sorted(item for item in options.items() if item[0] != "projection"))
     common += [model] if models == [None] else []

@@ -5,6 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ablation.models.families import network_settings
+from ablation.models.families.resnet import ResNetSettings
 from ablation.report.inputs import Inputs
 from ablation.report.plots.accuracies import accuracies
 from ablation.report.plots.blocks import blocks
@@ -75,14 +77,15 @@ def _cost(inputs: Inputs, styles: Styles, story: Story, dataset: str) -> Figure 
     """Accuracy against multiply-adds, where networks differ in them."""
     cells = story.tables.frame("cells", dataset=dataset)
     costs = {
-        model["multiply_adds"]
-        for model in inputs.models
-        if model["dataset"] == dataset and model["model"] in set(cells["model"])
+        one["multiply_adds"]
+        for network in inputs.networks
+        for one in network["costs"]
+        if one["dataset"] == dataset and network["model"] in set(cells["model"])
     }
     known = cells["test_accuracy"].notna().any()
     if len(costs - {None}) < 2 or not known:
         return None
-    return cost(cells, inputs.models, styles, optimistic=story.optimistic)
+    return cost(cells, inputs.networks, styles, optimistic=story.optimistic)
 
 
 def _gallery(inputs: Inputs, _: Styles, story: Story, dataset: str) -> Figure | None:
@@ -112,11 +115,11 @@ def _wrong_and_right(entry: Mapping[str, Any]) -> str:
 
 
 def _blocks(inputs: Inputs, _: Styles, __: Story, ___: str) -> Figure | None:
-    kinds = [model["architecture"].get("kind") for model in inputs.models]
-    if "plain" not in kinds and "residual" not in kinds:
+    networks = [network_settings(network["architecture"]) for network in inputs.networks]
+    residual = [network for network in networks if isinstance(network, ResNetSettings)]
+    if not residual:
         return None
-    deep = all(model["architecture"].get("bottleneck") for model in inputs.models)
-    return blocks("bottleneck" if deep else "basic")
+    return blocks("bottleneck" if all(one.bottleneck for one in residual) else "basic")
 
 
 FIGURES: Mapping[str, tuple[str, Draw]] = {

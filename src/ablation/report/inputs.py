@@ -23,7 +23,7 @@ class Inputs:
     Attributes:
         analysis: the content of ``analysis.json``.
         tables: the tables of `ablation.analysis.tables` by name.
-        models: the content of ``models.json``.
+        networks: the content of ``models.json``.
         gallery: entries of ``gallery.npz``, each with its ``images``, uint8 [n, height, width,
             channels].
         mistakes: entries of ``mistakes.npz``, likewise.
@@ -31,7 +31,7 @@ class Inputs:
 
     analysis: dict[str, Any]
     tables: dict[str, pd.DataFrame]
-    models: list[dict[str, Any]]
+    networks: list[dict[str, Any]]
     gallery: Pictures
     mistakes: Pictures
 
@@ -52,7 +52,7 @@ def read_inputs(results: Path) -> Inputs:
             file = results / f"{name}.csv"
             tables[name] = table.read(results)
         file = results / "models.json"
-        models = json.loads(file.read_text(encoding="utf-8"))
+        networks = json.loads(file.read_text(encoding="utf-8"))
         file = results / "gallery.npz"
         gallery = _read_pictures(file)
         file = results / "mistakes.npz"
@@ -62,7 +62,7 @@ def read_inputs(results: Path) -> Inputs:
         raise InputError(
             f"{file}: cannot be read ({reason}); delete it and run snakemake again"
         ) from None
-    return Inputs(analysis, tables, models, gallery, mistakes)
+    return Inputs(analysis, tables, networks, gallery, mistakes)
 
 
 def _read_pictures(file: Path) -> Pictures:

@@ -162,12 +162,11 @@ class Report:
             "join": text.join,
             "METRICS": METRICS,
             "metric": lambda name: tables.BY_NAME[name],
-            "models": self.inputs.models,
             "momenta": _settings_of(self.analysis, "norm_momentum"),
             "named": self._named,
             "names": self._names_in,
             "narrative": self._narrative,
-            "networks": list({model["model"]: model for model in self.inputs.models}.values()),
+            "networks": self.inputs.networks,
             "rubric": self._add_criterion,
             "seeds": _seeds,
             "several_datasets": lambda row: self._story_of(row).several_datasets,
@@ -311,9 +310,9 @@ class Report:
         self._names.add(name)
         return name
 
-    def _add_summary(self, model: Mapping[str, Any]) -> str:
-        name = self._unused(f"summary-{model['model']}") + ".txt"
-        self.files[name] = model["summary"].encode()
+    def _add_summary(self, network: Mapping[str, Any]) -> str:
+        name = self._unused(f"summary-{network['model']}") + ".txt"
+        self.files[name] = network["summary"].encode()
         return name
 
     def _add_criterion(self, **row: str) -> Markup:

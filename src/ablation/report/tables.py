@@ -188,36 +188,37 @@ def published_table(tables: Tables, decimals: int) -> pd.DataFrame:
     )
 
 
-def networks_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def networks_table(networks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the size of each network, by the shape of its images."""
     rows = [
         {
-            "Model": model["model"],
-            "Images": text.shape(model["input_shape"]),
-            "Parameters": f"{model['parameters']:,}",
-            "Trainable": f"{model['trainable_parameters']:,}",
-            "In shortcuts": _or_nothing(model["shortcut_parameters"]),
-            "Multiply-adds": _or_nothing(model["multiply_adds"]),
+            "Model": network["model"],
+            "Images": text.shape(cost["input_shape"]),
+            "Parameters": f"{cost['parameters']:,}",
+            "Trainable": f"{cost['trainable_parameters']:,}",
+            "In shortcuts": _or_nothing(cost["shortcut_parameters"]),
+            "Multiply-adds": _or_nothing(cost["multiply_adds"]),
         }
-        for model in models
+        for network in networks
+        for cost in network["costs"]
     ]
     return pd.DataFrame(rows).drop_duplicates()
 
 
-def stages_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the stages of each network."""
+def stages_table(networks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the stages of each network, for its first data set."""
     return pd.DataFrame(
         [
             {
-                "Model": model["model"],
+                "Model": network["model"],
                 "Stage": stage["stage"],
                 "Blocks": str(stage["blocks"] or text.NOTHING),
                 "Output": text.shape(stage["output_shape"]),
                 "Parameters": f"{stage['parameters']:,}",
                 "Multiply-adds": _or_nothing(stage["multiply_adds"]),
             }
-            for model in models
-            for stage in model["stages"]
+            for network in networks
+            for stage in network["stages"]
         ]
     )
 

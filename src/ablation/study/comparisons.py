@@ -6,6 +6,7 @@ from itertools import combinations, product
 from typing import Any, Protocol
 
 from ablation.errors import InputError, nearest
+from ablation.models.families.base import NetworkSettings
 from ablation.study import schema
 from ablation.study.grid import Run
 from ablation.study.metrics import TEST_ACCURACY, VAL_ACCURACY
@@ -31,8 +32,8 @@ class Grid(Protocol):
         """What the file says."""
 
     @property
-    def architectures(self) -> dict[str, dict[str, Any]]:
-        """Resolved architecture by model name."""
+    def architectures(self) -> Mapping[str, NetworkSettings]:
+        """The network of each model's name."""
 
     @property
     def runs(self) -> list[Run]:
@@ -241,12 +242,12 @@ def _put_in(names: schema.Baseline, cell: Cell) -> Cell:
 def counterpart_of(experiment: Grid, model: str) -> str | None:
     """Return the residual network that differs from a plain one in the shortcut alone."""
     own = experiment.architectures[model]
-    if own.get("kind") != "plain":
+    if getattr(own, "kind", None) != "plain":
         return None
-    shortcut_settings = {"kind", "projection", "padding"}
+    shortcut = {"kind", "projection", "padding"}
     for name, other in experiment.architectures.items():
-        if other.get("kind") == "residual" and all(
-            own[key] == other.get(key) for key in own if key not in shortcut_settings
+        if getattr(other, "kind", None) == "residual" and (
+            own.model_dump(exclude=shortcut) == other.model_dump(exclude=shortcut)
         ):
             return name
     return None
@@ -444,12 +445,12 @@ def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
 
     def level_of(cell: Cell) -> str:
         own, key = experiment.architectures[cell[1]], {"depth": "depth", "shortcut": "kind"}[name]
-        level = own.get(key)
+        level = getattr(own, key, None)
         right = isinstance(level, int) if name == "depth" else level in ("plain", "residual")
         if not right:
             raise InputError(
-                f"factor '{name}': the model {cell[1]} has no {name} to tell, as the settings of "
-                f"the family {own['family']} hold no such '{key}'; leave it out with 'where'"
+                f"factor '{name}': the model {cell[1]} has no {name}, as networks of the family "
+                f"{own.family} have no setting '{key}'; leave it out with 'where'"
             )
         return str(level)
 

@@ -8,6 +8,7 @@ from typing import Any
 from ablation.augmentation.registry import Pipeline
 from ablation.data.settings import DataSettings
 from ablation.identity import identity
+from ablation.models.families.base import NetworkSettings
 from ablation.study.schema import Dataset, Experiment
 from ablation.training.settings import RunSettings, Training
 

@@ -15,7 +15,8 @@ from ablation.augmentation.pipelines import check_channels, check_size, parse_pi
 from ablation.augmentation.registry import Pipeline
 from ablation.data.sources import check_source, source_of
 from ablation.errors import InputError, nearest
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import Network, resolve_network
+from ablation.models.families.base import NetworkSettings
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
 from ablation.study.loading import Document, Place, read_yaml, shown_value
@@ -39,7 +40,7 @@ class PlannedExperiment:
     Attributes:
         name: its key in the study file.
         block: what the file says.
-        architectures: resolved architecture by model name.
+        architectures: the network of each model's name.
         pipelines: resolved steps by augmentation label.
         runs: its runs, in the order of the file.
         comparisons: what is compared with what, each once.
@@ -49,7 +50,7 @@ class PlannedExperiment:
 
     name: str
     block: Experiment
-    architectures: dict[str, dict[str, Any]]
+    architectures: dict[str, Network]
     pipelines: dict[str, Pipeline]
     runs: list[Run]
     comparisons: list[Comparison] = field(default_factory=list)
@@ -333,24 +334,18 @@ def _compare(
 
 def _architectures(
     block: Experiment, place: Place, document: Document
-) -> dict[str, dict[str, Any]]:
-    architectures: dict[str, dict[str, Any]] = {}
+) -> dict[str, NetworkSettings]:
+    architectures = {}
     for i, model in enumerate(block.models):
         with _placed(document, (*place, "models", i)):
-            architectures[model.name] = resolve_architecture(
-                model.architecture or model.name, model.options
-            )
-            weights = architectures[model.name]["weights"]
-            if weights not in (None, "imagenet"):
-                _expect_plain("weights", weights)
-                _expect("weights", weights, "file")
+            network = resolve_network(model.architecture or model.name, model.options)
+            if network.weights not in (None, "imagenet"):
+                _expect_plain("weights", network.weights)
+                _expect("weights", network.weights, "file")
             for dataset in block.datasets:
-                scaling = architectures[model.name].get("scaling")
-                if scaling == "caffe" and _channels(dataset) == 1:
-                    raise InputError(
-                        f"scaling 'caffe' needs colour images, and those of {dataset.name} are "
-                        "grey; 'unit' takes any"
-                    )
+                if (channels := _channels(dataset)) is not None:
+                    network.check_channels(channels)
+            architectures[model.name] = network
     return architectures
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablation.augmentation.registry import STEPS, written
 from ablation.errors import InputError
-from ablation.study.architectures import FAMILIES
+from ablation.models.families import FAMILIES
 from ablation.study.rubrics import (
     ArmsCompared,
     BestArm,

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ablation.augmentation.registry import STEPS
-from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
-from ablation.study.families.resnet import Form, Kind
+from ablation.models.families import ARCHITECTURES, FAMILIES, resolve_network
+from ablation.models.families.resnet import Form, Kind
 from ablation.study.metrics import METRICS
 from ablation.study.schema import Name, NotEmpty, Strict, Text, one_of, refusal
 
@@ -42,7 +42,7 @@ class Network(NotEmpty):
         return ",".join(f"{key}={value}" for key, value in self.settings.items())
 
 
-Architecture = Annotated[Name, one_of("architecture", KNOWN_ARCHITECTURES)]
+Architecture = Annotated[Name, one_of("architecture", ARCHITECTURES)]
 Augmentation = Annotated[Name, one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
 Metric = Annotated[Name, one_of("metric", [metric.name for metric in METRICS])]
 Datasets = Name | Annotated[list[Name], Field(min_length=1)]
@@ -78,8 +78,7 @@ class Wanted(NamedTuple):
             return {}
         if isinstance(self.model, Network):
             return self.model.settings
-        resolved = resolve_architecture(self.model, {})
-        return {key: resolved[key] for key in Network.model_fields if key in resolved}
+        return resolve_network(self.model, {}).model_dump(include=set(Network.model_fields))
 
 
 class Check(Strict):

@@ -30,12 +30,7 @@ from ablation.augmentation.pipelines import NONE
 from ablation.augmentation.registry import STEPS
 from ablation.data.settings import DataSettings
 from ablation.errors import nearest, shown_value
-from ablation.study.architectures import (
-    check_options,
-    family_of,
-    option_schemas,
-    refused_option,
-)
+from ablation.models.families import family_of, option_schemas, refused_option
 from ablation.strict import Strict, refusal
 from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
 from ablation.training.settings import Training
@@ -185,7 +180,7 @@ class Model(Named):
     def _options_are_right(self) -> Self:
         family = family_of(self.architecture or self.name)
         if family is not None:  # the plan refuses an unknown architecture
-            check_options(family, self.options)
+            family.check_options(self.options)
         return self
 
     @classmethod

@@ -17,6 +17,7 @@ from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
+from ablation.models.families import network_settings
 from ablation.models.pretrained import load_weights
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches

@@ -13,7 +13,7 @@ from ablation.report.plots import style
 @style.styled()
 def cost(
     cells: pd.DataFrame,
-    models: Sequence[Mapping[str, Any]],
+    networks: Sequence[Mapping[str, Any]],
     styles: style.Styles,
     seconds: bool = False,
     optimistic: bool = False,
@@ -22,7 +22,8 @@ def cost(
 
     Args:
         cells: dataset, model, augmentation, test_accuracy, and seconds.
-        models: the content of ``models.json``: model, dataset, multiply_adds (None if uncounted).
+        networks: the content of ``models.json``: model and costs, each with dataset and
+            multiply_adds (None if unknown).
         styles: the styles of the study.
         seconds: draw against the seconds of a run's training.
         optimistic: whether the test split served as validation split.
@@ -30,7 +31,11 @@ def cost(
     Returns:
         The figure, half as wide as the page; with more than 12 arms as wide as the page.
     """
-    counted = {(model["dataset"], model["model"]): model["multiply_adds"] for model in models}
+    counted = {
+        (cost["dataset"], network["model"]): cost["multiply_adds"]
+        for network in networks
+        for cost in network["costs"]
+    }
     keys = zip(cells["dataset"], cells["model"], strict=True)
     costs = cells["seconds"] if seconds else [counted[key] for key in keys]
     table = cells.assign(cost=pd.Series(costs, cells.index, dtype=float))
