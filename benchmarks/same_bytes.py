@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings

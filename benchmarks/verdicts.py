@@ -377,7 +377,7 @@ def _chunk(
 def simulated(condition: Condition) -> Iterator[Simulation]:
     """Make a project folder of a condition, entered and removed in the end."""
     # Memory where there is some that passes for a disk: files live for milliseconds here.
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108
     place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place) as folder, chdir(folder):
         yield Simulation(condition)

@@ -78,6 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
     train.set_defaults(command=_train)
 
+    _add_commands_of_studies(commands)
+    _add_judge(commands)
+
+    schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
+    schema.add_argument("folder", type=Path)
+    schema.set_defaults(command=_schema)
+
+    reference = commands.add_parser("reference", help="renew the reference part of a document")
+    reference.add_argument("file", type=Path)
+    reference.set_defaults(command=_reference)
+    return parser
+
+
+def _add_commands_of_studies(commands: Any) -> None:
     resolve = commands.add_parser("resolve", help="resolve a study and write its plan")
     _add_config(resolve)
     resolve.add_argument("--digest", help="refuse a study whose plan has another digest")
@@ -115,17 +129,6 @@ def _parser() -> argparse.ArgumentParser:
     prune = commands.add_parser("prune", help="list or remove results that no study asks for")
     _add_config(prune)
     prune.set_defaults(command=_prune)
-
-    _add_judge(commands)
-
-    schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
-    schema.add_argument("folder", type=Path)
-    schema.set_defaults(command=_schema)
-
-    reference = commands.add_parser("reference", help="renew the reference part of a document")
-    reference.add_argument("file", type=Path)
-    reference.set_defaults(command=_reference)
-    return parser
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:

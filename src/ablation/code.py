@@ -48,7 +48,7 @@ def reached(modules: Iterable[str], packages: Collection[str] | None = None) -> 
         waiting |= {
             other
             for other in _module(name)[1]
-            if packages is None or other.split(".")[1:2] and other.split(".")[1] in packages
+            if packages is None or (other.split(".")[1:2] and other.split(".")[1] in packages)
         }
     return found
 

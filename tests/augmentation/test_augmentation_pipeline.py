@@ -10,9 +10,9 @@ from scipy import stats
 from ablation.augmentation import steps
 from ablation.augmentation.draws import epoch_draws
 from ablation.augmentation.pipeline import CHANCES, Augmentation, centre
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.errors import InputError
 from ablation.study import pipelines
-from ablation.augmentation.pipelines import parse_pipeline
 
 COLOUR = "hue(0.1, probability=0.5) | saturation(0.8, 1.2) | grayscale(0.3) | "
 PER_IMAGE = (

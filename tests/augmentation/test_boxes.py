@@ -6,8 +6,8 @@ import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.steps import TRIES
 from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.steps import TRIES
 
 ALMOST_ONE = np.float32(1 - 2**-24)
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
-from ablation.errors import InputError
 from ablation.augmentation.pipelines import parse_pipeline
+from ablation.errors import InputError
 
 ALMOST_ONE = np.float32(1 - 2**-24)
 

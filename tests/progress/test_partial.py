@@ -6,11 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ablation.study.fingerprint import models_request, plan_digest, request_digest
 
 from ablation import cli
 from ablation.errors import InputError
 from ablation.progress.partial import is_made, prepared_part, remember
-from ablation.study.fingerprint import models_request, plan_digest, request_digest
 
 CONFIG = json.dumps({"study": "mine"})
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ablation.study.fingerprint import models_request
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report, render
-from ablation.study.fingerprint import models_request
 from ablation.study.plan import Plan
 
 from ..factory import analysed, simulated_study

@@ -5,13 +5,13 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
+from ablation.study.sources import images_prepared, known, source_name
 
 from ablation.models.build import build
 from ablation.models.cost import multiply_adds
 from ablation.models.families import network_settings
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
-from ablation.study.sources import images_prepared, known, source_name
 
 from ..conftest import ROOT
 from .test_studies import STUDIES

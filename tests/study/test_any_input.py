@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from ablation.study.sources import known_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
-from ablation.study.sources import known_sources
 
 FILE = "config/studies/tiny.yaml"
 STUDY = {

@@ -5,8 +5,6 @@ import subprocess
 import sys
 
 import pytest
-
-from ablation.errors import InputError
 from ablation.study.pipelines import (
     ARMS,
     STEPS,
@@ -20,6 +18,8 @@ from ablation.study.pipelines import (
     needs_colour,
     parse_pipeline,
 )
+
+from ablation.errors import InputError
 
 
 def test_steps_come_in_order_with_every_parameter():

@@ -5,9 +5,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from ablation.study.fingerprint import plan_digest
 
 from ablation.errors import InputError
-from ablation.study.fingerprint import plan_digest
 from ablation.study.grid import canonical_json, identity
 from ablation.study.plan import load_config, load_plan
 

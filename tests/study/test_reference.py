@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+from ablation.study.pipelines import ARMS, STEPS
 
 from ablation.errors import InputError
-from ablation.study.pipelines import ARMS, STEPS
 from ablation.study.reference import reference_text, with_reference
 from ablation.study.schema import Training
 

@@ -4,9 +4,9 @@ import re
 
 import jsonschema
 import pytest
+from ablation.study.fingerprint import plan_digest
 
 from ablation.errors import InputError
-from ablation.study.fingerprint import plan_digest
 from ablation.study.loading import read_yaml
 from ablation.study.plan import load_config, load_plan
 from ablation.study.rubrics import Rubric

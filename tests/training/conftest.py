@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")

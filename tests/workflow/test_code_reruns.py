@@ -95,4 +95,3 @@ def test_an_edited_step_trains_its_runs_and_the_plan_gives_the_reason(project):
     assert "Train small on digits, none" not in done.output
     assert project.plan() == {}
     assert "has changed" not in project.snakemake("plan").output
-

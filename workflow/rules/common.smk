@@ -26,6 +26,7 @@ from ablation.study.plan import load_config, load_plan
 from ablation.study.plan_file import plan_digest
 from ablation.study.requests import digest, gallery_request, models_request
 from ablation.study.schema import NAME_PATTERN
+from ablation.training.code import code_of, data_code, run_code
 
 try:
     CONFIG = load_config(config)

@@ -23,6 +23,7 @@ from ablation.analysis.thresholds import chance, chance_limit, near_chance, thre
 from ablation.analysis.verdicts import experiment_level
 from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
+from ablation.training.settings import RunSettings
 
 NAMED = 10  # names that a detail holds
 FEWEST = 2  # runs beside which another one can be far below
@@ -356,10 +357,9 @@ def _budget_settings(results: StudyResults, experiment: PlannedExperiment) -> It
     yield from differing.values()
 
 
-def _besides_length(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _besides_length(settings: RunSettings) -> dict[str, Any]:
     """Everything that decides a result but the seed and the number of epochs."""
-    rest = {key: value for key, value in settings.items() if key != "seed"}
-    return {**rest, "training": {**rest["training"], "epochs": None}}
+    return settings.model_dump(exclude={"seed": True, "training": {"epochs"}})
 
 
 def _confounded(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:

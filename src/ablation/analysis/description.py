@@ -112,8 +112,8 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
 
 def chosen_by(experiment: PlannedExperiment) -> list[str]:
     """Return the validation metrics by which some run went back to its best epoch."""
-    stopping = [run.settings["training"]["early_stopping"] or {} for run in experiment.runs]
-    return sorted({one["monitor"] for one in stopping if one.get("restore_best")})
+    stopping = [run.settings.training.early_stopping for run in experiment.runs]
+    return sorted({one.monitor for one in stopping if one and one.restore_best})
 
 
 def _provenance(plan: Plan, results: Sequence[RunResult]) -> dict[str, Any]:

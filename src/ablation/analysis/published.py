@@ -29,11 +29,11 @@ from ablation.augmentation.registry import Kind, Pipeline, StepCall
 from ablation.data.settings import Pixels
 from ablation.data.sources import source_name, source_of
 from ablation.errors import InputError, nearest
-from ablation.models.families import network_settings, resolve_network
+from ablation.models.families import resolve_network
 from ablation.models.families.base import NetworkSettings
+from ablation.strict import Strict
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
-from ablation.strict import Strict
 from ablation.study.plan import Plan
 from ablation.study.schema import TrainingPatch
 from ablation.study.validation import validate
@@ -316,7 +316,7 @@ def setting_differences(
         run: a run of the cell.
         finished: finished runs of the cell.
     """
-    own = run.settings["training"]
+    own = run.settings.training.model_dump()
     published = publication.settings(figure)
     return [
         *_training_differences(own, published),

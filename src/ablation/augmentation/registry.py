@@ -84,6 +84,11 @@ class Step:
     prepare: Callable[..., Any] | None = None
     check_size: Callable[..., None] | None = None
 
+    @property
+    def module(self) -> str:
+        """Full name of the module that defines the step."""
+        return self.function.__module__
+
     def schema(self, parameter: str) -> dict[str, Any]:
         """Return the JSON Schema of a parameter."""
         schema: dict[str, Any] = self.parameters.model_json_schema()["properties"][parameter]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ablation.analysis.records import OUTPUTS, WEIGHTS, read_record
 from ablation.errors import InputError
 from ablation.study.grid import PreparedData, Run
+from ablation.training.code import data_code, run_code
 
 ARRAYS = ("images.npy", "examples.csv")
 
@@ -55,7 +56,8 @@ def is_prepared(data: PreparedData, files_digest: str) -> bool:
     prepared = _prepared(data.folder)
     if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):
         return False
-    return bool(prepared["files_digest"] == files_digest and prepared["code"] == data_code(data.settings))
+    made_from = (prepared["files_digest"], prepared["code"])
+    return made_from == (files_digest, data_code(data.settings))
 
 
 @cache

@@ -15,6 +15,7 @@ from ablation.errors import InputError
 from ablation.progress.machine import Machine, machine_of
 from ablation.progress.states import RunState
 from ablation.study.grid import Run
+from ablation.training.settings import RunSettings
 
 # What changes the values that a network computes with, but not how much it computes.
 NOT_OF_SPEED = {"initializer", "norm_momentum", "norm_epsilon", "weights"}
@@ -46,7 +47,7 @@ class Timed:
             epoch takes longer, the evaluation in the end. Without the start of Python.
     """
 
-    settings: dict[str, Any]
+    settings: RunSettings
     images: Images
     epochs: int
     epoch_seconds: float
@@ -116,7 +117,7 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
             median = statistics.median(seconds[1:] or seconds)
             timed.append(
                 Timed(
-                    record["settings"],
+                    RunSettings.model_validate(record["settings"]),
                     Images(record["data"]["train"], _shape(record["data"]["shape"])),
                     len(seconds),
                     median,
@@ -142,7 +143,7 @@ def images_of(run: Run, past: Past) -> Images | None:
     if file.is_file():
         try:
             description = json.loads(file.read_text())
-            splits = ["train", "validation"] if run.settings["validation"] == "test" else ["train"]
+            splits = ["train", "validation"] if run.settings.validation == "test" else ["train"]
             count = sum(sum(description["counts"][split]) for split in splits)
             return Images(count, _shape(description["shape"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -150,12 +151,13 @@ def images_of(run: Run, past: Past) -> Images | None:
                 f"{file}: cannot be read ({error!r}); delete {file.parent} and run snakemake again"
             ) from None
     for other in past.timed:
-        if all(other.settings[key] == run.settings[key] for key in ("dataset", "validation")):
+        theirs, own = other.settings, run.settings
+        if (theirs.dataset, theirs.validation) == (own.dataset, own.validation):
             return other.images
     return None
 
 
-def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Timed]) -> Estimate:
+def estimate(settings: RunSettings, images: Images | None, timed: Iterable[Timed]) -> Estimate:
     """Estimate how long a run will train.
 
     Taken are runs of the same network, precision and number of threads; of these, the nearest in
@@ -169,7 +171,7 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
         images: what it trains on; None if that is not known.
         timed: finished runs of this machine.
     """
-    epochs = settings["training"]["epochs"]
+    epochs = settings.training.epochs
     alike = [
         other
         for other in timed
@@ -183,9 +185,9 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
     def distance(other: Timed) -> tuple[float, float, float, bool]:
         return (
             abs(math.log(_pixels(images) / _pixels(other.images))),
-            abs(math.log(_batch(settings) / _batch(other.settings))),
+            abs(math.log(settings.training.batch_size / other.settings.training.batch_size)),
             abs(math.log(images.count / other.images.count)),
-            other.settings["augmentation"] != settings["augmentation"],
+            other.settings.augmentation != settings.augmentation,
         )
 
     least = min(map(distance, alike))
@@ -254,10 +256,10 @@ def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> 
     return max(lanes)
 
 
-def _work(settings: dict[str, Any]) -> Any:
+def _work(settings: RunSettings) -> Any:
     """What two runs must share for the time of one to hold for the other."""
-    network = {k: v for k, v in settings["model"].items() if k not in NOT_OF_SPEED}
-    return network, settings["training"]["precision"], settings["threads"]
+    network = settings.model.model_dump(exclude=NOT_OF_SPEED)
+    return network, settings.training.precision, settings.threads
 
 
 def _shape(array: Sequence[int]) -> tuple[int, int, int]:
@@ -267,7 +269,3 @@ def _shape(array: Sequence[int]) -> tuple[int, int, int]:
 
 def _pixels(images: Images) -> int:
     return images.shape[0] * images.shape[1]
-
-
-def _batch(settings: dict[str, Any]) -> int:
-    return int(settings["training"]["batch_size"])

@@ -314,7 +314,7 @@ def _notes(overview: Overview) -> list[str]:
             f"Estimates are from {count(len(past.timed), 'run')} that this machine "
             f"({overview.machine.name}) has finished; starting Python takes some seconds more."
         )
-        if any(one.run.settings["training"]["early_stopping"] for one in waiting):
+        if any(one.run.settings.training.early_stopping for one in waiting):
             notes.append("Runs that stop early take less.")
     notes += _preparation(_data_of(waiting))
     notes += [f"Not read, because its files are damaged: {folder}." for folder in past.unreadable]

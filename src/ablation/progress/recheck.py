@@ -10,9 +10,9 @@ from ablation.errors import InputError
 from ablation.progress.states import run_states
 from ablation.progress.terminal import duration
 from ablation.storage import alone, clear_folder, remove_empty
-from ablation.training.checkpoint import LOCK
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
+from ablation.training.checkpoint import LOCK
 
 COMPARED = ("history.csv", "predictions.npz")
 MACHINE = ("processor", "packages", "python", "variables", "gpus")

@@ -7,8 +7,8 @@ from typing import Literal
 
 from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
 from ablation.errors import InputError
-from ablation.training.checkpoint import CHECKPOINT, FINISHED
 from ablation.study.grid import Run
+from ablation.training.checkpoint import CHECKPOINT, FINISHED
 from ablation.training.code import changes, code_of, run_code
 from ablation.training.status import Status, read_status
 
@@ -114,10 +114,8 @@ def _result(run: Run, weights: bool) -> tuple[State, str | None] | None:
         return None
     try:
         record = read_record(folder, run.id)
-    except OtherFormatError as error:
-        return "missing", str(error)
     except InputError as error:
-        return "failed", str(error)
+        return "missing" if isinstance(error, OtherFormatError) else "failed", str(error)
     empty = [folder / name for name, size in sizes.items() if not size]
     if empty:
         return "failed", f"{empty[0]} is empty; {remedy(folder)}"

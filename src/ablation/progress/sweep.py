@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ablation.storage import remove_empty
-from ablation.training.checkpoint import FINISHED
 from ablation.study.grid import Run
+from ablation.training.checkpoint import FINISHED
 
 
 def sweep(runs: Iterable[Run]) -> None:

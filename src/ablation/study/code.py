@@ -12,15 +12,13 @@ from ablation.study.plan import Plan
 def models_code(plan: Plan) -> str:
     """Return the digest of the code that describes the networks of a plan."""
     families = {run.settings.model.family for run in plan.runs.values()}
-    return code_digest(
-        ["ablation.models.table", *(FAMILIES[family].module for family in families)]
-    )
+    return code_digest(["ablation.models.table", *(FAMILIES[family].module for family in families)])
 
 
 def gallery_code(plan: Plan) -> str:
     """Return the digest of the code that draws the gallery of a plan."""
     steps = {call.step for run in plan.runs.values() for call in run.settings.augmentation}
-    return code_digest(["ablation.augmentation.gallery", *(STEPS[step].function.__module__ for step in steps)])
+    return code_digest(["ablation.augmentation.gallery", *(STEPS[step].module for step in steps)])
 
 
 @cache

@@ -139,9 +139,7 @@ def expand(
         dataset.name: prepared_data(dataset, experiment.validation)
         for dataset in experiment.datasets
     }
-    for dataset, model, label, seed in product(
-        datasets, networks, pipelines, experiment.seeds
-    ):
+    for dataset, model, label, seed in product(datasets, networks, pipelines, experiment.seeds):
         cell = {"dataset": dataset, "model": model, "augmentation": label, "seed": seed}
         if any(_matches(cell, cells.given()) for cells in experiment.exclude):
             continue

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from ablation.augmentation.pipelines import check_channels, check_size, parse_pipeline
 from ablation.augmentation.registry import Pipeline
 from ablation.data.sources import check_source, source_of
-from ablation.errors import InputError, nearest
+from ablation.errors import InputError, nearest, shown_value
 from ablation.models.families import Network, resolve_network
 from ablation.models.families.base import NetworkSettings
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
-from ablation.study.loading import Document, Place, read_yaml, shown_value
+from ablation.study.loading import Document, Place, read_yaml
 from ablation.study.rubrics import Rubric
 from ablation.study.schema import Config, Dataset, Experiment, Study
 from ablation.study.validation import validate

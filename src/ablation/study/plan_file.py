@@ -27,7 +27,11 @@ def write_plan(plan: Plan, file: Path) -> None:
     # What was not set stays so, because a default and the same value given can mean different
     # things.
     content = _PLAN.dump_json(plan, exclude_unset=True)
-    atomically(file, lambda part: part.write_bytes(content))
+
+    def write(part: Path) -> None:
+        part.write_bytes(content)
+
+    atomically(file, write)
 
 
 def read_plan(file: Path) -> Plan:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ablation.errors import InputError
 from ablation.storage import remove_empty, try_lock, writing
 from ablation.study.plan import STUDIES, load_plan, study_names
 from ablation.study.schema import Config

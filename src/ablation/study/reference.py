@@ -29,14 +29,13 @@ from ablation.study.schema import (
     Comparison,
     Config,
     Dataset,
-    EarlyStopping,
     Experiment,
     Model,
     Override,
     Reference,
     Study,
-    Training,
 )
+from ablation.training.settings import EarlyStopping, Training
 
 BEGIN = "<!-- The part from here on is written by `make docs`. -->"
 BLOCKS = (

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from ablation.augmentation.registry import STEPS
 from ablation.models.families import ARCHITECTURES, FAMILIES, resolve_network
 from ablation.models.families.resnet import Form, Kind
+from ablation.strict import Strict, refusal
 from ablation.study.metrics import METRICS
-from ablation.study.schema import Name, NotEmpty, Strict, Text, one_of, refusal
+from ablation.study.schema import Name, NotEmpty, Text, one_of
 
 KINDS_OF_AUGMENTATION = ("none", "basic", "geometric", "colour")
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cache
 
-from ablation.augmentation.registry import STEPS
 from ablation.code import code_digest
 from ablation.data.settings import DataSettings
 from ablation.data.sources import source_of
@@ -35,7 +34,7 @@ def run_code(settings: RunSettings) -> dict[str, str]:
         source.name: _data_code(source.module),
         settings.model.family: _digest(family.module),
     }
-    return parts | {call.step: _digest(STEPS[call.step].function.__module__) for call in settings.augmentation}
+    return parts | {call.step: _digest(call.definition.module) for call in settings.augmentation}
 
 
 def code_of(parts: Mapping[str, str]) -> str:

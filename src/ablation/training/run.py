@@ -12,12 +12,10 @@ import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.augmentation.pipelines import check_channels, check_size
-from ablation.augmentation.registry import StepCall
 from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
-from ablation.models.families import network_settings
 from ablation.models.pretrained import load_weights
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
