@@ -5,6 +5,7 @@ from typing import Any
 
 from ablation.analysis.runs import RunResult
 from ablation.study.comparisons import Comparison, Source
+from ablation.training.code import LOOP
 
 Record = Mapping[str, Any]
 Aspect = Callable[[Record, Record], str | None]
@@ -38,7 +39,7 @@ ASPECTS: dict[str, Aspect] = {
     "Keras": _version("keras"),
     "NumPy": _version("numpy"),
     "environment variables": lambda _, attempt: _variables(attempt),
-    "training code": lambda record, _: record["code"],
+    "training code": lambda record, _: record["code"][LOOP],
 }
 """What may change the numbers of a run, with its value from the records of a run and an attempt."""
 

@@ -54,7 +54,9 @@ def resolve_network(name: str, options: Mapping[str, Any]) -> NetworkSettings:
         if reason := refused_option(name, option):
             raise InputError(f"architecture {name}: {reason}")
     try:
-        settings = {**family.names[name], **family.check_options(options)}
+        given = family.check_options(options)
+        # The family is set, not left to its default, so that it is in every file of settings.
+        settings = {**family.names[name], **given, "family": family.name}
         if settings.get("weights") == "none":
             settings["weights"] = None
         return family.settings.model_validate(settings)
