@@ -242,7 +242,7 @@ def test_experiments_share_runs(project):
             "models[1]",
             "no file",
         ),
-        ("plain20", "resnet50-pretrained", "models[1]", "colour images"),
+        ("plain20", "resnet50-pretrained", "models[1]", "needs images with 3 channels, not 1"),
         ("plain20", "{name: p, architecture: plain20, width: 9999}", "models[1].width", "4096"),
         ("crop(2) | cutmix", '"\\e[31mflip\\n"', "augmentations.mix", "\\x1b"),
         ("seeds:", "baselin: {}\n    seeds:", "8:5: experiments.first.baselin", "'baseline'?"),

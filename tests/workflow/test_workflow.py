@@ -166,7 +166,7 @@ def test_two_values_swapped(project):
         ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
         ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
         (
-            "src/ablation/study/architectures.py",
+            "src/ablation/models/families/resnet.py",
             {"describe_models": 1, "train": 2, **AFTERWARDS},
         ),
         ("src/ablation/analysis/effects.py", AFTERWARDS),

@@ -210,7 +210,7 @@ def test_confusion_shows_mistakes_only(study):
 def test_cost_draws_accuracy_by_multiply_adds_or_seconds(study):
     figure = cost(study.cells, study.costs, study.styles)
     assert drawn(figure, "cost:plain8:none") == [[2e6], approx([87])]
-    study.costs[1]["multiply_adds"] = None  # of a layer that nobody counts
+    study.costs[1]["costs"][0]["multiply_adds"] = None  # of a layer that nobody counts
     figure = cost(study.cells, study.costs, study.styles)
     told = " ".join(text.get_text() for text in figure.axes[0].texts).replace("\n", " ")
     assert "no result: plain8 · none" in told
