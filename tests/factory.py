@@ -17,6 +17,7 @@ from ablation.analysis.tables import TABLES
 from ablation.data.prepared import FORMAT
 from ablation.storage import file_sha256, sealed
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.training.code import run_code
 
 DIGITS = tuple(map(str, range(10)))
 ENVIRONMENT = {
@@ -158,8 +159,8 @@ def write_run(
         {
             "id": run.id,
             "status": status,
-            "settings": run.settings,
-            "code": "c",
+            "settings": run.settings.model_dump(mode="json"),
+            "code": run_code(run.settings),
             "epochs": len(epochs),
             "train_accuracy_clean": None if status == "diverged" else train_accuracy,
             "class_names": list(class_names),
@@ -221,7 +222,7 @@ def usual_history(
     run: Any, status: str, accuracy: float, train_accuracy: float
 ) -> dict[str, list[float]]:
     """Return curves that come to an end: accuracies rise to those given, losses fall."""
-    epochs = run.settings["training"]["epochs"]
+    epochs = run.settings.training.epochs
     left = [0.4**epoch for epoch in range(1, epochs)] + [0.0]
     loss = [0.1 + 2 * part for part in left]
     val_loss = [0.2 + 2 * part for part in left]
