@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings
 SETTINGS = {
     "dataset": DATA,
     "model": resolve_architecture("resnet8", {"width": 8}),
-    "augmentation": parse_pipeline("crop(2) | cutmix"),
+    "augmentation": [step.model_dump() for step in parse_pipeline("crop(2) | cutmix")],
     "training": Training(
         epochs=4, batch_size=32, learning_rate=0.05, momentum=0.9, schedule="cosine"
     ).model_dump(),

@@ -155,13 +155,13 @@ NASTY = [
 PIPELINES = [
     "flip", "crop(2)", "crop(-1)", "crop(128)", "crop(1e999)", f"crop({'9' * 900})", "crop(nan)",
     "rotation(15) | flip", "cutmix(alpha=-0)", "flip(((", "flip | | flip", "|", "flip()", "hue(.1)",
-    "crop(padding=2, padding=3)", "notebook2-augmentation", "none | none", "none()", "flip " * 300,
+    "crop(padding=2, padding=3)", "named", "none | none", "none()", "flip " * 300,
     "flip|" * 30 + "flip", "crop(__import__)", "crop(٣)", "flip\0", "flip ; rm", "cutmix(box=$x)",
-    "label-smoothing(1)", "random-crop", "random-resized-crop", "random-resized-crop | random-crop",
-    "translation(1e-320, 0)", "brightness(0.2) | contrast(1.3, 0.7)", "mixup(partner=first-pair)",
+    "label_smoothing(1)", "random_crop", "random-resized-crop", "random_resized_crop | random_crop",
+    "translation(1e-320, 0)", "brightness(0.2) | contrast(1.3, 0.7)", "mixup(partner=first_pair)",
 ]  # fmt: skip
 RIGHT = [
-    "none", "flip", "crop(1)", "rotation(15) | flip", "label-smoothing", "resnet8", "plain20",
+    "none", "flip", "crop(1)", "rotation(15) | flip", "label_smoothing", "resnet8", "plain20",
     "resnet32", "mnist5k", "cosine", "step", "stretch", "pad", "bfloat16", "skip", "drop", "test",
     "a" * 80, "A+B_c-d.e", "a..b", "0", "cutmix", "same", "better", "budget", "arm", "resnet50",
 ]  # fmt: skip

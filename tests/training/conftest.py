@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.study.architectures import resolve_architecture
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
@@ -27,7 +27,7 @@ def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **train
     return {
         "dataset": DATA,
         "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
-        "augmentation": parse_pipeline(pipeline),
+        "augmentation": [step.model_dump() for step in parse_pipeline(pipeline)],
         "training": Training.model_validate(training).model_dump(),
         "validation": validation,
         "seed": seed,
