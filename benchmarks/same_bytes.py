@@ -24,7 +24,7 @@ DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settin
 SETTINGS = {
     "dataset": DATA,
     "model": resolve_network("resnet8", {"width": 8}).model_dump(mode="json"),
-    "augmentation": parse_pipeline("crop(2) | cutmix"),
+    "augmentation": [step.model_dump() for step in parse_pipeline("crop(2) | cutmix")],
     "training": Training(
         epochs=4, batch_size=32, learning_rate=0.05, momentum=0.9, schedule="cosine"
     ).model_dump(),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ablation.study.fingerprint import plan_digest
 
+from ablation.augmentation.pipelines import parse_pipeline
 from ablation.errors import InputError
 from ablation.study.grid import canonical_json, identity
 from ablation.study.plan import load_config, load_plan
@@ -328,10 +329,42 @@ def test_a_key_of_a_configfile_is_text(project, key):
     assert repr(key) in str(error.value)
 
 
-def test_named_arms_as_a_list(project):
-    text = STUDY.replace('{none: "", mix: crop(2) | cutmix}', "[none, notebook2-cutmix]")
-    plan = plan_of(project, text)
-    assert set(plan.experiments[0].pipelines) == {"none", "notebook2-cutmix"}
+NAMED = STUDY + "pipelines:\n  basic: flip | crop(2)\n  both: basic | cutmix\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("[none, both, flip]", {"none": "", "both": "flip | crop(2) | cutmix", "flip": "flip"}),
+        ("{none: none, a: basic | clip}", {"none": "", "a": "flip | crop(2) | clip"}),
+    ],
+)
+def test_named_pipelines_are_used_like_steps(project, given, resolved):
+    plan = plan_of(project, NAMED.replace('{none: "", mix: crop(2) | cutmix}', given))
+    expected = {label: parse_pipeline(text) for label, text in resolved.items()}
+    assert plan.experiments[0].pipelines == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "basic: flip | crop(200)",
+            r"pipelines.basic: crop\(200\): padding must be a whole",
+        ),
+        ("basic: both", r"pipelines.basic: .*'basic' uses itself: basic → both → basic"),
+        ("basic: flp", r"pipelines.basic: unknown step 'flp'; did you mean 'flip'"),
+        ("basic: both(2)", r"pipelines.basic: 'both' is a named pipeline and takes no parameters"),
+        ("my-basic: flip", r"pipelines.my-basic: 'my-basic' is not an identifier: use letters"),
+        ("if: flip", r"pipelines.if: 'if' is not an identifier"),
+        ("crop: flip", r"pipelines.crop: 'crop' is the name of a step; choose another name"),
+        ("none: flip", r"pipelines.none: 'none' is the name of a step"),
+    ],
+)
+def test_wrong_named_pipelines_are_refused(project, wrong, message):
+    line = NAMED[: NAMED.index("basic:")].count("\n") + 1
+    with pytest.raises(InputError, match=rf"tiny.yaml:{line}:3: {message}"):
+        plan_of(project, NAMED.replace("basic: flip | crop(2)", wrong))
 
 
 def test_a_mistake_is_told_without_tensorflow_and_within_three_seconds(project):

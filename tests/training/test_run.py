@@ -164,7 +164,7 @@ def stored(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "shuffle"), [("random-crop | crop(1)", "batches"), ("flip", "examples")]
+    ("pipeline", "shuffle"), [("random_crop | crop(1)", "batches"), ("flip", "examples")]
 )
 def test_a_network_is_scored_on_the_centre_of_stored_images(stored, tmp_path, pipeline, shuffle):
     wanted = settings(pipeline, batch_size=5, shuffle=shuffle)
@@ -181,9 +181,9 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(stored, tmp_path, pi
 
 
 def test_a_crop_out_of_images_of_the_networks_size_is_refused(digits, tmp_path):
-    done = train(settings("random-crop"), digits, tmp_path / "run")
+    done = train(settings("random_crop"), digits, tmp_path / "run")
     assert done.returncode == 1
-    assert "random-crop: the crop would do nothing" in done.stderr
+    assert "random_crop: the crop would change nothing" in done.stderr
     assert "Traceback" not in done.stderr
 
 

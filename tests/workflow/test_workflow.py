@@ -164,7 +164,7 @@ def test_two_values_swapped(project):
     [
         ("src/ablation/training/run.py", {"train": 2, **AFTERWARDS}),
         ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
-        ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
+        ("src/ablation/augmentation/steps/cutmix.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
         (
             "src/ablation/models/families/resnet.py",
             {"describe_models": 1, "train": 2, **AFTERWARDS},

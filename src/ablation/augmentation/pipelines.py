@@ -72,10 +72,8 @@ def check_channels(steps: Iterable[StepCall], channels: int) -> None:
     names = needs_colour(steps)
     if names and channels != 3:
         listed = " and ".join(f"'{name}'" for name in names)
-        raise InputError(
-            f"{listed} can be applied to colour images only (red, green and blue); these images "
-            f"have {channels} channel{'s' * (channels != 1)}; leave it out"
-        )
+        here = "are grey" if channels == 1 else f"have {channels} channels"
+        raise InputError(f"{listed} can be applied to RGB images only; these {here}; leave it out")
 
 
 def check_size(
@@ -120,7 +118,7 @@ def _steps(text: str, named: Mapping[str, str], within: tuple[str, ...]) -> list
                 raise InputError(f"{written}: {error}") from None
         elif name not in named and name != NONE:
             hint = nearest(name.replace("-", "_"), [*STEPS, *named, NONE])
-            raise InputError(f"unknown step '{name}'{hint}")
+            raise InputError(f"unknown step '{shortened(name)}'{hint}")
         elif isinstance(term, ast.Call):
             raise InputError(f"'{name}' is a named pipeline and takes no parameters")
         elif name in within:
@@ -162,7 +160,7 @@ def _arguments(step: str, term: ast.expr, source: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, node in given:
         if name in values:
-            raise InputError(f"'{name}' is given twice")
+            raise InputError(f"'{shortened(name)}' is given twice")
         values[name] = _value(node, source)
     return values
 

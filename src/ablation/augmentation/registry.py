@@ -113,7 +113,7 @@ class Step:
         for name in given:
             if name not in fields:
                 hint = nearest(name, fields) or "; it takes no parameters"
-                raise InputError(f"'{self.name}' has no parameter '{name}'{hint}")
+                raise InputError(f"'{self.name}' has no parameter '{shortened(name)}'{hint}")
         for name, info in fields.items():
             if info.is_required() and name not in given:
                 raise InputError(f"'{self.name}' needs {name}, {self.allowed(name)}")

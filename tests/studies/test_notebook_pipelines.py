@@ -1,11 +1,14 @@
-"""Each notebook's arms against a direct writing of what the notebook did, image by image."""
+"""The notebooks' studies against a direct writing of what each notebook did, image by image."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.study.plan import load_plan
+from ablation.study.schema import Config
+
+from ..conftest import ROOT
 
 BATCH, SIZE, CLASSES = 16, 40, 6
 
@@ -97,7 +100,7 @@ def mix_one_pair(images, targets, draws):
 
 
 def augmented_then_cut(images, targets, draws):
-    images, targets = in_turn(flipped, brightened, turned, flattened)(images, targets, draws[:, :4])
+    images, targets = BASIC(images, targets, draws[:, :4])
     return cut_and_paste(independent=False)(images, targets, draws[:, 4:])
 
 
@@ -105,30 +108,40 @@ def untouched(images, targets, draws):
     return images, targets
 
 
-@pytest.mark.parametrize(
-    ("arm", "columns", "notebook"),
-    [
-        ("notebook1-none", 0, untouched),
-        ("notebook2-none", 0, untouched),
-        ("notebook2-augmentation", 4, in_turn(flipped, brightened, turned, flattened)),
-        ("notebook2-cutmix", 6, cut_and_paste(independent=False)),
-        ("notebook2-augmentation-cutmix", 10, augmented_then_cut),
-        ("notebook3-cutmix", 6, cut_and_paste(independent=True)),
-        ("notebook3-mixup", 3, mix_up),
-        ("notebook3-geometric", 1, in_turn(flipped)),
-        ("notebook3-colour", 3, in_turn(flattened, turned, brightened)),
-        ("notebook4-cutmix", 6, cut_and_paste(independent=False)),
-        ("notebook4-mixup", 3, mix_one_pair),
-        ("notebook4-flip-brightness", 2, in_turn(flipped, brightened)),
-    ],
-)
-def test_arms_do_what_their_notebook_did(arm, columns, notebook):
-    augmentation = Augmentation(parse_pipeline(arm))
-    assert augmentation.columns == columns
+BASIC = in_turn(flipped, brightened, turned, flattened)
+NOTEBOOKS = {  # study: arm: what its notebook did, and the draws that it takes
+    "residual": {"none": (untouched, 0)},
+    "cutmix": {
+        "none": (untouched, 0),
+        "augmentation": (BASIC, 4),
+        "cutmix": (cut_and_paste(independent=False), 6),
+        "augmentation+cutmix": (augmented_then_cut, 10),
+    },
+    "mixup": {
+        "cutmix": (cut_and_paste(independent=True), 6),
+        "mixup": (mix_up, 3),
+        "geometric": (in_turn(flipped), 1),
+        "colour": (in_turn(flattened, turned, brightened), 3),
+        "flip+brightness": (in_turn(flipped, brightened), 2),
+        "mixup-one-pair": (mix_one_pair, 3),
+    },
+}
+
+
+@pytest.mark.parametrize("study", NOTEBOOKS)
+def test_arms_do_what_their_notebook_did(study):
+    arms = NOTEBOOKS[study]
+    plan = load_plan(Config(study=study), ROOT / "config/studies")
+    assert set(arms) == set().union(*(experiment.pipelines for experiment in plan.experiments))
     images, targets = batch()
-    for epoch in range(3):
-        draws = augmentation.draws(1994, epoch, BATCH)
-        expected_images, expected_targets = notebook(images, targets, draws)
-        result_images, result_targets = augmentation(images, targets, draws)
-        np.testing.assert_allclose(result_images, expected_images, atol=5e-6)
-        np.testing.assert_allclose(result_targets, expected_targets, atol=1e-6)
+    for experiment in plan.experiments:
+        for arm, steps in experiment.pipelines.items():
+            notebook, columns = arms[arm]
+            augmentation = Augmentation(steps)
+            assert augmentation.columns == columns
+            for epoch in range(3):
+                draws = augmentation.draws(1994, epoch, BATCH)
+                wanted_images, wanted_targets = notebook(images, targets, draws)
+                result_images, result_targets = augmentation(images, targets, draws)
+                np.testing.assert_allclose(result_images, wanted_images, atol=5e-6)
+                np.testing.assert_allclose(result_targets, wanted_targets, atol=1e-6)
