@@ -263,15 +263,13 @@ def test_a_full_disk_is_reported_and_not_tried_again(digits, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(FetchedDigits, "_generate_examples", fill_up)
-    with pytest.raises(InputError, match="could not be downloaded .*No space left on device"):
+    with pytest.raises(InputError, match=r"could not be downloaded .*No space left on device"):
         prepare(digits, tmp_path / "out")
     assert "trying again" not in capsys.readouterr().out
     assert not is_stored("fetched_digits")
 
 
-def test_what_a_killed_download_left_is_removed_by_the_next_one(
-    server, digits, tfds_dir, tmp_path
-):
+def test_what_a_killed_download_left_is_removed_by_the_next_one(server, digits, tfds_dir, tmp_path):
     server.ways = ["stall"]
     script = f"""
 import sys

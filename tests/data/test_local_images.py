@@ -172,7 +172,9 @@ def test_a_table_without_splits_and_with_more_columns(prepared, tmp_path):
 
 def test_a_label_of_many_digits_is_a_name(prepared, tmp_path):
     fill(tmp_path)
-    rows = [(f"{n}/{j:02d}.png", d * 500) for n, d in (("cat", "1"), ("dog", "2")) for j in range(9)]
+    rows = [
+        (f"{n}/{j:02d}.png", d * 500) for n, d in (("cat", "1"), ("dog", "2")) for j in range(9)
+    ]
     description, _, _ = prepared(write_table(tmp_path / "table.csv", rows), "csv")
     assert description["class_names"] == ["1" * 500, "2" * 500]
 

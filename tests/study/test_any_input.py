@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ablation.data.files_digest import files_digest
+from ablation.data.sources.tfds import known_names
 from ablation.errors import InputError
 from ablation.study.fingerprint import (
     gallery_request,
@@ -26,9 +28,7 @@ from ablation.study.fingerprint import (
 )
 from ablation.study.grid import canonical_json
 from ablation.study.loading import read_yaml
-from ablation.study.own_images import files_digest
 from ablation.study.plan import load_config, load_plan
-from ablation.study.sources import known_sources
 
 from ..conftest import ROOT, tracked
 
@@ -303,7 +303,7 @@ def json_copy(tree, depth=0):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A project folder, entered, with images of one's own and much that is no file."""
+    """A project folder, entered, with local images and much that is no file."""
     folder = tmp_path_factory.mktemp("world") / "project"
     (folder / "config/studies/folder.yaml").mkdir(parents=True)
     for file in tracked("config/studies/*.yaml"):
@@ -325,7 +325,7 @@ def world(tmp_path_factory):
     (folder / "loop").symlink_to("loop")
     before = Path.cwd()
     os.chdir(folder)
-    known_sources(None)  # what is imported once is not an example's
+    known_names(None)  # what is imported once is not an example's
     yield folder
     os.chdir(before)
 
@@ -700,25 +700,22 @@ def test_a_folder_that_may_not_be_looked_into(world, monkeypatch):
         return allowed(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    assert (
-        try_it("files", re.compile("photos"))
-        == "photos/some: cannot be looked into: Permission denied"
-    )
+    assert try_it("files", re.compile("photos")) == "photos/some: cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b'{"x": 1}'])
-def test_a_damaged_memory_of_images_is_made_anew(world, content):
+def test_a_damaged_cache_of_images_is_ignored(world, content):
     write_config()
     write(TINY, SMALL_TEXT)
     assert try_it("files") is None
-    cache = Path("results/data/.own-images.json")
+    cache = Path("results/data/.local-images.json")
     before = cache.read_bytes()
     cache.write_bytes(content)
     assert try_it("files") is None
     assert cache.read_bytes() == before
 
 
-def test_images_are_told_apart_from_pipes(world):
+def test_pipes_are_no_images(world):
     write_config()
     write(TINY, small(experiments__own__datasets__0__path="odd"))
     assert try_it("files") is None  # and does not wait for what nobody writes

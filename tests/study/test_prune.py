@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ablation.errors import InputError
+from ablation.study.grid import canonical_json
 from ablation.study.plan import load_config, load_plan
 from ablation.study.prune import prune, unwanted
 from ablation.study.schema import Config
@@ -43,7 +44,7 @@ class Results:
     @staticmethod
     def record(folder, settings, name="run.json"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / name).write_text(json.dumps({"settings": settings}))
+        (Path(folder) / name).write_text(f'{{"settings": {canonical_json(settings)}}}')
         return Path(folder)
 
     @staticmethod

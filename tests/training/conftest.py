@@ -18,14 +18,14 @@ DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settin
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "digits"
-    prepare(DATA, folder, None)
+    prepare(DATA, folder)
     return folder
 
 
 def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **training):
     training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
     return {
-        "dataset": DATA,
+        "dataset": DATA.model_dump(mode="json"),
         "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
         "augmentation": parse_pipeline(pipeline),
         "training": Training.model_validate(training).model_dump(),
