@@ -28,7 +28,9 @@ def test_sigint_ends_a_command_with_one_line(name, monkeypatch, capsys):
 
     function = {"plan": "_show_plan"}.get(name, f"_{name.replace('-', '_')}")
     monkeypatch.setattr(cli, function, interrupted)
-    words = ["--settings", "{}", "--folder", "x"] if name == "prepare" else ["--config", "{}"]
+    words = ["--config", "{}"]
+    if name == "prepare":
+        words = ["--settings", '{"source": "mnist5k"}', "--folder", "x"]
     with pytest.raises(SystemExit) as ended:
         cli.main([name, *words])
     assert ended.value.code == 130

@@ -28,7 +28,7 @@ def need(**block):
     return one.download, one.prepared
 
 
-def test_known_sources_are_told_without_fetching():
+def test_known_sources_need_no_download_to_be_counted():
     assert need(name="mnist5k") == (0, 5_000 * 28 * 28)
     assert need(name="mnist5k", limit=100) == (0, 300 * 28 * 28)
     assert need(name="cifar10") == (170_052_171, 60_000 * 32 * 32 * 3)
@@ -53,17 +53,17 @@ def test_what_tfds_has_stored_is_not_downloaded(place):
     assert need(name="cifar10", source="cifar10:1.0.0")[0] > 0
 
 
-def test_images_of_ones_own_are_counted(place):
+def test_local_images_are_counted(place):
     for i in range(7):
         file = place / f"photos/c{i % 2}/{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (9, 9)).save(file)
     (place / "photos/notes.txt").touch()
     (place / "t.csv").write_text("path,label\na.png,1\n\nb.png,2\n")
-    own = {"source": "image_folder", "path": "photos"}
-    assert need(name="mine", image_size=20, **own) == (0, 7 * 400 * 3)
-    assert need(name="mine", image_size=20, channels=1, **own) == (0, 7 * 400)
-    assert need(name="mine", **own) == (0, None)
+    local = {"source": "image_folder", "path": "photos"}
+    assert need(name="mine", image_size=20, **local) == (0, 7 * 400 * 3)
+    assert need(name="mine", image_size=20, channels=1, **local) == (0, 7 * 400)
+    assert need(name="mine", **local) == (0, None)
     assert need(name="mine", image_size=20, source="csv", path="t.csv") == (0, 2 * 400 * 3)
 
 
@@ -84,10 +84,10 @@ def test_the_text_warns_when_it_will_not_fit(monkeypatch, free, fits):
         Dataset(name="food101", image_size=64),
     ]
     text = plain(disk_space_parts(needs(map(prepared_data, sets))))
-    told = " ".join(text.split())  # where lines break depends on the folder's name
+    shown = " ".join(text.split())  # where lines break depends on the folder's name
     # One download of 0.17 GB counted three times, 0.18 GB and 0.74 GB of images.
-    assert "1.43 GB are needed" in told
-    assert f"{free / 1e9:.2f} GB are free" in told
-    assert ("WARNING: it will not fit" in told) is not fits
+    assert "1.43 GB are needed" in shown
+    assert f"{free / 1e9:.2f} GB are free" in shown
+    assert ("WARNING: not enough disk space" in shown) is not fits
     assert re.search(r"^food101 +not known +not known$", text, re.M)
-    assert "What is not known is not counted." in told
+    assert "What is not known is not counted." in shown

@@ -7,9 +7,12 @@ from itertools import pairwise
 import pytest
 from ablation.study.sources import images_prepared, known, source_name
 
+from ablation.data.sources import source_name
+from ablation.data.sources.tfds import in_table as known
 from ablation.models.build import build
 from ablation.models.cost import multiply_adds
 from ablation.models.families import network_settings
+from ablation.progress.disk_space import images_prepared
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
@@ -44,8 +47,8 @@ def operations(run):
 
 
 def gigabytes_prepared(data):
-    source = known(data.settings["source"])
-    size = data.settings["stored_size"] or data.settings["image_size"] or source.shape[:2]
+    source = known(data.settings.source)
+    size = data.settings.stored_size or data.settings.image_size or source.size
     images = images_prepared(data.settings, source.images, source.test)
     return images * size[0] * size[1] * 3 / 1e9
 
@@ -56,7 +59,7 @@ def counted():
     costs = {}
     for name in STUDIES:
         plan = load_plan(Config(study=name), ROOT / "config/studies")
-        sources = {data.settings["source"] for data in plan.data.values()}
+        sources = {data.settings.source for data in plan.data.values()}
         costs[name] = {
             "runs": len(plan.runs),
             "hours": sum(map(operations, plan.runs.values())) / OPERATIONS_A_SECOND / 3600,

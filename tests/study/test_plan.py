@@ -39,8 +39,8 @@ def message_of(project, text):
 def test_nothing_is_held_out_where_the_test_split_serves_for_validation(project):
     (held,) = plan_of(project).data.values()
     (bare,) = plan_of(project, STUDY + "    validation: test\n").data.values()
-    assert (held.settings["held_out"], bare.settings["held_out"]) == (0.1, 0)
-    assert held.settings == bare.settings | {"held_out": 0.1}
+    assert (held.settings.held_out, bare.settings.held_out) == (0.1, 0)
+    assert held.settings == bare.settings.model_copy(update={"held_out": 0.1})
     assert held.folder != bare.folder
     assert held.id == "4ff6cf4f"  # as it has always been
 
@@ -194,7 +194,7 @@ def test_experiments_share_runs(project):
         ('""', "flop", "augmentations.none", "did you mean 'flip'?"),
         ('""', "hue(0.1)", "augmentations.none", "grey"),
         ("[mnist5k]", "[cifar11]", "5:16: experiments.first.datasets[0]", "did you mean 'cifar10"),
-        ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "match"),
+        ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "not a source"),
         ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
         ("[0, 1]", "[]", "seeds", "at least 1 item"),
         ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
@@ -236,7 +236,12 @@ def test_experiments_share_runs(project):
             "overrides[0].where.seed",
             "would pass for its spread",
         ),
-        ("[mnist5k]", '[{name: m, source: "mnist5k:9.9.9"}]', "datasets[0]", "one version"),
+        (
+            "[mnist5k]",
+            '[{name: m, source: "mnist5k:9.9.9"}]',
+            "datasets[0]",
+            "no configs or versions",
+        ),
         (
             "plain20",
             "{name: p, architecture: plain20, weights: " + 300 * "x" + "}",

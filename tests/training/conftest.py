@@ -8,8 +8,9 @@ import pytest
 from ablation.augmentation.pipelines import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
-from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.schema import Dataset, Training
+from ablation.study.grid import prepared_data
+from ablation.study.schema import Dataset
+from ablation.training.settings import RunSettings, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settings
@@ -18,27 +19,26 @@ DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settin
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "digits"
-    prepare(DATA, folder, None)
+    prepare(DATA, folder)
     return folder
 
 
 def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **training):
     training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
-    return {
-        "dataset": DATA,
-        "model": resolve_network("resnet8", {"width": 4}).model_dump(mode="json"),
-        "augmentation": parse_pipeline(pipeline),
-        "training": Training.model_validate(training).model_dump(),
-        "validation": validation,
-        "seed": seed,
-        "threads": 2,
-    }
+    return RunSettings(
+        dataset=DATA,
+        model=resolve_network("resnet8", {"width": 4}),
+        augmentation=parse_pipeline(pipeline),
+        training=Training.model_validate(training),
+        validation=validation,
+        seed=seed,
+        threads=2,
+    )
 
 
 def command(wanted, data, folder, *more, checkpoints=None):
     """The words that train a run into a folder."""
-    words = ["--settings", canonical_json(wanted), "--data", str(data / "description.json")]
-    words += ["--code", "abc"]
+    words = ["--settings", wanted.json_text, "--data", str(data / "description.json")]
     if checkpoints:
         words += ["--checkpoints", str(checkpoints)]
     outputs = [str(folder / name) for name in (*FILES, *more)]

@@ -1,4 +1,4 @@
-"""Images of one's own through Snakemake: when they are prepared again, and what follows."""
+"""Local images through Snakemake: when they are prepared again, and what follows."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from .conftest import make_project
 pytestmark = pytest.mark.workflow
 
 STUDY = """\
-title: Do own images run?
+title: Do local images run?
 experiments:
   own:
     question: Do they?
@@ -97,13 +97,13 @@ def test_a_refused_preparation_leaves_the_last_data_and_retrains_nothing(trained
     (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
     done = trained.snakemake("--until", "train", check=False)
     assert done.returncode != 0
-    assert "1 image cannot be used: c0/broken.png: not an image of a format that is read" in (
+    assert "1 image cannot be read: c0/broken.png: not an image of a format that is read" in (
         done.output
     )
     assert {file: file.read_bytes() for file in trained.data.iterdir()} == before
     again = trained.snakemake("--until", "train", check=False)
     assert again.returncode != 0
-    assert "1 image cannot be used: c0/broken.png" in again.output  # the fault is still there
+    assert "1 image cannot be read: c0/broken.png" in again.output  # the fault is still there
     (trained.folder / "photos/c0/broken.png").unlink()
     assert trained.plan(trained.run) in ({}, {"prepare": 1})
     assert "Train" not in trained.snakemake("--until", "train").output

@@ -147,9 +147,12 @@ class Dataset(DataSettings, Named):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors know that the source may be left out."""
+        """Let editors know that the source may be left out, and that something is held out."""
         schema = super().__get_pydantic_json_schema__(core_schema, handler)
-        schema["anyOf"][-1]["required"] = ["name"]
+        block = schema["anyOf"][-1]
+        block["required"] = ["name"]
+        held_out = block["properties"]["held_out"]
+        held_out["exclusiveMinimum"] = held_out.pop("minimum")
         return schema
 
 
