@@ -69,6 +69,7 @@ def train_job(
         place = finished_files(checkpoints, identity, names)
         if place is None:
             device = stack.enter_context(claim(signals.check))
+            reporter.update(state="running")
             # Not before: TensorFlow takes the devices that it finds when it is imported.
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415

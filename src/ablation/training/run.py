@@ -163,7 +163,7 @@ class _Run:
         )
         self._tell_state()
         resumed = len(self._log.history)
-        reporter.update(state="running", epoch=resumed, resumed=resumed, ended=self._ended)
+        reporter.update(epoch=resumed, resumed=resumed, ended=self._ended)
 
     def _tell(self, device: str | None) -> None:
         taken = f" ({device})" if device else ""
