@@ -7,7 +7,6 @@ from scipy import stats
 
 from ablation.augmentation.pipeline import Augmentation
 from ablation.augmentation.pipelines import parse_pipeline
-from ablation.errors import InputError
 
 from .made import ALMOST_ONE, drawn, mix
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from ablation.study.pipelines import ARMS, STEPS
+from ablation.study.pipelines import STEPS
 
 from ablation.augmentation.registry import STEPS
 from ablation.errors import InputError
