@@ -13,7 +13,7 @@ import json
 import numpy as np
 from ablation.augmentation.pipeline import Augmentation
 from ablation.errors import InputError
-from ablation.study.pipelines import changes_nothing, format_pipeline, parse_pipeline
+from ablation.augmentation.pipelines import format_pipeline, parse_pipeline
 
 rng = np.random.default_rng(0)
 images, targets = rng.random((400, 3, 4, 3), np.float32), np.eye(400, dtype=np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ablation.study.fingerprint import models_request
+from ablation.study.requests import models_request
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report, render

@@ -5,7 +5,6 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
-from ablation.study.sources import images_prepared, known, source_name
 
 from ablation.data.sources import source_name
 from ablation.data.sources.tfds import in_table as known

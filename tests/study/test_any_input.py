@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from ablation.study.sources import known_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

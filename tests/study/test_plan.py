@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from ablation.study.fingerprint import plan_digest
+from ablation.study.plan_file import plan_digest
 
 from ablation.augmentation.pipelines import parse_pipeline
 from ablation.errors import InputError

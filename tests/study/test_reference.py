@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from ablation.study.pipelines import STEPS
 
 from ablation.augmentation.registry import STEPS
 from ablation.errors import InputError

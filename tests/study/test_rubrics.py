@@ -4,7 +4,7 @@ import re
 
 import jsonschema
 import pytest
-from ablation.study.fingerprint import plan_digest
+from ablation.study.plan_file import plan_digest
 
 from ablation.errors import InputError
 from ablation.study.loading import read_yaml

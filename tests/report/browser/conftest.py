@@ -7,7 +7,7 @@ from contextlib import chdir, contextmanager
 
 import numpy as np
 import pytest
-from ablation.study.fingerprint import models_request
+from ablation.study.requests import models_request
 from playwright.sync_api import sync_playwright
 
 from ablation.report.inputs import read_inputs
