@@ -89,7 +89,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def known(finished, monkeypatch):
-    """The analysis of the study of known answers; its tables are there to read."""
+    """The analysis of the study of known answers; its tables can be read."""
     folder, plan, analysis = finished
     monkeypatch.chdir(folder)
     return SimpleNamespace(plan=plan, analysis=analysis)
@@ -396,7 +396,7 @@ def test_no_detectable_effect_is_more_than_everything(plan):
     assert compared[compared.arm == "crop"]["mde"].to_list() == [1.0]
 
 
-def test_networks_of_the_best_epoch_are_told(project):
+def test_networks_of_the_best_epoch_are_reported(project):
     project(STUDY.replace("{epochs: 3}", "{epochs: 3, early_stopping: {restore_best: true}}", 1))
     plan = load_plan(load_config())
     for run in plan.runs.values():
@@ -415,7 +415,7 @@ def change_record(run, change):
     write_record(folder, record)
 
 
-def test_mixed_versions_and_interrupted_runs_are_told(plan):
+def test_mixed_versions_and_interrupted_runs_are_reported(plan):
     def older(record):
         record["attempts"][0]["environment"]["packages"]["tensorflow"] = "2.20.0"
         record["attempts"][0]["environment"]["git_commit"] = "abc-dirty"
@@ -430,7 +430,7 @@ def test_mixed_versions_and_interrupted_runs_are_told(plan):
     first, second = plan.experiments[0].runs[:2]
     change_record(first, older)
     change_record(second, resumed)
-    told = analysed(plan)["provenance"]
+    provenance = analysed(plan)["provenance"]
     mixed = checks("mixed_environments")
     assert mixed["detail"].tolist() == [
         "processor: A processor (21); Another processor (1)",
@@ -442,15 +442,15 @@ def test_mixed_versions_and_interrupted_runs_are_told(plan):
     (dirty,) = checks("uncommitted").to_dict("records")
     assert (dirty["count"], dirty["detail"]) == (1, "abc-dirty")
     assert checks("resumed", "depth")["count"].tolist() == [1, 1]
-    assert (told["resumed"], told["runs"]) == (1, 21)
-    assert told["python"] == ["3.11.7", "3.12.1"]
+    assert (provenance["resumed"], provenance["runs"]) == (1, 21)
+    assert provenance["python"] == ["3.11.7", "3.12.1"]
     runs = table("runs")
     assert list(runs)[-1] == "attempts"
     of_experiment = runs[runs.experiment == "depth"].set_index("id")["attempts"]
     assert (of_experiment[second.id], of_experiment[first.id]) == (2, 1)
 
 
-def test_a_partial_analysis_tells_what_is_missing(plan):
+def test_a_partial_analysis_lists_what_is_missing(plan):
     gone, failed = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
     for run in (gone, failed):
         shutil.rmtree(run.folder)
@@ -478,7 +478,7 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     assert cells[["failed", "missing"]].sum().tolist() == [1, 1]
 
 
-def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
+def test_a_damaged_run_is_reported_in_a_partial_analysis(plan):
     run = plan.experiments[0].runs[0]
     os.truncate(Path(run.folder) / "predictions.npz", 3000)
     analysis = analysed(plan, partial=True)
@@ -526,7 +526,7 @@ def test_an_arm_whose_runs_diverge_is_not_the_same(project):
     assert compared["seeds_needed"].isna().all()
 
 
-def test_a_comparison_and_its_reverse_stand_once(project):
+def test_a_comparison_and_its_reverse_appear_once(project):
     reverse = """    comparisons:
       - {kind: arm, arm: {augmentation: none}, reference: {augmentation: crop}}
     validation: test
@@ -542,7 +542,7 @@ def test_a_comparison_and_its_reverse_stand_once(project):
         "baseline arm", "better"]  # fmt: skip
 
 
-def test_nothing_to_report_is_told(plan):
+def test_nothing_to_report_is_an_error(plan):
     for run in plan.runs.values():
         shutil.rmtree(run.folder, ignore_errors=True)
     with pytest.raises(InputError, match="no run has finished yet"):
@@ -553,7 +553,7 @@ def test_every_damaged_run_is_named_at_once(plan):
     first, second = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
     for run in (first, second):
         (Path(run.folder) / "history.csv").unlink()
-    with pytest.raises(InputError, match=rf"{first.folder}.*\(of no use either: {second.folder}"):
+    with pytest.raises(InputError, match=rf"{first.folder}.*\(also unusable: {second.folder}"):
         analysed(plan)
 
 
@@ -648,7 +648,7 @@ def test_the_analysis_needs_no_tensorflow(plan):
     assert done.stdout == "[]\n"
 
 
-def test_a_study_edited_meanwhile_is_told(plan):
+def test_a_study_edited_meanwhile_is_reported(plan):
     from ablation.cli import main
 
     with pytest.raises(SystemExit, match="was edited while it ran"):

@@ -7,7 +7,7 @@ import pytest
 
 from ablation.analysis.analyse import make_tables
 from ablation.analysis.checks import CHECKS
-from ablation.analysis.looks import Looks, Sight
+from ablation.analysis.looks import Look, Looks
 from ablation.analysis.results import StudyResults, read_results
 from ablation.analysis.thresholds import THRESHOLDS, threshold
 
@@ -180,11 +180,11 @@ def test_how_an_experiment_was_set_up(tmp_path, monkeypatch):
 def test_looks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = simulated(tmp_path)
-    seeds = Sight((0, 1, 2))
-    first = Looks(tmp_path / "looks.csv", {"arms": Sight((5, 6, 7), final=3)})
+    seeds = Look((0, 1, 2))
+    first = Looks(tmp_path / "looks.csv", {"arms": Look((5, 6, 7), final=3)})
     assert found(plan, "looks", Looks(tmp_path / "looks.csv", {"arms": seeds})) == []
     first.record(0)
-    looks = Looks(tmp_path / "looks.csv", {"arms": Sight((0, 1, 2), final=3)})
+    looks = Looks(tmp_path / "looks.csv", {"arms": Look((0, 1, 2), final=3)})
     (row,) = found(plan, "looks", looks)
     assert (row["count"], row["value"]) == (2, 0)
     assert [row["value"] for row in found(plan, "level_spent", looks)] == [0]

@@ -69,7 +69,7 @@ def run(project):
 
 
 def refused(run, name):
-    """The message by which a run is refused; it names the file and tells the way out."""
+    """The message of a refused run; it names the file and what to do."""
     with pytest.raises(InputError) as caught:
         read_run(run)
     message = str(caught.value)
@@ -99,7 +99,7 @@ def test_no_changed_bit_is_taken_and_no_other_exception_seen(run, name):
         except InputError as error:
             assert str(error).startswith(str(file))
             continue
-        # Other bytes may tell the same: `\u00FC` for `\u00fc`, or a digit beyond a float's last.
+        # Other bytes may mean the same: `\u00FC` for `\u00fc`, or a digit beyond a float's last.
         assert name == "run.json"
         assert record == json.loads(whole)
     file.write_bytes(whole)
@@ -110,7 +110,7 @@ def test_no_changed_bit_is_taken_and_no_other_exception_seen(run, name):
 def test_no_file_cut_short_is_taken(run, name):
     file = Path(run.folder) / name
     whole = file.read_bytes()
-    # The line break at a record's end tells nothing.
+    # The line break at the end of a record has no meaning.
     for size in range(len(whole) - (name == "run.json")):
         file.write_bytes(whole[:size])
         refused(run, name)
@@ -135,13 +135,13 @@ def test_a_file_without_permission_is_not_to_be_deleted(run):
         read_run(run)
 
 
-def test_an_edited_number_is_told_with_the_way_out(run):
+def test_an_edited_number_is_reported_with_what_to_do(run):
     file = Path(run.folder) / "history.csv"
     file.write_text(file.read_text().replace("0.45", "0.95"))
     assert "history.csv has changed since it was written" in refused(run, "history.csv")
 
 
-def test_an_edited_record_is_told_though_its_form_is_right(run):
+def test_an_edited_record_is_reported_though_its_form_is_right(run):
     file = Path(run.folder) / "run.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"train_accuracy_clean": 0.99}))
@@ -152,7 +152,7 @@ def test_an_edited_record_is_told_though_its_form_is_right(run):
 
 
 @pytest.mark.parametrize("number", [1, 3, "x" * 500])
-def test_other_formats_are_told_with_their_number(run, number):
+def test_other_formats_are_reported_with_their_number(run, number):
     file = Path(run.folder) / "run.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(sealed(record | {"format": number})))
@@ -174,7 +174,7 @@ def test_files_of_two_runs_do_not_go_together(run):
     folder = Path(run.folder)
     (folder / "timing.csv").write_text("epoch,seconds,images_per_second\n1,2.0,500.0\n")
     write_record(folder, json.loads((folder / "run.json").read_text()))
-    with pytest.raises(InputError, match=f"{run.folder}: its files do not belong together"):
+    with pytest.raises(InputError, match=f"{run.folder}: its files are of different runs"):
         read_run(run)
     assert "is of another run" in str(_other_id(run))
 
@@ -185,7 +185,7 @@ def _other_id(run):
     return caught.value
 
 
-def test_a_record_has_to_tell_of_every_file(run):
+def test_a_record_has_to_list_every_file(run):
     folder = Path(run.folder)
     record = json.loads((folder / "run.json").read_text())
     record["files"].pop("predictions.npz")
@@ -193,7 +193,7 @@ def test_a_record_has_to_tell_of_every_file(run):
     assert "predictions.npz has changed" in refused(run, "predictions.npz")
 
 
-def test_weights_are_checked_where_they_are_and_not_missed(run):
+def test_weights_are_checked_where_they_are_and_may_be_missing(run):
     folder = Path(run.folder)
     weights = folder / "model.weights.h5"
     weights.write_bytes(b"weights")

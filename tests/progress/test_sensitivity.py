@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from ablation.analysis.effects import Sample
+from ablation.analysis.effects import ComparisonDesign
 from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import LEVEL
 from ablation.progress.sensitivity import (
@@ -113,7 +113,7 @@ def test_the_analysis_shares_its_level_out(place):
     """More comparisons or experiments, larger differences; as many as the analysis would have."""
     (experiment,) = place.plan.experiments
     others = (0.0,) * (len(cells_of(experiment)) - 2)
-    sample = Sample((1.0, -1.0, *others), (False,) * (2 + len(others)), 1.0, math.inf)
+    sample = ComparisonDesign((1.0, -1.0, *others), (False,) * (2 + len(others)), 1.0, math.inf)
     first_look = 0.8 * LEVEL  # a fifth is left for later looks
     assert factor_of(place.plan)(experiment, 3) == detectable_factor(sample, 3, first_look / 2)
     text = (place.folder / "config/studies/mine.yaml").read_text()

@@ -1,4 +1,4 @@
-"""The record of a run, and whether a run's files are still as they were written."""
+"""Reading the record of a run, and checking its files against it."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ WEIGHTS = "model.weights.h5"
 
 
 class OtherFormatError(InputError):
-    """A record is of an older or a newer format.
+    """A record has an older or newer format.
 
     Attributes:
-        record: its content.
+        record: content of the record.
     """
 
     def __init__(self, message: str, record: dict[str, Any]) -> None:
@@ -28,22 +28,21 @@ class OtherFormatError(InputError):
 def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any]:
     """Return the content of a run's ``run.json``.
 
-    It was written by training and not edited since; whether the other files are those that it
-    tells of, `check_files` looks.
+    Checks its seal, but not the other files of the run; see `check_files`.
 
     Args:
         folder: the run's folder.
-        run_id: id of the run that it has to be of; None: of any.
+        run_id: expected id of the run; None for any.
 
     Raises:
-        OtherFormatError: it is of another format.
+        OtherFormatError: the record has another format.
         InputError: it is missing, cannot be read, is of another run, or has changed.
     """
     file = folder / RECORD
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _unread(file, error) from None
+        raise _unreadable(file, error) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read ({error}); {remedy(folder)}") from None
     if not isinstance(record, dict) or "format" not in record:
@@ -62,9 +61,9 @@ def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any]:
 
 
 def check_files(folder: Path, record: dict[str, Any]) -> None:
-    """Check a run's files by the hashes that its record tells.
+    """Check a run's files against the hashes in its record.
 
-    Weights that are gone are not missed, as nothing is computed from them.
+    Missing weights are accepted, because nothing is computed from them.
 
     Raises:
         InputError: a file is missing, cannot be read, or has changed since it was written.
@@ -77,36 +76,36 @@ def check_files(folder: Path, record: dict[str, Any]) -> None:
         except FileNotFoundError as error:
             if name == WEIGHTS:
                 continue
-            raise _unread(file, error) from None
+            raise _unreadable(file, error) from None
         except OSError as error:
-            raise _unread(file, error) from None
+            raise _unreadable(file, error) from None
         if found != sha256:
             raise changed(file)
 
 
 def changed(file: Path) -> InputError:
-    """Return the error that tells of an edited or damaged file of a run."""
+    """Return the error for an edited or damaged file of a run."""
     return InputError(f"{file} has changed since it was written; {remedy(file.parent)}")
 
 
 def remedy(folder: Path) -> str:
-    """Return what to do about a run whose files are of no use."""
+    """Return the instruction for a run with unusable files."""
     return f"delete {folder} and run snakemake again"
 
 
-def _unread(file: Path, error: OSError) -> InputError:
-    """What the system refuses is often no fault of the file; one that is gone is made again."""
-    way_out = f"; {remedy(file.parent)}" if isinstance(error, FileNotFoundError) else ""
-    return InputError(f"{file}: cannot be read ({error.strerror or error}){way_out}")
+def _unreadable(file: Path, error: OSError) -> InputError:
+    """Return the error for an unreadable file; only a missing one needs a new run."""
+    hint = f"; {remedy(file.parent)}" if isinstance(error, FileNotFoundError) else ""
+    return InputError(f"{file}: cannot be read ({error.strerror or error}){hint}")
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record of a simulated run as training writes that of a real one.
+    """Write the record of a simulated run.
 
     Args:
-        folder: the run's folder, in which its other files lie already.
-        record: the content of ``run.json`` but for format, hashes and seal; without ``attempts``,
-            one attempt is told of.
+        folder: the run's folder with its other files.
+        record: content of ``run.json`` without format, hashes and seal; ``attempts`` defaults to
+            a single attempt.
     """
     attempt = {
         "first_epoch": 1,

@@ -1,4 +1,4 @@
-"""The results of a study: the runs that are there, and the tables that are made of them."""
+"""The results of a study: its finished runs, and the tables made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from ablation.study.grid import Run
 from ablation.study.plan import Plan
 from ablation.training.status import read_status
 
-NAMED = 5  # further unusable runs that a message names
+NAMED = 5  # further unusable runs named in a message
 
 Row = dict[str, Any]
 
@@ -40,14 +40,14 @@ class Missing:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a study has left.
+    """The results of a study.
 
     Attributes:
         plan: the study.
-        by_folder: the runs that are there, by folder.
+        by_folder: finished runs by folder.
         missing: the others, by folder.
         tables: the tables made so far, by name.
-        looks: the looks at the study; None where they are not counted.
+        looks: the looks at the study; None if they are not counted.
     """
 
     plan: Plan
@@ -58,7 +58,7 @@ class StudyResults:
 
     @cached_property
     def cells(self) -> dict[str, dict[Cell, list[RunResult]]]:
-        """The runs that are there, by experiment and cell, in the order of the study."""
+        """Finished runs by experiment and cell, in the order of the study."""
         found: dict[str, dict[Cell, list[RunResult]]] = {}
         for experiment in self.plan.experiments:
             of_experiment = found.setdefault(experiment.name, {})
@@ -70,7 +70,7 @@ class StudyResults:
 
     @cached_property
     def sound(self) -> dict[Source, list[RunResult]]:
-        """Those of them that have not diverged, by experiment and cell."""
+        """Finished runs that have not diverged, by experiment and cell."""
         return {
             (name, cell): [result for result in results if not result.diverged]
             for name, of_experiment in self.cells.items()
@@ -78,7 +78,7 @@ class StudyResults:
         }
 
     def rows(self, table: str, experiment: str) -> list[Row]:
-        """Return an experiment's rows of a table."""
+        """Return the rows of an experiment in a table."""
         frame = self.tables[table]
         rows: list[Any] = frame[frame["experiment"] == experiment].to_dict("records")
         return rows
@@ -89,11 +89,11 @@ def read_results(plan: Plan, *, partial: bool = False) -> StudyResults:
 
     Args:
         plan: the study.
-        partial: take the runs that are there.
+        partial: read the finished runs.
 
     Raises:
-        InputError: a run's files are missing (unless partial), not what its settings ask for, or
-            have changed since they were written; or no run is there.
+        InputError: files of a run are missing (unless partial), of other settings, or have changed
+            since they were written; or no run has finished.
     """
     hashes = {
         folder: read_description(Path(folder))["hash"]
@@ -125,7 +125,7 @@ def _read_all(plan: Plan, hashes: Mapping[str, str]) -> dict[str, RunResult]:
     if faults:
         first, *others = faults
         named = [*others[:NAMED], *([f"{len(others) - NAMED} more"] if others[NAMED:] else [])]
-        more = f" (of no use either: {', '.join(named)})" if others else ""
+        more = f" (also unusable: {', '.join(named)})" if others else ""
         raise InputError(f"{faults[first]}{more}")
     return there
 
@@ -143,14 +143,14 @@ def _without_result(run: Run, fault: str) -> Missing:
 
 
 def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:
-    """Read a run, which has to be trained on the data that there is.
+    """Read a run and check that it was trained on the present data.
 
     Args:
         run: the run.
-        hashes: of the content of prepared data, by its folder.
+        hashes: hash of the prepared data by folder.
 
     Raises:
-        InputError: it was trained on other data, or a file is not as it was written.
+        InputError: the run was trained on other data, or one of its files has changed.
     """
     result, folder = read_run(run), run.data.folder
     if hashes.get(folder) not in (None, result.record["data"]["hash"]):

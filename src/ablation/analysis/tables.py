@@ -1,7 +1,7 @@
-"""The tables of a study: what each holds, and what its columns mean.
+"""Declarations of the tables of a study and of their columns.
 
-Rules, report and reference read these declarations. pandas and the metrics are imported where they
-are needed, because Snakemake imports this module each time that it starts.
+Rules, report and reference read them. pandas and the metrics are imported lazily, because Snakemake
+imports this module at every start.
 """
 # ruff: noqa: PLC0415
 
@@ -22,10 +22,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: its name.
+        name: name of the column.
         unit: ``text``, ``flag`` (true or false), ``count`` (a whole number), ``share`` (0 to 1),
             ``difference`` (of shares, -1 to 1), ``seconds``, or ``number`` for all others.
-        meaning: what it holds.
+        meaning: description of the values.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EachMetric:
     """A column for each metric of `ablation.study.metrics`.
 
     Attributes:
-        mean: whether the columns are means over seeds, each followed by the standard deviation.
+        mean: whether the columns are means over seeds, each with a column of standard deviations.
     """
 
     mean: bool = False
@@ -63,12 +63,12 @@ class EachMetric:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is written as ``NAME.csv``.
+    """A table, written as ``NAME.csv``.
 
     Attributes:
-        name: its name.
-        meaning: what it holds.
-        declared: its columns, in order.
+        name: name of the table.
+        meaning: description of its rows.
+        declared: declared columns, in order.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Table:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Its columns, in order."""
+        """All columns, in order."""
         return tuple(
             column
             for one in self.declared
@@ -85,10 +85,10 @@ class Table:
         )
 
     def frame(self, rows: "Iterable[Mapping[Any, Any]] | pd.DataFrame" = ()) -> "pd.DataFrame":
-        """Return rows as a data frame with exactly these columns and their types.
+        """Return a data frame with the declared columns and their types.
 
         Raises:
-            ValueError: a row has another column.
+            ValueError: a row has an undeclared column.
         """
         import pandas as pd
 
@@ -108,7 +108,7 @@ class Table:
     def read(self, folder: Path) -> "pd.DataFrame":
         """Read the table from a folder of results.
 
-        Text stays as it is, whether it looks like a number or like a missing value.
+        Text that looks like a number or a missing value stays text.
         """
         import pandas as pd
 

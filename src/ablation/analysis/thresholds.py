@@ -1,4 +1,4 @@
-"""Every threshold that results are compared with, in one place."""
+"""Every threshold that results are compared with."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Threshold:
     """A number that results are compared with.
 
     Attributes:
-        value: the number.
+        value: its value.
         unit: ``share``, ``difference`` (of shares), ``count`` or ``number``.
         meaning: what it decides.
     """
@@ -44,11 +44,11 @@ THRESHOLDS: dict[str, Threshold] = {
         testing.SEEDS_FOR_VERDICTS, "count", "fewest seeds that give a verdict"
     ),
     "most_seeds": Threshold(
-        power.MOST_SEEDS, "count", "largest number of seeds that is looked through for how many "
+        power.MAX_SEEDS, "count", "largest number of seeds that is looked through for how many "
         "would decide a comparison",
     ),
     "failed_run": Threshold(
-        effects.FALLEN, "number",
+        effects.FAILED_RUN_SDS, "number",
         "standard deviations below the other runs of its cell from which a run has failed",
     ),
     "failures_missed": Threshold(
@@ -113,8 +113,8 @@ def threshold_rows(margin: float, experiments: int) -> list[dict[str, Any]]:
     """Return the rows of the table of thresholds.
 
     Args:
-        margin: of the study, as a share.
-        experiments: how many experiments compare something.
+        margin: margin of the study, as a share.
+        experiments: number of experiments with comparisons.
     """
     of_study = {
         "margin": Threshold(margin, "difference", "differences within it count as the same"),
@@ -127,16 +127,16 @@ def threshold_rows(margin: float, experiments: int) -> list[dict[str, Any]]:
 
 
 def unequal(images: Any) -> bool:
-    """Return whether classes are so unequal that balanced accuracy is shown beside accuracy.
+    """Return whether classes are so unequal that balanced accuracy is shown.
 
     Args:
-        images: number of test images of each class; a class without any is smaller than all others.
+        images: number of test images of each class.
     """
     return len(images) > 0 and max(images) > threshold("unequal_classes") * min(images)
 
 
 def chance(label: np.ndarray) -> float:
-    """Return the accuracy of always predicting the largest class: its share.
+    """Return the accuracy of always predicting the largest class.
 
     Args:
         label: class of each example, int [examples], at least one.
@@ -144,16 +144,16 @@ def chance(label: np.ndarray) -> float:
     return float(np.bincount(label).max() / len(label))
 
 
-def near_chance(accuracy: float, by_chance: float) -> bool:
-    """Return whether an accuracy is so little above chance that a network has learned little.
+def near_chance(accuracy: float, chance_accuracy: float) -> bool:
+    """Return whether an accuracy is near chance.
 
     Args:
-        accuracy: a share.
-        by_chance: what `chance` returns for the same examples.
+        accuracy: accuracy, as a share.
+        chance_accuracy: result of `chance` for the same examples.
     """
-    return accuracy <= chance_limit(by_chance)
+    return accuracy <= chance_limit(chance_accuracy)
 
 
-def chance_limit(by_chance: float) -> float:
-    """Return the accuracy up to which a network has learned little."""
-    return by_chance + threshold("near_chance") * (1 - by_chance)
+def chance_limit(chance_accuracy: float) -> float:
+    """Return the largest accuracy that is near chance."""
+    return chance_accuracy + threshold("near_chance") * (1 - chance_accuracy)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ablation.analysis.effects import Sample
-from ablation.analysis.looks import Sight, level_of
-from ablation.analysis.pooling import OFTEN
+from ablation.analysis.effects import ComparisonDesign
+from ablation.analysis.looks import Look, level_of
+from ablation.analysis.pooling import FREQUENT
 from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, family_level
 from ablation.progress.terminal import Part, table
@@ -174,14 +174,14 @@ def factor_of(plan: Plan) -> Factor:
         level = family_level(plan.comparing) / experiment.questions
         cells = Counter(dataset for dataset, _, _ in cells_of(experiment))
         others = min(cells.values()) - 2
-        sample = Sample(
+        design = ComparisonDesign(
             (1.0, -1.0) + (0.0,) * others,
-            (False, others + 1 >= OFTEN) + (False,) * others,
+            (False, others + 1 >= FREQUENT) + (False,) * others,
             1.0,
             math.inf,
         )
-        first = Sight(tuple(range(seeds)), final=experiment.block.final_seeds)
-        return detectable_factor(sample, seeds, level_of([first], level))
+        first = Look(tuple(range(seeds)), final=experiment.block.final_seeds)
+        return detectable_factor(design, seeds, level_of([first], level))
 
     return factor
 

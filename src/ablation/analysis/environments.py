@@ -1,4 +1,4 @@
-"""What the runs of one study do not have in common, though it may change their last bits."""
+"""Differences between the environments of a study's runs that may change their results."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,8 +15,8 @@ def _device(attempt: Record) -> str:
     return "GPU" if "GPU" in attempt["device"].upper() else "CPU"
 
 
-def _cards(attempt: Record) -> str | None:
-    """The graphics processors that an attempt could choose from, if it trained on one."""
+def _gpus(attempt: Record) -> str | None:
+    """Return the available graphics processors if the attempt used one."""
     names = sorted(set(attempt["environment"]["gpus"]))
     return " or ".join(names) if names and _device(attempt) == "GPU" else None
 
@@ -32,7 +32,7 @@ def _version(package: str) -> Aspect:
 
 ASPECTS: dict[str, Aspect] = {
     "device": lambda _, attempt: _device(attempt),
-    "graphics processor": lambda _, attempt: _cards(attempt),
+    "graphics processor": lambda _, attempt: _gpus(attempt),
     "processor": lambda _, attempt: attempt["environment"]["processor"],
     "threads": lambda record, _: str(record["threads"]["intra_op"]),
     "TensorFlow": _version("tensorflow"),
@@ -41,21 +41,21 @@ ASPECTS: dict[str, Aspect] = {
     "environment variables": lambda _, attempt: _variables(attempt),
     "training code": lambda record, _: record["code"][LOOP],
 }
-"""What may change the numbers of a run, with its value from the records of a run and an attempt."""
+"""Aspects of an environment, each with its value for the record of a run and of an attempt."""
 
 
 def values_of(aspect: str, result: RunResult) -> set[str]:
     """Return the values of an aspect in all attempts of a run."""
-    values = (ASPECTS[aspect](result.record, one) for one in result.record["attempts"])
+    values = (ASPECTS[aspect](result.record, attempt) for attempt in result.record["attempts"])
     return {value for value in values if value is not None}
 
 
 def confounded(comparison: Comparison, values: Mapping[Source, set[str]]) -> bool:
-    """Return whether what is added and what is subtracted have no value in common.
+    """Return whether both sides of a comparison have values, but none in common.
 
     Args:
         comparison: the comparison.
-        values: of an aspect, by cell.
+        values: values of an aspect by cell.
     """
     weights: dict[Source, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
