@@ -63,7 +63,10 @@ def test_the_step_of_the_page_does_what_it_says_and_trains(example, monkeypatch)
     assert not (example.folder / "reports").exists()  # one training and no more
     reference = (example.folder / "config/README.md").read_text()
     assert "### `solarize`" in reference
-    assert "| `threshold` | a number from 0 to 1 | `0.5` | Smallest value that is inverted" in reference
+    assert (
+        "| `threshold` | a number from 0 to 1 | `0.5` | Smallest value that is inverted"
+        in reference
+    )
 
     (example.folder / "probe.py").write_text(PROBE)
     said = example.run("python probe.py")

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ablation.study.requests import models_request
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report, render
 from ablation.study.plan import Plan
+from ablation.study.requests import models_request
 
 from ..factory import analysed, simulated_study
 

@@ -1,7 +1,6 @@
 """Which comparisons are told, in which order and under which names."""
 
 import pytest
-
 from ablation.report.story import short
 
 from .made import arms

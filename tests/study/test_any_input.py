@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ablation.data.sources.tfds import known_names
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
+from ablation.training.settings import RunSettings
 
 FILE = "config/studies/tiny.yaml"
 STUDY = {
@@ -121,7 +123,7 @@ def folder(tmp_path_factory):
     (folder / "config/studies").mkdir(parents=True)
     before = Path.cwd()
     os.chdir(folder)
-    known_sources(None)  # imports TensorFlow Datasets
+    known_names(None)  # imports TensorFlow Datasets
     yield folder
     os.chdir(before)
 
@@ -140,7 +142,7 @@ def outcome(given_on_command_line=None):
         return str(error)
     assert plan.runs
     for run in plan.runs.values():
-        assert json.loads(run.settings_json) == run.settings
+        assert RunSettings.model_validate_json(run.settings.json_text) == run.settings
         for path in (run.folder, run.data.folder):
             assert os.path.normpath(path) == path
             assert path.startswith("results/")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -5,12 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from ablation.study.plan_file import plan_digest
 
 from ablation.augmentation.pipelines import parse_pipeline
 from ablation.errors import InputError
-from ablation.study.grid import canonical_json, identity
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest, read_plan, write_plan
+from ablation.training.settings import RunSettings
 
 STUDY = """\
 title: A study
@@ -54,10 +55,52 @@ def test_the_grid_is_the_full_product(project):
 
 def test_identity_is_the_hash_of_the_settings(project):
     run = next(iter(plan_of(project).runs.values()))
-    assert run.id == identity(json.loads(run.settings_json))[:8]
-    assert json.loads(canonical_json(run.settings)) == run.settings
+    text = run.settings.json_text
+    assert run.id == hashlib.sha256(text.encode()).hexdigest()[:8]
+    assert RunSettings.model_validate_json(text) == run.settings
     keys = {"dataset", "model", "augmentation", "training", "validation", "seed", "threads"}
-    assert set(run.settings) == keys
+    assert set(json.loads(text)) == keys
+
+
+def test_a_cell_has_a_run_for_each_of_its_seeds(project):
+    runs = plan_of(project, STUDY.replace("[0, 1]", "[3, 1, 7]")).runs.values()
+    cell = [run for run in runs if run.cell == ("mnist5k", "plain20", "mix")]
+    assert [run.seed for run in cell] == [3, 1, 7]
+    assert [json.loads(run.settings.json_text)["seed"] for run in cell] == [3, 1, 7]
+
+
+def test_a_plan_is_the_same_after_its_file_is_read(project):
+    text = STUDY.replace("    seeds:", "    baseline: {model: resnet20}\n    seeds:") + (
+        "    comparisons: [{kind: factor, factors: [shortcut, augmentation]}]\n"
+        "    overrides: [{where: {model: plain20}, training: {learning_rate: 0.05}}]\n"
+    )
+    plan = plan_of(project, text)
+    write_plan(plan, Path("plan.json"))
+    read = read_plan(Path("plan.json"))
+    assert read == plan
+    assert list(read.runs) == list(plan.runs)
+    assert plan_digest(read) == plan_digest(plan)
+    Path("plan.json").write_text("{}")
+    with pytest.raises(InputError, match=r"plan\.json: cannot be read"):
+        read_plan(Path("plan.json"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("title: A study", "title: Another study", False),
+        ("title: A study", "title: A study\nmargin: 2", False),
+        ("question: Which?", "question: Which one?", False),
+        ("seeds:", "baseline: {model: resnet20}\n    seeds:", False),
+        ("crop(2)", "crop(1)", False),
+        ("crop(2) | cutmix", "crop(padding=2)|cutmix()", True),
+        ("title: A study", "# a comment\ntitle: 'A study'", True),
+        ("seeds:", "keep_weights: true\n    seeds:", True),
+    ],
+)
+def test_the_digest_of_a_plan_changes_with_what_the_analysis_reads(project, old, new, same):
+    before = plan_digest(plan_of(project))
+    assert (plan_digest(plan_of(project, STUDY.replace(old, new))) == before) is same
 
 
 def test_identity_does_not_depend_on_how_it_is_written(project):
@@ -143,8 +186,8 @@ def test_settings_are_written_once_with_anchors_and_merge_keys(project):
 """
     text = STUDY.replace("first:", "first: &first").replace("{epochs", "&training {epochs")
     runs = [e.runs[0] for e in plan_of(project, text + second).experiments]
-    assert [run.settings["training"]["schedule"] for run in runs] == ["constant", "cosine"]
-    assert {run.settings["training"]["epochs"] for run in runs} == {5}
+    assert [run.settings.training.schedule for run in runs] == ["constant", "cosine"]
+    assert {run.settings.training.epochs for run in runs} == {5}
     broken = text.replace("epochs: 5", "epochs: 0") + second
     assert message_of(project, broken).startswith("config/studies/tiny.yaml:9:26: experiments.")
 
@@ -165,7 +208,7 @@ def test_overrides_and_exclusions(project):
     )
     runs = plan_of(project, text).runs.values()
     assert len(runs) == 6
-    rates = {(r.model, r.augmentation): r.settings["training"]["learning_rate"] for r in runs}
+    rates = {(r.model, r.augmentation): r.settings.training.learning_rate for r in runs}
     assert rates == {
         ("resnet20", "none"): 0.1,
         ("plain20", "none"): 0.05,

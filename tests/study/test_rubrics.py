@@ -4,11 +4,11 @@ import re
 
 import jsonschema
 import pytest
-from ablation.study.plan_file import plan_digest
 
 from ablation.errors import InputError
 from ablation.study.loading import read_yaml
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest
 from ablation.study.rubrics import Rubric
 
 from ..conftest import ROOT, tracked

@@ -7,11 +7,11 @@ from contextlib import chdir, contextmanager
 
 import numpy as np
 import pytest
-from ablation.study.requests import models_request
 from playwright.sync_api import sync_playwright
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report
+from ablation.study.requests import models_request
 
 from ...factory import analysed, simulated_study
 from ..made import cost_of, described
