@@ -61,7 +61,7 @@ def test_a_stored_size_that_is_the_image_size_is_none(project):
         ("MyImages", "'MyImages' is not a source: write name"),
         ("{name: a, source: mnist5k/b}", "source mnist5k has no configs or versions"),
         ("{name: a, source: cifar10, image_size: [8, 9, 10]}", "image_size: must be a number of"),
-        ("{name: a, source: cifar10, image_size: 4}", "image_size[0]: Input should be greater"),
+        ("{name: a, source: cifar10, image_size: 4}", "image_size: Input should be greater"),
         ("{name: a, source: cifar10, held_out: 0}", "held_out: must be greater than 0; with `val"),
         ("{name: a, source: cifar10, channels: 2}", "channels: Input should be 1 or 3, not 2"),
         ("{name: a, source: cifar10, train_share: 0}", "Input should be greater than 0"),
