@@ -141,7 +141,9 @@ def _prepare(settings: DataSettings, folder: Path, files_digest: str, code: str)
             for split in SPLITS
         },
         "citation": source.citation,
-        "hash": content_hash(np.load(file, mmap_mode="r"), examples, source.class_names),
+        "hash": content_hash(
+            np.load(file, mmap_mode="r", allow_pickle=False), examples, source.class_names
+        ),
         "files_digest": files_digest,
         "code": code,
         "splits": _describe_splits(roles, settings),
@@ -238,7 +240,7 @@ def _append(file: Path, images: np.ndarray) -> None:
 
 def _keep_rows(file: Path, rows: np.ndarray) -> None:
     """Replace an array on disk by some of its rows."""
-    images = np.load(file, mmap_mode="r")
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
     if len(rows) == len(images):
         return
     require_disk_space(

@@ -51,7 +51,7 @@ Models = Architecture | Network | Annotated[list[Architecture | Network], Field(
 Augmentations = Augmentation | Annotated[list[Augmentation], Field(min_length=1)]
 
 DATASET = (
-    "The source of a data set, such as `cats_vs_dogs`, or the name of one with images of your own; "
+    "The source of a data set, such as `cats_vs_dogs`, or the name of one with local images; "
     "or several. Default: any."
 )
 MODEL = (
