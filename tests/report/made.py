@@ -104,7 +104,7 @@ class Made:
             report.markdown()
         return report.citations.table()
 
-    def told(self, part: str, scope: str | None = None) -> str:
+    def sentences(self, part: str, scope: str | None = None) -> str:
         """Return the sentences of a part of the report, of one experiment or of all."""
         found = self.findings[self.findings["part"] == part]
         if scope is not None:
@@ -225,5 +225,5 @@ def write_pictures(file: Path, entries: list[dict[str, Any]], shape: tuple[int, 
 
 
 def numbers(text: str) -> list[str]:
-    """Return the numbers that stand in a text, those in names such as resnet8 left out."""
+    """Return the numbers in a text, except those in names such as resnet8."""
     return re.findall(r"(?<![\w.·-])[-−+]?\d[\d,]*(?:\.\d+)?(?![\w])", text)

@@ -1,4 +1,4 @@
-"""Which comparisons a section speaks of, and in which order. The sentences are in the templates."""
+"""Selection and order of the results of an experiment; the templates put them into sentences."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from ablation.study.metrics import TEST_ACCURACY
 VERDICTS = ("better", "worse", "same", "open")
 MARKS = {"better": "▲", "worse": "▼", "same": "≈", "open": "?"}
 SEEDS_FOR_VERDICTS = 3
-INTERPRETED = 4  # interpretations in one section
-SENTENCES = 3  # of an answer
+INTERPRETED = 4  # most interpretations in a section
+SENTENCES = 3  # most sentences of an answer
 
 
 @dataclass(frozen=True)
-class Group:
-    """Comparisons of one data set and metric that one sentence tells.
+class ComparisonGroup:
+    """Comparisons of one data set and metric that share a sentence.
 
     Attributes:
-        kind: what they have in common: their ``reference``, their ``arm``, both of their
-            ``models`` (under several augmentations), or nothing, ``single``.
-        rows: the comparisons, the largest differences first.
-        model: the model of all arms, where other groups have another one; otherwise empty.
-        depth: of a ``single`` plain network and its residual counterpart, their common depth;
-            otherwise empty.
+        kind: what they have in common: ``reference``, ``arm``, ``models`` (two models under several
+            augmentations) or ``single`` for one comparison.
+        rows: the comparisons, largest differences first.
+        model: model of all arms, if other groups have another one; otherwise empty.
+        depth: common depth of a ``single`` plain network and its residual counterpart; otherwise
+            empty.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Group:
 
     @property
     def decided(self) -> bool:
-        """Whether some verdict is better, worse or same."""
+        """Whether a verdict is better, worse or same."""
         return any(row.verdict in VERDICTS[:3] for row in self.rows)
 
     @property
@@ -48,7 +48,7 @@ class Group:
         return self.rows[0]
 
     def names(self, verdict: str) -> list[str]:
-        """Return what tells the comparisons with a verdict apart."""
+        """Return distinguishing names of the comparisons with a verdict."""
         side = "reference" if self.kind == "arm" else "arm"
         if self.kind == "models":
             return [str(row.arm_augmentation) for row in self.of(verdict)]
@@ -56,12 +56,12 @@ class Group:
 
 
 @dataclass
-class Story:
-    """An experiment with its results, as the templates tell it.
+class ExperimentView:
+    """An experiment with its results, for the templates.
 
     Attributes:
-        block: its entry in ``analysis.json``.
-        tables: its rows of every table.
+        block: entry of the experiment in ``analysis.json``.
+        tables: rows of the experiment in every table.
     """
 
     block: Mapping[str, Any]
@@ -74,12 +74,12 @@ class Story:
 
     @cached_property
     def cells(self) -> list[Row]:
-        """Its cells, in the order of the study."""
+        """Cells, in the order of the study."""
         return self.tables.rows("cells")
 
     @cached_property
     def comparisons(self) -> list[Row]:
-        """Its comparisons that have a result."""
+        """Comparisons with a result."""
         return [row for row in self.tables.rows("comparisons") if row.verdict]
 
     @property
@@ -89,17 +89,17 @@ class Story:
 
     @property
     def main_effects(self) -> list[Row]:
-        """Effects of one factor, averaged over the others."""
+        """Main effects of factors."""
         return [row for row in self.comparisons if row.factors and "×" not in row.factors]
 
     @property
     def interactions(self) -> list[Row]:
-        """Effects that depend on a second factor, the largest first."""
+        """Interactions of two factors, the largest first."""
         return _largest_first(row for row in self.comparisons if "×" in row.factors)
 
     @property
     def has_verdicts(self) -> bool:
-        """Whether some comparison has enough seeds for a verdict."""
+        """Whether a comparison has enough seeds for a verdict."""
         return any(row.seeds >= SEEDS_FOR_VERDICTS for row in self.comparisons)
 
     @property
@@ -109,7 +109,7 @@ class Story:
 
     @property
     def dagger(self) -> str:
-        """A dagger for what the test split was also used to choose."""
+        """A dagger if the test split served as validation split."""
         return "†" if self.optimistic else ""
 
     @property
@@ -120,7 +120,7 @@ class Story:
 
     @property
     def anchor(self) -> str:
-        """The id of its section."""
+        """Id of the section."""
         return f"experiment-{self.name}"
 
     @property
@@ -134,9 +134,9 @@ class Story:
         return len(self.block["datasets"]) > 1
 
     @cached_property
-    def groups(self) -> list[Group]:
-        """Its pairs, grouped; decided groups first, then by the size of the difference."""
-        groups: list[Group] = []
+    def groups(self) -> list[ComparisonGroup]:
+        """Groups of `pairs`; decided groups first, then by the size of the difference."""
+        groups: list[ComparisonGroup] = []
         rest = self.pairs
         for kind in ("models", "reference", "arm", "single"):
             found: dict[Any, list[Row]] = {}
@@ -149,7 +149,7 @@ class Story:
             rest = [row for row in rest if row.where not in taken]
         return sorted(groups, key=lambda group: (not group.decided, -abs(group.first.difference)))
 
-    def _group(self, kind: str, rows: list[Row]) -> Group:
+    def _group(self, kind: str, rows: list[Row]) -> ComparisonGroup:
         models = {model for row in rows for model in (row.arm_model, row.reference_model)}
         model = models.pop() if len(models) == 1 and self.several_models else ""
         depths = {
@@ -157,11 +157,11 @@ class Story:
             for side in ("arm", "reference")
         }
         alike = kind == "single" and "counterpart" in rows[0].kinds.split() and len(depths) == 1
-        return Group(kind, rows, model, str(depths.pop()) if alike else "")
+        return ComparisonGroup(kind, rows, model, str(depths.pop()) if alike else "")
 
     @property
     def factorial(self) -> Mapping[str, Any] | None:
-        """The factorial of two factors that holds all cells of the experiment, if one does."""
+        """The two-factor design that covers all cells of the experiment, if any."""
         for one in self.block["factorials"]:
             held = {tuple(cell) for cells in one["cells"].values() for cell in cells}
             if len(one["factors"]) == 2 and held == {(c.model, c.augmentation) for c in self.cells}:
@@ -169,18 +169,18 @@ class Story:
         return None
 
     def checks(self, name: str) -> list[Row]:
-        """Return what a check found in single cells, the largest value first."""
+        """Return the rows of a check for single cells, the largest value first."""
         found = [row for row in self.tables.rows("checks", check=name) if row.model]
         return sorted(found, key=lambda row: -row.value if row.value == row.value else 0)
 
     def check(self, name: str) -> Row | None:
-        """Return what a check found in the experiment as a whole."""
+        """Return the row of a check for the whole experiment."""
         found = [row for row in self.tables.rows("checks", check=name) if not row.model]
         return found[0] if found else None
 
     @property
     def interpretations(self) -> dict[str, list[Row]]:
-        """By rule what it makes of the results, the clearest first."""
+        """Rows of each interpretation, the clearest first."""
         found: dict[str, list[Row]] = {}
         for row in self.tables.rows("interpretations"):
             found.setdefault(row.interpretation, []).append(row)
@@ -188,44 +188,44 @@ class Story:
         return {name: sorted(rows, key=lambda row: -abs(row.value)) for name, rows in first}
 
     @property
-    def answer_groups(self) -> list[Group]:
-        """As many groups as an answer has room for, decided ones first."""
+    def answer_groups(self) -> list[ComparisonGroup]:
+        """Groups that fit into the answer, decided ones first."""
         return self.groups[: SENTENCES - bool(self.decided_interactions)]
 
     @property
     def decided_interactions(self) -> list[Row]:
-        """Interactions that are decided, the largest first."""
+        """Significant interactions, the largest first."""
         return [row for row in self.interactions if row.verdict in ("better", "worse")]
 
     @property
     def answer_effects(self) -> list[Row]:
-        """Main effects that an answer tells where no arms are compared."""
+        """Main effects in the answer of an experiment without groups."""
         return _largest_first(self.unqualified_main_effects)[:SENTENCES]
 
     @property
-    def further_groups(self) -> list[Group]:
-        """Groups of pairs that the answer leaves out."""
+    def further_groups(self) -> list[ComparisonGroup]:
+        """Groups that are not in the answer."""
         return [group for group in self.groups if group not in self.answer_groups]
 
     @property
     def further_interactions(self) -> list[Row]:
-        """Interactions that the answer leaves out."""
+        """Interactions that are not in the answer."""
         return [row for row in self.interactions if row not in self.decided_interactions[:1]]
 
     @property
     def unqualified_main_effects(self) -> list[Row]:
-        """Main effects of factors that no decided interaction qualifies."""
+        """Main effects of factors without a significant interaction."""
         qualified = {
             factor for row in self.decided_interactions for factor in row.factors.split(" × ")
         }
         return [row for row in self.main_effects if row.factors not in qualified]
 
     def of(self, row: Mapping[str, Any], side: str = "") -> Row:
-        """Return the cell that a row is about, or with ``reference_`` the one it refers to."""
+        """Return the cell of a row; with side ``reference_`` its reference."""
         return self._one("cells", row, side)
 
     def at_epoch(self, row: Mapping[str, Any], side: str = "") -> Row:
-        """Return the means of a cell at the epoch of a row."""
+        """Return the epoch means of the cell of a row, at its epoch."""
         return self._one("epochs", row, side, epoch=row["epoch"])
 
     def _one(self, table: str, row: Mapping[str, Any], side: str, **where: Any) -> Row:
@@ -237,19 +237,19 @@ class Story:
 
     @property
     def mixing(self) -> bool:
-        """Whether some augmentation mixes labels and another does not."""
+        """Whether some, but not all augmentations mix labels."""
         return len({one["mixes_labels"] for one in self.block["augmentations"]}) > 1
 
     def mixes(self, row: Mapping[str, Any]) -> bool:
-        """Whether the augmentation of a row mixes labels."""
+        """Return whether the augmentation of a row mixes labels."""
         mixing = [one["label"] for one in self.block["augmentations"] if one["mixes_labels"]]
         return row["augmentation"] in mixing
 
     @property
     def class_effects(self) -> list[Row]:
-        """Decided effects on classes on which an arm differs and not as on the whole test split.
+        """Significant effects on classes that are not those on the whole test split.
 
-        The largest come first.
+        The largest first.
         """
         overall = {
             (row.dataset, row.arm, row.reference): row.difference
@@ -264,11 +264,11 @@ class Story:
         )
 
     def arm(self, row: Mapping[str, Any], side: str = "") -> str:
-        """Return the short name of a cell, by what varies in the experiment.
+        """Return the short name of a cell: model, augmentation or both, whichever vary.
 
         Args:
-            row: with the columns model and augmentation.
-            side: in front of these columns' names, such as ``reference_``.
+            row: row with the columns model and augmentation.
+            side: prefix of these columns, such as ``reference_``.
         """
         model, augmentation = str(row[f"{side}model"]), str(row[f"{side}augmentation"])
         several = len(self.block["augmentations"]) > 1
@@ -278,10 +278,10 @@ class Story:
 
 
 def short(row: Row, side: str) -> str:
-    """Return the name of a side of a comparison, without what both sides have in common.
+    """Return the name of a side of a comparison, without the part that both sides share.
 
     Args:
-        row: of the table of comparisons.
+        row: row of the table of comparisons.
         side: ``arm`` or ``reference``.
     """
     if row.arm_model and row.arm_model == row.reference_model:
@@ -297,7 +297,7 @@ def _largest_first(rows: Iterable[Row]) -> list[Row]:
 
 
 def _shared(kind: str, row: Row) -> tuple[str, ...]:
-    """What comparisons of a group have in common."""
+    """Return what comparisons of a group have in common."""
     if kind == "models" and row.arm_augmentation == row.reference_augmentation:
         return (row.arm_model, row.reference_model)
     if kind in ("reference", "arm"):

@@ -1,4 +1,4 @@
-"""Reading what the analysis and the other commands have left for the report."""
+"""Reading the inputs of a report: results of the analysis and of other commands."""
 
 import json
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ Pictures = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made from.
+    """The inputs of a report.
 
     Attributes:
-        analysis: the content of ``analysis.json``.
-        tables: the tables of `ablation.analysis.tables` by name.
-        networks: the content of ``models.json``.
+        analysis: content of ``analysis.json``.
+        tables: tables of `ablation.analysis.tables` by name.
+        networks: content of ``models.json``.
         gallery: entries of ``gallery.npz``, each with its ``images``, uint8 [n, height, width,
             channels].
         mistakes: entries of ``mistakes.npz``, likewise.
@@ -37,10 +37,10 @@ class Inputs:
 
 
 def read_inputs(results: Path) -> Inputs:
-    """Read a study's results.
+    """Read the results of a study.
 
     Raises:
-        InputError: a file is missing, cannot be read, or is of another format.
+        InputError: a file is missing, cannot be read, or has another format.
     """
     file = results / "analysis.json"
     try:
