@@ -298,7 +298,7 @@ TABLES: dict[str, Table] = {
                 ),
                 Column(
                     "failure_rate", "share",
-                    "Rate of failing runs that so many sound seeds exclude, beside same.",
+                    "With the verdict same: failure rate that the seeds without a failure exclude.",
                 ),
                 Column("by_seed", "text", "Difference at each seed, separated by spaces."),
                 Column(
