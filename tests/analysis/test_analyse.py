@@ -509,7 +509,7 @@ def test_networks_that_have_learned_nothing_are_not_the_same(plan):
 
 
 def test_an_arm_whose_runs_diverge_is_not_the_same(project):
-    """What is left of it is as good as the baseline; its mean says nothing of the others."""
+    """Its other runs are as good as the baseline."""
     project(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     plan = load_plan(load_config())
     for run in plan.runs.values():

@@ -140,7 +140,7 @@ def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
 
 
 def test_between_experiments_the_paired_differences_decide():
-    """What a seed does to all cells of an experiment does not cancel out between two."""
+    """An effect of the seed on all cells does not cancel between experiments."""
     random = np.random.RandomState(6)
     seeds = 0.05 * random.normal(size=4)
     one = accuracies(0.8 + seeds + 0.001 * random.normal(size=(4, 4)))

@@ -71,7 +71,7 @@ def test_the_variance_of_a_main_effect_holds_what_a_seed_does_to_a_whole_row():
 
 
 def test_the_mean_square_of_a_family_is_that_of_repeated_measures():
-    """Of three levels: the mean of the variances of two contrasts that are orthonormal."""
+    """With three levels: the mean of the variances of two orthonormal contrasts."""
     random = np.random.default_rng(2)
     rows = np.repeat(0.01 * random.standard_normal((3, 5)), 2, axis=0)
     accuracy = 0.5 + rows + 0.001 * random.standard_normal((6, 5))

@@ -1,4 +1,4 @@
-"""How small a difference a study finds, against studies that are simulated anew."""
+"""Minimum detectable effects, compared with simulated studies."""
 
 import math
 from dataclasses import replace

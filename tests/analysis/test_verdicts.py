@@ -106,6 +106,6 @@ def test_a_metric_of_fewer_than_three_seeds_has_no_interval(compared):
 
 
 def test_a_metric_that_no_run_has_is_not_compared(compared):
-    """Of three classes there are no five most probable ones."""
+    """Top-5 accuracy is not defined for three classes."""
     (row,) = compared("measure: top5_accuracy", class_names=("a", "b", "c"))
     assert (row["seeds"], row["verdict"]) == (0, "")

@@ -99,7 +99,7 @@ def test_intervals_hold_the_truth(verdicts):
 
 
 def test_simulated_files_are_those_of_a_study(verdicts):
-    """What is counted is what the whole analysis writes."""
+    """The tables equal those of a whole analysis."""
     counts = verdicts.whole_analyses(verdicts.GRID, 1, [1])
     assert list(counts.values()) == [(0, 1)]
 

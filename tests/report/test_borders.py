@@ -1,4 +1,4 @@
-"""Studies at the borders of what there may be: one run, fifty arms, a hundred classes, colour."""
+"""Edge cases: one run, fifty arms, a hundred classes, colour."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from .test_render import Page
 
 
 def check(report):
-    """What holds for every report."""
+    """Check properties of every report."""
     page = Page(report.page)
     words = " ".join(page.words)
     assert not re.search(r"\b(nan|None|NaN|inf|Undefined)\b", words.replace("‘None’", ""))

@@ -1,4 +1,4 @@
-"""Which figures an experiment has: each kind where there is something to draw, none elsewhere."""
+"""The figures of an experiment: each kind with data, and no others."""
 
 import pytest
 from matplotlib.colors import to_hex

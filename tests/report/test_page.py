@@ -16,7 +16,7 @@ from .test_text import read_latex
 
 
 class Elements(HTMLParser):
-    """What a browser's parser sees."""
+    """Tags, attributes and text of a page, as a browser parses it."""
 
     def __init__(self, page):
         super().__init__()

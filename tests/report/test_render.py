@@ -45,7 +45,7 @@ def test_findings_are_written_as_they_are_in_the_report(rendered, crossed):
 
 
 class Page(HTMLParser):
-    """What a page asks for from outside, its ids, and its text."""
+    """External addresses, ids and text of a page."""
 
     def __init__(self, page):
         super().__init__()

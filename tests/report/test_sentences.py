@@ -1,4 +1,4 @@
-"""What sentences say: for each verdict, interpretation and check, results for it and against it.
+"""Sentences on each verdict, interpretation and check, for results with and without it.
 
 The wording is free; numbers, names and signs are not.
 """
@@ -207,7 +207,7 @@ AGAINST = {
 
 
 def sentence(made, template, name):
-    """What the macro of a rule says of the first experiment of a study."""
+    """The text of a macro for the first experiment of a study."""
     report = made.report()
     experiment = report.experiments[0]
     sentences = report._environment.get_template(f"{template}.md.j2").module.SENTENCES

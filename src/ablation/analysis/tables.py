@@ -154,15 +154,15 @@ _PAIR = (
         "factor, separated by spaces.",
     ),
     Column("dataset", "text", "Data set; all for a comparison over several."),
-    Column("arm", "text", "What is compared."),
-    Column("reference", "text", "What it is compared with."),
+    Column("arm", "text", "Arm, or side of a contrast, that is compared."),
+    Column("reference", "text", "Arm, or side of a contrast, that it is compared with."),
 )  # fmt: skip
 _P = (
-    Column("p", "share", "p-value of the comparison by itself; empty below three seeds."),
+    Column("p", "share", "Uncorrected p-value; empty with fewer than three seeds."),
     Column(
         "p_adjusted", "share",
-        "p-value corrected for the family and for earlier looks; at most 0.05 where a difference "
-        "is claimed.",
+        "p-value corrected for the family and for earlier looks; at most 0.05 for a significant "
+        "difference.",
     ),
 )  # fmt: skip
 _FALL = "Loss on the validation images."
@@ -243,8 +243,8 @@ TABLES: dict[str, Table] = {
                 Column("difference", "number", "Arm less reference, in the unit of the metric."),
                 Column(
                     "ci_low", "number",
-                    "Lower end of the interval that decides; below three seeds that over the test "
-                    "images.",
+                    "Lower end of the deciding interval; with fewer than three seeds, of that over "
+                    "the test images.",
                 ),
                 Column("ci_high", "number", "Its upper end."),
                 Column(
@@ -260,8 +260,8 @@ TABLES: dict[str, Table] = {
                 Column("basis", "text", "What the interval is over: seeds or images."),
                 Column(
                     "mde", "number",
-                    "Minimum detectable effect: the smallest true difference that such runs find "
-                    "with 80 % power.",
+                    "Minimum detectable effect: the smallest true difference found with 80 % "
+                    "power.",
                 ),
                 Column("mde_low", "number", "Lower end of its 95 % interval."),
                 Column("mde_high", "number", "Upper end of its 95 % interval."),
@@ -288,8 +288,8 @@ TABLES: dict[str, Table] = {
                 Column("reference_augmentation", "text", "Augmentation of the reference."),
                 Column(
                     "seeds_needed", "count",
-                    "Seeds that would decide an open comparison if the true difference is that "
-                    "seen, or the margin if that is more; empty above 100.",
+                    "Seeds that would decide an open comparison if the true difference is the "
+                    "observed one, or the margin if that is larger; empty above 100.",
                 ),
                 Column("near_chance", "flag", "Whether all cells are near chance."),
                 Column(
@@ -298,7 +298,7 @@ TABLES: dict[str, Table] = {
                 ),
                 Column(
                     "failure_rate", "share",
-                    "Rate of failing runs that so many sound seeds exclude, beside same.",
+                    "With the verdict same: failure rate that the seeds without a failure exclude.",
                 ),
                 Column("by_seed", "text", "Difference at each seed, separated by spaces."),
                 Column(
@@ -433,13 +433,13 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "next_steps",
-            "A row for each thing that would make the results stronger, the most useful first.",
+            "A row for each step that would strengthen the results, the most useful first.",
             (
                 Column("experiment", "text", "Experiment."),
                 Column(
                     "step", "text",
                     "finish_runs, stabilize, seeds_for_verdicts, longer_training, more_seeds or "
-                    "new_seeds (in a study of its own, because the level is spent).",
+                    "new_seeds (in a separate study, because the level is spent).",
                 ),
                 Column("count", "count", "Runs or comparisons that call for it,"),
                 Column("of", "count", "of how many."),
@@ -453,7 +453,7 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
-            "published", "A row for each cell and published figure that it may stand beside.",
+            "published", "A row for each cell and comparable published accuracy.",
             (
                 *_CELL,
                 Column("published", "share", "Published test accuracy."),

@@ -1,4 +1,4 @@
-"""What holds for each kind of figure."""
+"""Properties of every kind of figure."""
 
 import hashlib
 import io
