@@ -45,7 +45,7 @@ def test_samples_and_arms_that_do_not_crop_show_the_centre(stored, tmp_path):
     request = [
         {
             "augmentation": text,
-            "steps": [step.model_dump() for step in parse_pipeline(text)],
+            "steps": parse_pipeline(text),
             "dataset": "d",
             "data": str(folder),
         }
@@ -95,7 +95,7 @@ def test_captions_tell_small_shares_of_many_classes():
 def test_mixed_labels_are_drawn_until_most_show_two_classes(stored, tmp_path):
     folder, _ = stored
     (step,) = parse_pipeline("mixup(1)")
-    wanted = {"augmentation": "mixup", "steps": [step.model_dump()]}
+    wanted = {"augmentation": "mixup", "steps": (step,)}
     request = [{**wanted, "dataset": "d", "data": str(folder)}]
     _, (entry, _) = gallery(request, tmp_path / "gallery.npz")
     largest = [int(text.split()[0]) for text in entry["captions"] if "+" in text]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from ablation.data import network
+from ablation import downloads
 from ablation.errors import InputError
 from ablation.models import pretrained
 from ablation.models.build import build
@@ -270,7 +270,7 @@ def server(tmp_path, monkeypatch):
     (folder / NAME).write_bytes(b"weights")
     digest = hashlib.md5(b"weights").hexdigest()
     monkeypatch.setattr(pretrained, "BASE_WEIGHTS_PATH", f"{folder.as_uri()}/")
-    monkeypatch.setattr(network, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(downloads, "WAITS", (0.0, 0.0))
     monkeypatch.setitem(pretrained.WEIGHTS_HASHES, "resnet50", ("", digest))
     return folder
 
