@@ -30,12 +30,13 @@ from scipy import special, stats
 
 from ablation.analysis.analyse import analyse
 from ablation.analysis.effects import Effect, effects
-from ablation.analysis.records import write_record
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.testing import combined_error, decide, family_level, holm, t_test
 from ablation.analysis.verdicts import all_scores, compare
 from ablation.study.comparisons import Comparison, Source
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.training.code import LOOP
+from ablation.training.records import write_record
 
 STUDIES = 300  # simulated in each condition
 QUICK_STUDIES = 40
@@ -178,7 +179,7 @@ class Simulation:
                 of_arm = shared + np.float32(math.sqrt(condition.own)) * own
             for run, accuracy in zip(runs, accuracies, strict=True):
                 luck = rest * random.standard_normal(count, np.float32)
-                epochs = run.settings["training"]["epochs"]
+                epochs = run.settings.training.epochs
                 by_epoch = [max(accuracy - LAG * (epochs - e), 0) for e in range(1, epochs + 1)]
                 drawn[run.folder] = (
                     of_arm + luck < special.ndtri(accuracy),
@@ -245,14 +246,14 @@ class Simulation:
         for run in self.plan.runs.values():
             folder = Path(run.folder)
             folder.mkdir(parents=True)
-            epochs = run.settings["training"]["epochs"]
+            epochs = run.settings.training.epochs
             rows = "".join(f"{epoch},2.0,1800.0\n" for epoch in range(1, epochs + 1))
             (folder / "timing.csv").write_text("epoch,seconds,images_per_second\n" + rows)
             self._records[run.folder] = {
                 "id": run.id,
                 "status": "completed",
-                "settings": run.settings,
-                "code": "simulated",
+                "settings": run.settings.model_dump(mode="json"),
+                "code": {LOOP: "simulated"},
                 "data": {
                     "source": "mnist5k/1.0.0",
                     "hash": "0" * 64,

@@ -12,12 +12,12 @@ import pandas as pd
 from pydantic import BaseModel
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
 from ablation.data.prepared import FORMAT
 from ablation.storage import file_sha256, sealed
 from ablation.study.plan import Plan, load_config, load_plan
 from ablation.training.code import run_code
+from ablation.training.records import write_record
 
 DIGITS = tuple(map(str, range(10)))
 ENVIRONMENT = {

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import write_plan
+from ablation.training.records import write_record
 from ablation.training.status import reporting
 
 from .. import factory
@@ -63,6 +64,7 @@ def plan(project):
     project(STUDY)
     plan = load_plan(load_config())
     write_known(plan)
+    write_plan(plan, Path("plan.json"))
     return plan
 
 
@@ -569,7 +571,7 @@ def test_a_damaged_run_ends_the_command_with_one_line(plan):
     run = plan.experiments[0].runs[0]
     with (Path(run.folder) / "timing.csv").open("a") as file:
         file.write("4,1.0,1.0\n")
-    command = [sys.executable, "-m", "ablation", "analyse", "--config", "{}"]
+    command = [sys.executable, "-m", "ablation", "analyse", "plan.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
@@ -585,13 +587,13 @@ from ablation.cli import main
 folder = Path("results/tiny")
 def files():
     return {file.name: file.read_bytes() for file in folder.glob("*.*")}
-main(["analyse", "--config", "{}"])
+main(["analyse", "plan.json"])
 before = files()
 for free in (0, 4096, 8192):
     ballast = Path("results/tiny/ballast")
     ballast.write_bytes(bytes(shutil.disk_usage(folder).free - free))
     try:
-        main(["analyse", "--config", "{}"])
+        main(["analyse", "plan.json"])
         print("written")
     except SystemExit as end:
         print(end)
@@ -641,7 +643,7 @@ def test_runs_of_other_data_than_there_is_are_refused(plan):
 def test_the_analysis_needs_no_tensorflow(plan):
     code = (
         "import sys\nfrom ablation.cli import main\n"
-        "main(['analyse', '--config', '{}'])\n"
+        "main(['analyse', 'plan.json'])\n"
         "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -652,7 +654,7 @@ def test_a_study_edited_meanwhile_is_reported(plan):
     from ablation.cli import main
 
     with pytest.raises(SystemExit, match="was edited while it ran"):
-        main(["analyse", "--config", "{}", "--digest", "0" * 16])
+        main(["resolve", "--digest", "0" * 16, "plan.json"])
 
 
 def test_the_same_runs_give_the_same_bytes(plan):

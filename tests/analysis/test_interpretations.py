@@ -163,7 +163,7 @@ def test_a_pair_with_opposite_verdicts_at_two_budgets(tmp_path):
     def rows(short, long):
         plan = factory.simulated_study(tmp_path, LONGER, lambda cell, seed: 0.9)
         for run in plan.runs.values():
-            crop = short if run.settings["training"]["epochs"] == 4 else long
+            crop = short if run.settings.training.epochs == 4 else long
             value = 0.9 + (crop if run.augmentation == "crop" else 0.0)
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(tmp_path)

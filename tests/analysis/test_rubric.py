@@ -19,7 +19,7 @@ from ablation.analysis.rubric import (
     parameter_count,
     rubric_checks,
 )
-from ablation.models.families import network_settings, resolve_network
+from ablation.models.families import resolve_network
 from ablation.study.plan import load_config, load_plan
 
 from ..conftest import ROOT
@@ -67,7 +67,7 @@ class Results:
         self.compared = []
         self.chance = 0.1
         for run in plan.runs.values():
-            total, trainable = parameter_count(network_settings(run.settings["model"]), 3, 10)
+            total, trainable = parameter_count(run.settings.model, 3, 10)
             self.records[run.folder] = {
                 "parameters": total,
                 "trainable_parameters": trainable,

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from ablation.analysis.records import write_record
 from ablation.progress.machine import this_machine
 from ablation.storage import alone
 from ablation.study.plan import load_config, load_plan
+from ablation.training.records import write_record
 from ablation.training.status import Status
 
 STUDY = """\

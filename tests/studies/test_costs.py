@@ -10,7 +10,6 @@ from ablation.data.sources import source_name
 from ablation.data.sources.tfds import in_table as known
 from ablation.models.build import build
 from ablation.models.cost import multiply_adds
-from ablation.models.families import network_settings
 from ablation.progress.disk_space import images_prepared
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
@@ -32,15 +31,15 @@ def forward(network, shape, classes):
 
 def operations(run):
     """Floating-point operations of a run's training."""
-    data, training = run.settings["dataset"], run.settings["training"]
+    data, training = run.settings.dataset, run.settings.training
     source = source_name(data["source"])
     shape = tuple(data["image_size"] or known(data["source"]).shape[:2])
     of_source = known(data["source"])
     images = of_source.images - (of_source.test or of_source.images * data["test_share"])
     images *= data["train_share"]
-    if run.settings["validation"] == "held-out":
+    if run.settings.validation == "held-out":
         images *= 1 - data["held_out"]
-    network = network_settings(run.settings["model"])
+    network = run.settings.model
     one = 3 * 2 * forward(network, (*shape, 3), CLASSES[source])
     return one * images * training["epochs"]
 

@@ -10,12 +10,12 @@ import pandas as pd
 
 from ablation.analysis.description import read_description
 from ablation.analysis.looks import Looks
-from ablation.analysis.records import OUTPUTS, remedy
 from ablation.analysis.runs import RunResult, read_run
 from ablation.errors import InputError
 from ablation.study.comparisons import Cell, Source
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
+from ablation.training.records import OUTPUTS, remedy
 from ablation.training.status import read_status
 
 NAMED = 5  # further unusable runs named in a message

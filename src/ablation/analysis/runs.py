@@ -15,12 +15,12 @@ from ablation.analysis.calibration import (
     negative_log_likelihood,
     scale_by_temperature,
 )
-from ablation.analysis.records import check_files, read_record, remedy
 from ablation.analysis.scores import balanced_accuracy, brier_score, top_accuracy
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
 from ablation.study.metrics import METRICS
+from ablation.training.records import check_files, read_record, remedy
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RunResult:
 
     Attributes:
         run: the run.
-        record: content of ``run.json`` (`ablation.analysis.records`).
+        record: content of ``run.json`` (`ablation.training.records`).
         history, timing: content of ``history.csv`` and ``timing.csv``.
         label: class of each test example, int [examples].
         probability: predicted probabilities of the test examples, float64 [examples, classes];

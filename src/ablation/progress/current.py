@@ -5,10 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.analysis.records import OUTPUTS, WEIGHTS, read_record
 from ablation.errors import InputError
 from ablation.study.grid import PreparedData, Run
 from ablation.training.code import data_code, run_code
+from ablation.training.records import OUTPUTS, WEIGHTS, read_record
 
 ARRAYS = ("images.npy", "examples.csv")
 

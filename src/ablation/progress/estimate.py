@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.analysis.records import OUTPUTS, OtherFormatError, read_record
 from ablation.errors import InputError
 from ablation.progress.machine import Machine, machine_of
 from ablation.progress.states import RunState
 from ablation.study.grid import Run
+from ablation.training.records import OUTPUTS, OtherFormatError, read_record
 from ablation.training.settings import RunSettings
 
 # What changes the values that a network computes with, but not how much it computes.

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ablation.analysis.records import OUTPUTS, check_files, read_record
 from ablation.errors import InputError
 from ablation.progress.states import run_states
 from ablation.progress.terminal import duration
@@ -13,6 +12,7 @@ from ablation.storage import alone, clear_folder, remove_empty
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
 from ablation.training.checkpoint import LOCK
+from ablation.training.records import OUTPUTS, check_files, read_record
 
 COMPARED = ("history.csv", "predictions.npz")
 MACHINE = ("processor", "packages", "python", "variables", "gpus")

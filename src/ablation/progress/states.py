@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ablation.analysis.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
 from ablation.errors import InputError
 from ablation.study.grid import Run
 from ablation.training.checkpoint import CHECKPOINT, FINISHED
 from ablation.training.code import changes, code_of, run_code
+from ablation.training.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
 from ablation.training.status import Status, read_status
 
 WAITING = "waiting for a device"

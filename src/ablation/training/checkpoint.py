@@ -31,10 +31,10 @@ from ablation.storage import (
     make_folder,
     writing,
 )
+from ablation.training.records import RECORD
 
 CHECKPOINT, FINISHED, LOCK = "checkpoint.npz", "finished", ".lock"
 LOG = "attempt.log"  # a second name of the log of the last attempt
-RECORD = "run.json"
 FORMAT = 1
 
 _ABOUT = "about"  # the array that holds what a checkpoint belongs to, as JSON

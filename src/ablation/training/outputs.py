@@ -12,7 +12,7 @@ import numpy as np
 from ablation.errors import InputError
 from ablation.storage import atomically, file_sha256, sealed
 from ablation.training.callbacks import HISTORY_COLUMNS, TIMING_COLUMNS, EpochLog
-from ablation.training.checkpoint import RECORD
+from ablation.training.records import RECORD
 
 
 def write_files(

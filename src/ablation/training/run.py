@@ -31,12 +31,12 @@ from ablation.training.checkpoint import CHECKPOINT, FINISHED, Checkpoint, Ident
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, status_of, write_files
+from ablation.training.records import FORMAT
 from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
 from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
 from ablation.training.status import Reporter
 
-FORMAT = 2
 EVALUATION_BATCH = (
     256  # at most; evaluation needs less memory than training a batch of the same size
 )

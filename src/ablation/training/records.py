@@ -7,7 +7,7 @@ from typing import Any
 from ablation.errors import InputError
 from ablation.storage import file_sha256, is_sealed, sealed
 
-FORMAT = 2
+FORMAT = 3
 RECORD = "run.json"
 OUTPUTS = ("history.csv", "timing.csv", "predictions.npz", RECORD)
 WEIGHTS = "model.weights.h5"
