@@ -192,7 +192,7 @@ def described(block: dict[str, Any]) -> dict[str, Any]:
         "stage": "stage1", "blocks": 1, "output_shape": [28, 28, 8], "parameters": 1000,
         "multiply_adds": 10**6,
     }  # fmt: skip
-    names = {key: block[key] for key in ("model", "architecture")}
+    names = {"model": block["model"], "architecture": block["architecture"].model_dump()}
     return {**names, "stages": [stage], "summary": "Layers", "costs": []}
 
 
