@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
 from ablation.study.grid import canonical_json, prepared_data

@@ -14,7 +14,7 @@ from ablation.analysis.published import (
     read_published,
     same_arm,
 )
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.errors import InputError
 from ablation.models.families import resolve_network
 from ablation.study.plan import load_config, load_plan

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.augmentation.registry import STEPS, StepCall
 
 ALMOST_ONE = np.float32(1 - 2**-24)

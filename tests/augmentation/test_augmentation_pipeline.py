@@ -6,8 +6,8 @@ import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.draws import epoch_draws
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import CHANCES, Augmentation, centre
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.augmentation.registry import STEPS, StepCall
 from ablation.errors import InputError
 

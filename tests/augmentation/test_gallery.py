@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ablation.augmentation.gallery import caption, draw_gallery
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepared import FORMAT, content_hash
 from ablation.storage import file_sha256, sealed
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.pipelines import parse_pipeline
 
 from .made import ALMOST_ONE, drawn, mix
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 from pydantic import TypeAdapter
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipelines import (
     check_channels,
     check_size,
@@ -13,7 +14,6 @@ from ablation.augmentation.pipelines import (
     format_pipeline,
     mixes_labels,
     needs_colour,
-    parse_pipeline,
 )
 from ablation.augmentation.registry import STEPS, Pipeline, StepCall
 from ablation.errors import InputError

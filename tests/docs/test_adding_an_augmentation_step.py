@@ -12,7 +12,8 @@ PROBE = """\
 import json
 import numpy as np
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.pipelines import format_pipeline, parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import format_pipeline
 from ablation.errors import InputError
 
 rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
 from ablation.study.plan_file import plan_digest, read_plan, write_plan

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ablation.augmentation.pipelines import parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
 from ablation.study.grid import prepared_data

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import Augmentation
-from ablation.augmentation.pipelines import parse_pipeline
 from ablation.training.batches import (
     epoch_batches,
     epoch_order,

@@ -24,7 +24,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ablation.augmentation.pipelines import format_pipeline, parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import format_pipeline
 from ablation.augmentation.registry import Kind, Pipeline, StepCall
 from ablation.data.settings import Pixels
 from ablation.data.sources import source_name, source_of

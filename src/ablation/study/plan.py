@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from ablation.augmentation.pipelines import check_channels, check_size, parse_pipeline
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import check_channels, check_size
 from ablation.augmentation.registry import Pipeline
 from ablation.data.sources import check_source, source_of
 from ablation.errors import InputError, nearest, shown_value
