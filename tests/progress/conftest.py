@@ -63,10 +63,11 @@ class Place:
     ):  # fmt: skip
         """Leave the files of a finished run; ``right`` of its 10 test images are classified so."""
         machine = machine or this_machine()
+        data = {"train": images, "shape": [5000, 28, 28, 1], "hash": "h", "files_digest": "files"}
         write_run(
             run, accuracy=right / 10, images=10, validation=10, epoch_seconds=seconds,
             history={"val_accuracy": [0.1, 0.2, 0.3, 0.4]}, seconds=total, prepared=False,
-            data={"train": images, "shape": [5000, 28, 28, 1], "hash": "h", "files_digest": "files"},
+            data=data,
             environment={"processor": machine.processor, "gpus": list(machine.gpus)}, **record,
         )  # fmt: skip
 
