@@ -33,7 +33,7 @@ from ablation.analysis.effects import Effect, effects
 from ablation.analysis.runs import RunResult, read_run
 from ablation.analysis.testing import combined_error, decide, family_level, holm, t_test
 from ablation.analysis.verdicts import all_scores, compare
-from ablation.study.comparisons import Comparison, Source
+from ablation.study.comparisons import CellKey, Comparison
 from ablation.study.plan import Plan, load_config, load_plan
 from ablation.training.code import LOOP
 from ablation.training.records import write_record
@@ -147,9 +147,9 @@ class Simulation:
     def draw(
         self,
         random: np.random.Generator,
-        expected: Mapping[Source, float] | None = None,
+        expected: Mapping[CellKey, float] | None = None,
         *,
-        networks: Mapping[Source, Sequence[float]] | None = None,
+        networks: Mapping[CellKey, Sequence[float]] | None = None,
         new_images: bool = False,
     ) -> Drawn:
         """Draw the results of every run of one study.
@@ -225,7 +225,7 @@ class Simulation:
         """Return a row for each comparison, as in ``comparisons.csv``."""
         return compare(self.plan, by_folder)
 
-    def truth(self, comparison: Comparison, expected: Mapping[Source, float]) -> float:
+    def truth(self, comparison: Comparison, expected: Mapping[CellKey, float]) -> float:
         """Return the true difference of a comparison, from the arms' expected accuracies."""
         arm, reference = (
             sum(w * expected.get(source, self.condition.accuracy) for w, source in side.terms)
@@ -485,7 +485,7 @@ OTHER_RULES: dict[str, Callable[[Simulation, Mapping[str, RunResult]], bool]] = 
 }
 
 
-def _pairs(simulation: Simulation) -> list[tuple[Source, Source]]:
+def _pairs(simulation: Simulation) -> list[tuple[CellKey, CellKey]]:
     return [
         (comparison.arm.terms[0][1], comparison.reference.terms[0][1])
         for _, comparison in simulation.comparisons

@@ -104,7 +104,9 @@ def write_run(
     status: str = "completed",
     train_accuracy: float = 0.99,
     history: Mapping[str, Any] | None = None,
+    epoch_seconds: Any = 2.0,
     description: Mapping[str, Any] | None = None,
+    prepared: bool = True,
     **record: Any,
 ) -> None:
     """Write the files that a run leaves, and the description of its prepared data.
@@ -121,7 +123,9 @@ def write_run(
         status: as in ``run.json``.
         train_accuracy: on the training images without augmentation.
         history: columns of ``history.csv`` that are not the usual ones; as long as each other.
+        epoch_seconds: what each epoch took, of all epochs or of each.
         description: keys of ``description.json`` that are not the usual ones.
+        prepared: whether to write that description.
         record: keys of ``run.json`` that are not the usual ones.
     """
     classes = len(class_names)
@@ -151,9 +155,8 @@ def write_run(
         curves = {key: (list(of) * length)[:length] for key, of in curves.items()} | dict(history)
     epochs = np.arange(1, len(curves["loss"]) + 1)
     pd.DataFrame({"epoch": epochs, **curves}).to_csv(folder / "history.csv", index=False)
-    pd.DataFrame({"epoch": epochs, "seconds": 2.0, "images_per_second": 500.0}).to_csv(
-        folder / "timing.csv", index=False
-    )
+    timing = {"epoch": epochs, "seconds": epoch_seconds, "images_per_second": 500.0}
+    pd.DataFrame(timing).to_csv(folder / "timing.csv", index=False)
     write_record(
         folder,
         {
@@ -181,6 +184,8 @@ def write_run(
             **record,
         },
     )
+    if not prepared:
+        return
     splits = {"train": 3600 // classes * np.ones(classes, int)}
     for split, labels in (("validation", label[-validation:]), ("test", label)):
         splits[split] = np.bincount(labels, minlength=classes)

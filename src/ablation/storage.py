@@ -165,7 +165,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(file: Path, waiting: str, check: Callable[[], None] = lambda: None) -> Iterator[None]:
+def exclusive_lock(
+    file: Path, waiting: str, check: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Keep other processes, also of machines that share the folder, from a block of their own.
 
     The kernel ends the lock with its process, however that ends.

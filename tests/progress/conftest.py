@@ -6,14 +6,15 @@ import textwrap
 import time
 from contextlib import ExitStack
 
-import numpy as np
 import pytest
 
 from ablation.progress.machine import this_machine
-from ablation.storage import alone
+from ablation.storage import exclusive_lock
 from ablation.study.plan import load_config, load_plan
-from ablation.training.records import write_record
+from ablation.training.code import code_of, run_code
 from ablation.training.status import Status
+
+from ..factory import write_run
 
 STUDY = """\
 title: A study
@@ -57,38 +58,21 @@ class Place:
         return wanted[0]
 
     def finish(
-        self, run, seconds=(9.0, 2.0, 2.0, 2.0), total=20.0, right=5, images=3600,
-        shape=(28, 28, 1), status="completed", machine=None, code="",
-        attempts=None,
+        self, run, seconds=(9.0, 2.0, 2.0, 2.0), total=20.0, right=5, images=3600, machine=None,
+        **record,
     ):  # fmt: skip
         """Leave the files of a finished run; ``right`` of its 10 test images are classified so."""
         machine = machine or this_machine()
-        folder = self.folder / run.folder
-        folder.mkdir(parents=True)
-        rows = [f"{n},{s},100.0" for n, s in enumerate(seconds, start=1)]
-        (folder / "timing.csv").write_text("\n".join(["epoch,seconds,images_per_second", *rows]))
-        rows = [f"{n},1.0,0.5,1.0,{n / 10},0.1" for n in range(1, len(seconds) + 1)]
-        (folder / "history.csv").write_text(
-            "\n".join(["epoch,loss,accuracy,val_loss,val_accuracy,learning_rate", *rows])
-        )
-        probability = np.zeros((10, 2), np.float32)
-        probability[:right, 0] = probability[right:, 1] = 1
-        np.savez(folder / "predictions.npz", label=np.zeros(10, int), probability=probability)
-        record = {
-            "id": run.id,
-            "status": status,
-            "settings": run.settings,
-            "code": code,
-            "data": {"train": images, "validation": 40, "test": 10, "shape": [5000, *shape]},
-            "epochs": len(seconds),
-            "seconds": total,
-            "started": "2026-01-01T00:00:00Z",
-            "environment": {"processor": machine.processor, "gpus": list(machine.gpus)},
-        }
-        write_record(folder, record | ({"attempts": attempts} if attempts else {}))
+        data = {"train": images, "shape": [5000, 28, 28, 1], "hash": "h", "files_digest": "files"}
+        write_run(
+            run, accuracy=right / 10, images=10, validation=10, epoch_seconds=seconds,
+            history={"val_accuracy": [0.1, 0.2, 0.3, 0.4]}, seconds=total, prepared=False,
+            data=data,
+            environment={"processor": machine.processor, "gpus": list(machine.gpus)}, **record,
+        )  # fmt: skip
 
     def status(
-        self, run, state, accuracies=(), seconds=2.0, reason=None, resumed=0, age=0.0, code="",
+        self, run, state, accuracies=(), seconds=2.0, reason=None, resumed=0, age=0.0, code=None,
         ended=False,
     ):  # fmt: skip
         """Leave the status of an attempt and, after an epoch, a checkpoint.
@@ -104,8 +88,9 @@ class Place:
         folder = self.folder / run.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         status = Status(
-            state=state, reason=reason, host=platform.node(), code=code,
-            updated=time.time() - age, epochs=run.settings["training"]["epochs"],
+            state=state, reason=reason, host=platform.node(),
+            code=code_of(run_code(run.settings)) if code is None else code,
+            updated=time.time() - age, epochs=run.settings.training.epochs,
             epoch=resumed + len(accuracies), resumed=resumed, ended=ended,
             val_accuracy=accuracies[-1] if accuracies else None,
             epoch_seconds=seconds if accuracies else None,
@@ -114,7 +99,7 @@ class Place:
         if status.epoch:
             (folder / "checkpoint.npz").touch()
         if state in ("waiting", "running"):
-            self.locks.enter_context(alone(folder / ".lock", ""))
+            self.locks.enter_context(exclusive_lock(folder / ".lock", ""))
 
     def log(self, run):
         """Leave a log; return its path."""
@@ -123,13 +108,13 @@ class Place:
         file.write_text("epoch 1/4\n")
         return run.log
 
-    def prepare(self, images=3600, shape=(28, 28, 1)):
+    def prepare(self, images=3600):
         """Leave the description of the prepared data."""
         (data,) = self.plan.data.values()
         folder = self.folder / data.folder
         folder.mkdir(parents=True, exist_ok=True)
         counts = {"train": [images // 2] * 2, "validation": [20, 20], "test": [5, 5]}
-        description = {"shape": [5000, *shape], "counts": counts}
+        description = {"shape": [5000, 28, 28, 1], "counts": counts}
         (folder / "description.json").write_text(json.dumps(description))
 
 

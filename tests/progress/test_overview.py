@@ -5,9 +5,11 @@ import re
 import pytest
 from rich.text import Text
 
+from ablation import cli
 from ablation.progress.machine import Machine
 from ablation.progress.overview import look_over, plan_parts, status_parts
 from ablation.progress.terminal import WIDTH, duration, plain, show, table
+from ablation.training.code import run_code
 
 from .conftest import STUDY
 
@@ -102,11 +104,13 @@ def test_runs_without_an_estimate_are_counted_beside_the_time(place):
 
 def test_what_other_code_has_made_is_to_do_again(place):
     place.prepare()
-    place.finish(place.run("none", 0), code="old")
-    assert "1 done" in plan_text(look_over(place.plan, "old"))
-    text = plan_text(look_over(place.plan, "new"))
+    for seed in (0, 1):
+        run = place.run("none", seed)
+        place.finish(run, code=run_code(run.settings) | {"mnist5k": "0"})
+    text = plan_text(look_over(place.plan))
     assert "0 done" in text
-    assert rows(text)["none", "0"][0] == "to do: was made by other code"
+    assert "2 runs: the code of mnist5k has changed" in text
+    assert rows(text)["none", "0 1"][0].startswith("to do: the code of mnist5k")
 
 
 def test_a_failed_preparation_is_told(place):
@@ -235,6 +239,17 @@ def test_a_terminal_gets_colour_and_the_log_plain_text(tmp_path, monkeypatch, ca
     show(parts, log)
     assert "\x1b[31mfailed" in capsys.readouterr().out
     assert "\x1b" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "text"), [("plan", "The smallest difference"), ("status", "nothing is training")]
+)
+def test_the_commands_print_it_without_colours(place, capsys, command, text):
+    cli.main([command, "--config", '{"study": "mine"}', "--at-once", "2"])
+    printed = capsys.readouterr().out
+    assert "Study mine: 9 runs, 0 done" in printed
+    assert text in printed
+    assert "\x1b" not in printed
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablation.progress.states import run_state, run_states
+from ablation.training.code import LOOP, run_code
 from ablation.training.status import KILLED
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
@@ -76,25 +77,21 @@ def test_of_the_other_files_only_the_size_is_looked_at(place):
     )
 
 
-def test_an_older_format_is_reported_unless_it_is_made_again_anyway(place):
+def test_what_another_version_or_other_code_has_made_is_to_do(place):
     run = place.run()
-    place.finish(run, code="old")
+    code = run_code(run.settings)
+    place.finish(run, code=code | {LOOP: "0", "resnet": "0"})
+    state = run_state(run)
+    changed = "the code of the training loop and resnet has changed"
+    assert (state.status, state.reason) == ("missing", changed)
+    place.status(run, "running")
+    assert run_state(run).status == "running"  # it is made again
     record = place.folder / run.folder / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 1}))
-    for code in (None, "old"):
-        state = run_state(run, code=code)
-        assert state.status == "failed"
-        assert "run.json is of format 1, this version reads 2; delete " in state.reason
-    state = run_state(run, code="new")
-    assert (state.status, state.reason) == ("missing", "was made by other code")
-
-
-def test_what_other_code_has_made_is_to_do(place):
-    run = place.run()
-    place.finish(run, code="old")
-    assert run_state(run, code="old").status == "done"
-    state = run_state(run, code="new")
-    assert (state.status, state.reason) == ("missing", "was made by other code")
+    place.locks.close()
+    state = run_state(run)
+    assert state.status == "missing"
+    assert "run.json is of format 1, this version reads 2; delete " in state.reason
 
 
 def test_weights_that_are_asked_for_have_to_exist(place):
@@ -147,39 +144,31 @@ def test_an_interrupted_attempt_is_to_do(place):
     assert (state.status, state.reason, state.kept) == ("missing", "interrupted", 2)
 
 
-def test_a_run_that_is_made_again_is_running(place):
-    run = place.run()
-    place.finish(run, code="old")
-    place.status(run, "running", code="new")
-    assert run_state(run, code="new").status == "running"
-
-
 @pytest.mark.parametrize(
     ("code", "ended", "checkpoint", "kept"),
     [
-        ("a", False, True, 2),
         (None, False, True, 2),
-        ("a", True, True, 4),  # it has stopped early: only the evaluation is left
-        ("b", False, True, 0),  # training puts the checkpoint of other code aside
-        ("a", False, False, 0),
+        (None, True, True, 4),  # it has stopped early: only the evaluation is left
+        ("other", False, True, 0),  # training does not use the checkpoint of other code
+        (None, False, False, 0),
     ],
 )
 def test_what_the_next_attempt_need_not_train(place, code, ended, checkpoint, kept):
     run = place.run()
-    place.status(run, "failed", [0.25, 0.5], reason="no", code="a", ended=ended)
+    place.status(run, "failed", [0.25, 0.5], reason="no", code=code, ended=ended)
     if not checkpoint:
         (Path(run.checkpoints) / "checkpoint.npz").unlink()
-    assert run_state(run, code=code).kept == kept
+    assert run_state(run).kept == kept
 
 
-def test_files_that_wait_to_be_put_in_place_need_no_training(place):
+@pytest.mark.parametrize(("code", "kept"), [(None, 4), ("other", 0)])
+def test_files_that_wait_to_be_put_in_place_need_no_training(place, code, kept):
     run = place.run()
-    place.status(run, "finished", [0.1, 0.2, 0.3, 0.4], code="a", ended=True)
+    place.status(run, "finished", [0.1, 0.2, 0.3, 0.4], code=code, ended=True)
     (Path(run.checkpoints) / "checkpoint.npz").unlink()
     (Path(run.checkpoints) / "finished").mkdir()
-    state = run_state(run, code="a")
-    assert (state.status, state.reason, state.kept) == ("missing", None, 4)
-    assert run_state(run, code="b").kept == 0
+    state = run_state(run)
+    assert (state.status, state.reason, state.kept) == ("missing", None, kept)
 
 
 def test_a_file_that_vanishes_between_two_looks_is_no_crash(place, monkeypatch):

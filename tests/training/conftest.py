@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ablation import cli
 from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
@@ -36,20 +37,34 @@ def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **train
     )
 
 
-def command(wanted, data, folder, *more, checkpoints=None):
-    """The words that train a run into a folder."""
-    words = ["--settings", wanted.json_text, "--data", str(data / "description.json")]
+def words(wanted, data, folder, *more, checkpoints=None):
+    """The words of the command that trains a run into a folder."""
+    of_run = ["--settings", wanted.json_text, "--data", str(data / "description.json")]
     if checkpoints:
-        words += ["--checkpoints", str(checkpoints)]
-    outputs = [str(folder / name) for name in (*FILES, *more)]
-    return [sys.executable, "-m", "ablation", "train", *words, "--", *outputs]
+        of_run += ["--checkpoints", str(checkpoints)]
+    return ["train", *of_run, "--", *(str(folder / name) for name in (*FILES, *more))]
 
 
-def train(wanted, data, folder, *more, before=(), **options):
+def command(*arguments, **options):
+    """The same as a process."""
+    return [sys.executable, "-m", "ablation", *words(*arguments, **options)]
+
+
+def train(*arguments, before=(), **options):
     """Train a run in a process of its own; what stands before starts it."""
     return subprocess.run(
-        [*before, *command(wanted, data, folder, *more, **options)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*before, *command(*arguments, **options)], capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def train_here(monkeypatch):
+    """A function that trains a run in this process, whose threads are fixed already."""
+    monkeypatch.setattr("ablation.training.run.make_deterministic", lambda seed, threads: None)
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)  # which the command hides
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is restored
+
+    def run(*arguments, **options):
+        cli.main(words(*arguments, **options))
+
+    return run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ablation.errors import InputError
-from ablation.storage import alone
+from ablation.storage import exclusive_lock
 from ablation.training import status
 from ablation.training.signals import Interrupted
 from ablation.training.status import KILLED, one_line, read_status, reporting
@@ -18,7 +18,7 @@ from ablation.training.status import KILLED, one_line, read_status, reporting
 
 @contextmanager
 def attempt(folder, code="abc"):
-    with alone(folder / ".lock", ""), reporting(folder, code, 4) as reporter:
+    with exclusive_lock(folder / ".lock", ""), reporting(folder, code, 4) as reporter:
         yield reporter
 
 
@@ -107,7 +107,7 @@ def left(folder, **changes):
 def test_an_attempt_whose_lock_is_free_was_killed(tmp_path, state):
     left(tmp_path, state=state)
     assert (read_status(tmp_path).state, read_status(tmp_path).reason) == ("failed", KILLED)
-    with alone(tmp_path / ".lock", ""):  # another attempt has just begun
+    with exclusive_lock(tmp_path / ".lock", ""):  # another attempt has just begun
         assert read_status(tmp_path).state == state
     (tmp_path / ".lock").unlink()
     assert read_status(tmp_path).state == "failed"

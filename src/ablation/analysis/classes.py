@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from ablation.analysis.effects import INTERVAL
 from ablation.analysis.runs import RunResult
 from ablation.analysis.testing import LEVEL, SEEDS_FOR_VERDICTS, combined_error, holm, t_test
-from ablation.study.comparisons import Comparison, Source
+from ablation.study.comparisons import CellKey, Comparison
 
 EFFECT_COLUMNS = (
     "kinds", "dataset", "arm", "reference", "class", "images", "seeds", "difference", "ci_low",
@@ -68,7 +68,7 @@ def confusions(results: Sequence[RunResult]) -> pd.DataFrame:
 
 def class_effects(
     comparisons: Sequence[Comparison],
-    results: Mapping[Source, Sequence[RunResult]],
+    results: Mapping[CellKey, Sequence[RunResult]],
     level: float,
 ) -> pd.DataFrame:
     """Return the effects of arms on single classes.

@@ -18,7 +18,7 @@ from ablation.analysis.pooling import (
     pooled_variances,
 )
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, DifferenceTest, difference_test
-from ablation.study.comparisons import Comparison, Contrast, Outcome, Source
+from ablation.study.comparisons import CellKey, Comparison, Contrast, Outcome
 
 INTERVAL = 0.95  # confidence level of the interval over the test images
 FAILED_RUN_SDS = 6  # standard deviations below the other runs of its cell from which a run failed
@@ -117,7 +117,7 @@ class ComparisonDesign:
 
 
 def effects(
-    comparisons: Sequence[Comparison], scores: Mapping[Outcome, Mapping[Source, CellScores]]
+    comparisons: Sequence[Comparison], scores: Mapping[Outcome, Mapping[CellKey, CellScores]]
 ) -> list[Effect | None]:
     """Estimate the effect of each comparison of an experiment on the seeds that its cells share.
 
@@ -138,7 +138,7 @@ def effects(
         outcome: _VariancePools(scores[outcome], frequent)
         for outcome, frequent in _frequent_cells(comparisons).items()
     }
-    families: dict[Any, list[Mapping[Source, float]]] = {}
+    families: dict[Any, list[Mapping[CellKey, float]]] = {}
     for one in comparisons:
         families.setdefault(_family_key(one), []).append(_weights(one))
     return [_effect(one, pools[one.outcome], families[_family_key(one)]) for one in comparisons]
@@ -149,7 +149,7 @@ def _family_key(comparison: Comparison) -> Any:
     return comparison.factors, comparison.dataset, comparison.outcome
 
 
-def _frequent_cells(comparisons: Sequence[Comparison]) -> dict[Outcome, set[Source]]:
+def _frequent_cells(comparisons: Sequence[Comparison]) -> dict[Outcome, set[CellKey]]:
     """Return by outcome the cells that are in many comparisons of two cells."""
     distinct = {one.question: one for one in comparisons}
     found = {}
@@ -168,14 +168,14 @@ class _VariancePools:
         frequent: cells that are in many comparisons.
     """
 
-    def __init__(self, scores: Mapping[Source, CellScores], frequent: set[Source]) -> None:
+    def __init__(self, scores: Mapping[CellKey, CellScores], frequent: set[CellKey]) -> None:
         self.scores, self.frequent = scores, frequent
-        self._known: dict[Any, tuple[list[Source], Variances | None]] = {}
+        self._known: dict[Any, tuple[list[CellKey], Variances | None]] = {}
 
     def pool_of(
         self,
-        weights: Mapping[Source, float],
-        family: Sequence[Mapping[Source, float]],
+        weights: Mapping[CellKey, float],
+        family: Sequence[Mapping[CellKey, float]],
         seeds: tuple[int, ...],
         images: float,
     ) -> tuple[Variances, np.ndarray, tuple[bool, ...]] | None:
@@ -200,7 +200,7 @@ class _VariancePools:
 
     def _estimate(
         self, grid: tuple[str, str], seeds: tuple[int, ...], images: float
-    ) -> tuple[list[Source], Variances | None]:
+    ) -> tuple[list[CellKey], Variances | None]:
         cells = [
             source
             for source, one in self.scores.items()
@@ -214,7 +214,7 @@ class _VariancePools:
 
 
 def _effect(
-    comparison: Comparison, pools: _VariancePools, family: Sequence[Mapping[Source, float]]
+    comparison: Comparison, pools: _VariancePools, family: Sequence[Mapping[CellKey, float]]
 ) -> Effect | None:
     of_cells = {source: pools.scores[source] for source in comparison.sources}
     seeds = sorted(set.intersection(*(set(one.values) for one in of_cells.values())))
@@ -300,14 +300,14 @@ def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
     return float((above + 0.5 * (arm[:, None] == reference)).mean())
 
 
-def _value(side: Contrast, scores: Mapping[Source, CellScores], seed: int) -> float:
+def _value(side: Contrast, scores: Mapping[CellKey, CellScores], seed: int) -> float:
     """Return the value of a side, rounded so that the order of summation cannot break ties."""
     value = sum(weight * scores[source].values[seed] for weight, source in side.terms)
     return round(value, 12)
 
 
-def _weights(comparison: Comparison) -> dict[Source, float]:
-    weights: dict[Source, float] = {}
+def _weights(comparison: Comparison) -> dict[CellKey, float]:
+    weights: dict[CellKey, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
         for weight, source in side.terms:
             weights[source] = weights.get(source, 0.0) + sign * weight
@@ -315,7 +315,7 @@ def _weights(comparison: Comparison) -> dict[Source, float]:
 
 
 def _by_image(
-    comparison: Comparison, scores: Mapping[Source, CellScores], seeds: Sequence[int]
+    comparison: Comparison, scores: Mapping[CellKey, CellScores], seeds: Sequence[int]
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Return for each data set its source and its part of the difference [seeds, images]."""
     parts: dict[str, tuple[str, np.ndarray]] = {}
@@ -328,7 +328,7 @@ def _by_image(
 
 
 def _image_errors(
-    comparison: Comparison, scores: Mapping[Source, CellScores], seeds: Sequence[int]
+    comparison: Comparison, scores: Mapping[CellKey, CellScores], seeds: Sequence[int]
 ) -> tuple[float, float]:
     """Return the standard error over the images and the variance of seeds × images.
 

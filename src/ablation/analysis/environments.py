@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablation.analysis.runs import RunResult
-from ablation.study.comparisons import Comparison, Source
+from ablation.study.comparisons import CellKey, Comparison
 from ablation.training.code import LOOP
 
 Record = Mapping[str, Any]
@@ -50,14 +50,14 @@ def values_of(aspect: str, result: RunResult) -> set[str]:
     return {value for value in values if value is not None}
 
 
-def confounded(comparison: Comparison, values: Mapping[Source, set[str]]) -> bool:
+def confounded(comparison: Comparison, values: Mapping[CellKey, set[str]]) -> bool:
     """Return whether both sides of a comparison have values, but none in common.
 
     Args:
         comparison: the comparison.
         values: values of an aspect by cell.
     """
-    weights: dict[Source, float] = {}
+    weights: dict[CellKey, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
         for weight, source in side.terms:
             weights[source] = weights.get(source, 0.0) + sign * weight

@@ -12,7 +12,7 @@ from ablation.analysis.description import read_description
 from ablation.analysis.looks import Looks
 from ablation.analysis.runs import RunResult, read_run
 from ablation.errors import InputError
-from ablation.study.comparisons import Cell, Source
+from ablation.study.comparisons import Cell, CellKey
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
 from ablation.training.records import OUTPUTS, remedy
@@ -69,7 +69,7 @@ class StudyResults:
         return found
 
     @cached_property
-    def sound(self) -> dict[Source, list[RunResult]]:
+    def sound(self) -> dict[CellKey, list[RunResult]]:
         """Finished runs that have not diverged, by experiment and cell."""
         return {
             (name, cell): [result for result in results if not result.diverged]

@@ -14,7 +14,7 @@ from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import OPEN, Decision, decide, family_level
 from ablation.analysis.thresholds import chance, near_chance, threshold
-from ablation.study.comparisons import REVERSED, Comparison, Outcome, Source
+from ablation.study.comparisons import REVERSED, CellKey, Comparison, Outcome
 from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
 from ablation.study.plan import Plan, PlannedExperiment
 
@@ -46,7 +46,7 @@ def compare(
 
 def all_scores(
     plan: Plan, by_folder: Mapping[str, RunResult]
-) -> dict[Outcome, dict[Source, CellScores]]:
+) -> dict[Outcome, dict[CellKey, CellScores]]:
     """Return the scores of every cell of a study, by outcome of its comparisons."""
     cells = {
         (name, cell): results

@@ -35,7 +35,7 @@ from ablation.data.splits import (
 )
 from ablation.errors import InputError
 from ablation.storage import (
-    alone,
+    exclusive_lock,
     file_sha256,
     put_in_place,
     sealed,
@@ -74,7 +74,7 @@ def prepare(
     """
     # Beside the folder, of which Snakemake removes what a job left.
     lock = folder.parent / f".{folder.name}.lock"
-    with alone(lock, f"waiting for another job that prepares {folder}"):
+    with exclusive_lock(lock, f"waiting for another job that prepares {folder}"):
         try:
             _remove_parts(folder)  # of a process that was killed
             return _prepare(settings, folder, files_digest, code)

@@ -24,7 +24,7 @@ from keras.src.utils.file_utils import validate_file
 
 from ablation.downloads import one_line, with_retries
 from ablation.errors import InputError
-from ablation.storage import alone, put_in_place
+from ablation.storage import exclusive_lock, put_in_place
 
 IMAGENET_WEIGHTS_SIZE = 94_765_736
 """Bytes of Keras' file of ResNet-50's ImageNet weights."""
@@ -86,7 +86,9 @@ def imagenet_weights_file(folder: str | Path, name: str = _NAME) -> Path:
     """
     target = Path(folder) / name
     if not target.exists():
-        with alone(target.parent / ".lock", f"waiting for another job that fetches into {folder}"):
+        with exclusive_lock(
+            target.parent / ".lock", f"waiting for another job that fetches into {folder}"
+        ):
             if not target.exists():
                 _download(target)
     digest = WEIGHTS_HASHES["resnet50"][1]

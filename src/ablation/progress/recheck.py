@@ -8,7 +8,7 @@ from typing import Any
 from ablation.errors import InputError
 from ablation.progress.states import run_states
 from ablation.progress.terminal import duration
-from ablation.storage import alone, clear_folder, remove_empty
+from ablation.storage import clear_folder, exclusive_lock, remove_empty
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
 from ablation.training.checkpoint import LOCK
@@ -43,7 +43,7 @@ def recheck(plan: Plan, wanted: str | None) -> bool:
         flush=True,
     )
     waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
-    with alone(aside / LOCK, waiting):
+    with exclusive_lock(aside / LOCK, waiting):
         clear_folder(aside, keep=LOCK)
         _train(run, aside)
         same = _compare(run, record, aside)

@@ -18,7 +18,7 @@ from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, family_level
 from ablation.progress.terminal import Part, table
 from ablation.storage import UNREADABLE
-from ablation.study.comparisons import Comparison, Source, cells_of
+from ablation.study.comparisons import CellKey, Comparison, cells_of
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
 
@@ -64,7 +64,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
         factor: the smallest difference in standard deviations of the paired differences, of a
             comparison of an experiment with so many seeds, three or more.
     """
-    runs: dict[Source, dict[int, Run]] = {}
+    runs: dict[CellKey, dict[int, Run]] = {}
     for experiment in plan.experiments:
         for run in experiment.runs:
             runs.setdefault((experiment.name, run.cell), {})[run.seed] = run
@@ -126,7 +126,7 @@ def accuracy(run: Run, epoch: int | None) -> float:
 
 
 def pooled_spread(
-    comparisons: list[Comparison], scores: Sequence[Mapping[Source, Mapping[int, float]]]
+    comparisons: list[Comparison], scores: Sequence[Mapping[CellKey, Mapping[int, float]]]
 ) -> tuple[float | None, str]:
     """Return the standard deviation of paired differences over seeds, pooled, and its source.
 
@@ -220,12 +220,12 @@ def _points(points: float) -> str:
     return f"{points:.2f} points" if points <= 100 else "none"
 
 
-def _shared_seeds(comparison: Comparison, runs: Mapping[Source, Mapping[int, Run]]) -> set[int]:
+def _shared_seeds(comparison: Comparison, runs: Mapping[CellKey, Mapping[int, Run]]) -> set[int]:
     return set.intersection(*(set(runs[source]) for source in comparison.sources))
 
 
-def _weights(comparison: Comparison) -> dict[Source, float]:
-    weights: dict[Source, float] = {}
+def _weights(comparison: Comparison) -> dict[CellKey, float]:
+    weights: dict[CellKey, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
         for weight, source in side.terms:
             weights[source] = weights.get(source, 0.0) + sign * weight

@@ -23,7 +23,7 @@ from ablation.report.page import plain_text, to_html
 from ablation.report.plots.style import Styles, save
 from ablation.report.references import references
 from ablation.report.values import Citations, Row, Tables, Value
-from ablation.storage import alone, atomically, sync_folder, writing
+from ablation.storage import atomically, exclusive_lock, sync_folder, writing
 from ablation.study.metrics import METRICS, TOP, Metric
 
 LISTED = 8  # most seeds in a list
@@ -51,7 +51,7 @@ def render(study: str, results: Path, reports: Path) -> None:
     report = Report(study, read_inputs(results))
     markdown = report.markdown()
     lock = reports / f".lock-{study}"
-    with alone(lock, f"waiting for another process that writes {reports / study}.html"):
+    with exclusive_lock(lock, f"waiting for another process that writes {reports / study}.html"):
         try:
             _replace(reports, study, report.files, report.page(markdown), markdown)
         finally:

@@ -12,7 +12,7 @@ from ablation.study.grid import Run
 from ablation.study.metrics import TEST_ACCURACY, VAL_ACCURACY
 
 Cell = tuple[str, str, str]  # dataset, model, augmentation
-Source = tuple[str, Cell]  # experiment, cell
+CellKey = tuple[str, Cell]  # experiment, cell
 Outcome = tuple[str, int | None]  # metric, or val_accuracy with an epoch
 
 AXES = ("dataset", "model", "augmentation")
@@ -50,7 +50,7 @@ class Contrast:
     """
 
     label: str
-    terms: tuple[tuple[float, Source], ...]
+    terms: tuple[tuple[float, CellKey], ...]
 
     @property
     def cell(self) -> Cell | None:
@@ -91,7 +91,7 @@ class Comparison:
     conditions: tuple[str, str] = ("", "")
 
     @property
-    def sources(self) -> set[Source]:
+    def sources(self) -> set[CellKey]:
         """Every cell that it takes."""
         return {source for _, source in (*self.arm.terms, *self.reference.terms)}
 
@@ -358,7 +358,7 @@ def _claims(declared: schema.Comparison) -> tuple[tuple[str, str], ...]:
 
 
 def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
-    of_cell: dict[Source, set[int]] = {}
+    of_cell: dict[CellKey, set[int]] = {}
     for grid in {grid.name: grid for grid, _ in cells}.values():
         for run in grid.runs:
             of_cell.setdefault((grid.name, run.cell), set()).add(run.seed)
@@ -488,7 +488,7 @@ def _main_effects_and_interactions(
         for place in enumerate(key):
             by_level.setdefault(place, []).append(key)
 
-    def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, Source]]:
+    def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, CellKey]]:
         """The mean of the cells whose factors have the given levels."""
         chosen = [
             cell
@@ -508,8 +508,8 @@ def _main_effects_and_interactions(
         return f"{grid.factors[i]} {level}"
 
     def compare(
-        arm: tuple[str, list[tuple[float, Source]]],
-        reference: tuple[str, list[tuple[float, Source]]],
+        arm: tuple[str, list[tuple[float, CellKey]]],
+        reference: tuple[str, list[tuple[float, CellKey]]],
         factors: Sequence[int],
         levels: tuple[str, str],
         conditions: tuple[str, str] = ("", ""),

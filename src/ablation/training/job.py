@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
-from ablation.storage import alone, file_sha256
+from ablation.storage import exclusive_lock, file_sha256
 from ablation.training.checkpoint import LOCK, Identity, finished_files, keep_log, publish
 from ablation.training.code import code_of, run_code
 from ablation.training.devices import claim
@@ -50,7 +50,7 @@ def train_job(
         if log is not None:
             keep_log(log, checkpoints)
         waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
-        stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
+        stack.enter_context(exclusive_lock(checkpoints / LOCK, waiting, signals.check))
         parts = run_code(settings)
         reporter = stack.enter_context(
             reporting(checkpoints, code_of(parts), settings.training.epochs)

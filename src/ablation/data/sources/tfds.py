@@ -20,7 +20,7 @@ from ablation.data.sources.base import PARTS, Form, Image, Known, SourceType
 from ablation.downloads import is_network_error, one_line, with_retries
 from ablation.errors import InputError, nearest
 from ablation.lazy import pd, tf, tfds
-from ablation.storage import alone
+from ablation.storage import exclusive_lock
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -248,7 +248,9 @@ def download(builder: Any, source: str) -> None:
     folder, name, size = data_dir(), builder.name, download_size(builder, source)
     downloads = folder / "downloads"
     # One download at a time, so that the disk space that was checked is still free.
-    with alone(folder / ".downloads.lock", f"waiting for another job that downloads into {folder}"):
+    with exclusive_lock(
+        folder / ".downloads.lock", f"waiting for another job that downloads into {folder}"
+    ):
         if builder.data_path.exists():
             return
         require_disk_space(
