@@ -149,7 +149,7 @@ def test_resumed_runs_count_where_every_attempt_was_made_here(place):
 def test_runs_of_another_format_are_passed_over_and_edited_ones_reported(place):
     place.finish(place.run("none", 0))
     place.finish(place.run("none", 1))
-    for seed, old, new in ((0, '"format": 2', '"format": 1'), (1, "20.0", "2.0")):
+    for seed, old, new in ((0, '"format": 3', '"format": 1'), (1, "20.0", "2.0")):
         file = place.folder / place.run("none", seed).folder / "run.json"
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))

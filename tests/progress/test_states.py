@@ -91,7 +91,7 @@ def test_what_another_version_or_other_code_has_made_is_to_do(place):
     place.locks.close()
     state = run_state(run)
     assert state.status == "missing"
-    assert "run.json is of format 1, this version reads 2; delete " in state.reason
+    assert "run.json is of format 1, this version reads 3; delete " in state.reason
 
 
 def test_weights_that_are_asked_for_have_to_exist(place):

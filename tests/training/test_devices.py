@@ -185,8 +185,10 @@ def start(folder, count, user=0, hold=60_000, children=0):
 
 
 def test_a_killed_job_releases_its_device_though_its_children_live(tmp_path):
-    with start(tmp_path, 1, children=1) as job, start(tmp_path, 1) as other:
+    with ExitStack() as started:
+        job = started.enter_context(start(tmp_path, 1, children=1))
         _, *children = job.stdout.readline().split()
+        other = started.enter_context(start(tmp_path, 1))
         try:
             assert other.stdout.readline() == "waiting for a free device (1 in use)\n"
             (tmp_path / "inside-simulated-0").unlink()

@@ -57,7 +57,7 @@ def test_predictions_belong_to_the_splits_and_to_the_last_epoch(trained, digits)
 
 def test_the_record_has_settings_code_data_and_hashes(trained, digits):
     record = json.loads((trained[0] / "run.json").read_text())
-    assert record["format"] == 2
+    assert record["format"] == 3
     assert record["id"] == WANTED.id
     assert record["status"] == "completed"
     assert record["settings"] == WANTED.model_dump(mode="json")
