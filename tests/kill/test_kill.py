@@ -1,6 +1,6 @@
 """Killed at any instant, a study that is started again ends with the same bytes.
 
-``KILLS`` is how many kills are tried: five in ``make test``, more in ``make test-kill``.
+``KILLS`` is how many kills are tried: three in ``make test``, more in ``make test-kill``.
 """
 
 import math
@@ -20,18 +20,18 @@ from .conftest import TRAIN
 
 pytestmark = pytest.mark.workflow
 
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "3"))
 SEED = int(os.environ.get("KILL_SEED", "1"))
 LONGEST = 240  # seconds until something is seen that has to come
 
 FILES = ("history.csv", "predictions.npz")
 # Until what is seen, and how long after that at most.
 INSTANTS = {
-    "import": ("process", 2.0),
-    "training": ("epoch 2/", 1.0),
     "checkpoint": ("part-checkpoint.npz", 0.0),  # after the first one
+    "training": ("epoch 2/", 0.2),
     "evaluation": ("epoch 5/", 0.0),  # the last one
     "predictions": ("finished", 0.05),
+    "import": ("process", 2.0),
     "tracing": ("training on", 1.5),
     "any": ("process", 12.0),
 }
@@ -211,7 +211,7 @@ def test_a_training_that_outlives_snakemake_is_waited_for(prepared, undisturbed,
     check_like_undisturbed(study.project, undisturbed)
 
 
-@pytest.mark.skipif(KILLS <= 5, reason="takes minutes: make test-kill")
+@pytest.mark.skipif(KILLS <= 3, reason="takes minutes: make test-kill")
 def test_killed_again_and_again(prepared, undisturbed, tmp_path, table):
     study = Study(prepared.copy(tmp_path / "project"))
     rng = random.Random(SEED)

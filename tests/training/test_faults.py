@@ -108,10 +108,13 @@ def test_a_signal_ends_a_job_that_waits(digits, tmp_path):
 def test_a_signal_ends_training_long_before_the_last_epoch(digits, straight, tmp_path):
     kept = tmp_path / "kept"
     process = start(LONG, digits, tmp_path / "run", checkpoints=kept)
-    while not process.stdout.readline().startswith("epoch 1/"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
+    try:
+        while not process.stdout.readline().startswith("epoch 1/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + signal.SIGTERM
     stopped = re.fullmatch(r"error: (stopped by SIGTERM after epoch (\d+) of 5000; .*)\n", errors)
     status = read_status(kept)
