@@ -206,7 +206,8 @@ def try_lock(file: IO[Any]) -> bool:
         if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
             raise
         print(
-            f"{file.name}: the file system has no locks ({error.strerror}); run one snakemake at a time",
+            f"{file.name}: the file system has no locks ({error.strerror}); "
+            "run one snakemake at a time",
             flush=True,
         )
     return True

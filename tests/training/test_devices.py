@@ -14,7 +14,7 @@ import pytest
 
 from ablation.errors import InputError
 from ablation.training import devices
-from ablation.training.devices import available, reserved_device, named
+from ablation.training.devices import available, named, reserved_device
 
 
 @pytest.fixture(autouse=True)

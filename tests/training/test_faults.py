@@ -86,7 +86,7 @@ def test_not_enough_memory(train_here, digits, tmp_path, monkeypatch, error):
     with pytest.raises(SystemExit) as ended:
         train_here(WANTED, digits, tmp_path / "run", checkpoints=tmp_path / "kept")
     detail = str(error).splitlines()[0] if str(error) else "allocation failed"
-    assert str(ended.value).startswith(f"error: out of memory ({detail}): a smaller batch_size ")
+    assert str(ended.value).startswith(f"error: out of memory ({detail}): train fewer runs ")
     assert read_status(tmp_path / "kept").reason.startswith(f"out of memory ({detail})")
 
 

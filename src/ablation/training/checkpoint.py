@@ -75,7 +75,7 @@ class Checkpoint:
 
     Attributes:
         epoch: number of epochs that are finished, from 1.
-        ended: whether training is finished: all epochs are trained, or it stopped early or diverged.
+        ended: whether no epoch is left: all are trained, or training stopped early or diverged.
         values: values that JSON can represent.
         arrays: numeric arrays by name.
     """

@@ -15,9 +15,9 @@ from ablation.training.settings import Training
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """Learning rate by step: linear warm-up, then constant, piecewise constant, or a cosine.
 
-    Keras has no piecewise constant schedule with warm-up. The cosine is that of Loshchilov & Hutter
-    (2017), Eq. 5, without restarts: ``peak/2 · (1 + cos(π · t))``, ``t`` from 0 after the warm-up to
-    1 at the end.
+    Keras has no piecewise constant schedule with warm-up. The cosine is that of Loshchilov
+    & Hutter (2017), Eq. 5, without restarts: ``peak/2 · (1 + cos(π · t))``, ``t`` from 0 after
+    the warm-up to 1 at the end.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Record SIGTERM and SIGINT while the block runs, so that `StopSignals.check` can act on them."""
+    """Record SIGTERM and SIGINT while the block runs; `StopSignals.check` acts on them."""
     signals = StopSignals()
     before = {one: signal.signal(one, signals.note) for one in SIGNALS}
     try:

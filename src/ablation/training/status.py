@@ -46,8 +46,8 @@ class Status(BaseModel):
         epoch: last epoch in the checkpoint, 0 before the first.
         resumed: epoch after which this attempt resumed, 0 if it started from the beginning.
         ended: whether no epoch is left to train.
-        val_accuracy: after the last epoch of this attempt, 0 to 1; None before the first, or if it is
-            not finite.
+        val_accuracy: after the last epoch of this attempt, 0 to 1; None before the first, or if
+            it is not finite.
         epoch_seconds: median time of the epochs of this attempt, without the first if there are
             more; None before the first.
         longest_epoch: the longest of these times.
