@@ -193,8 +193,8 @@ def test_where_there_are_no_locks_it_goes_on_with_a_warning(tmp_path, monkeypatc
     monkeypatch.setattr(fcntl, "flock", refuse)
     with exclusive_lock(tmp_path / ".lock", "waiting"):
         pass
-    told = f"{tmp_path / '.lock'}: no locks here (Function not implemented); run one snakemake"
-    assert told in capsys.readouterr().out
+    warning = f"{tmp_path / '.lock'}: the file system has no locks (Function not implemented); run"
+    assert warning in capsys.readouterr().out
 
 
 def test_folders_are_removed_as_far_as_they_are_empty(tmp_path):

@@ -1,6 +1,6 @@
 """The command line that the workflow's rules call; each command can be run by hand.
 
-What takes TensorFlow or matplotlib is imported by the command that needs it.
+TensorFlow and matplotlib are imported only by the commands that need them.
 """
 # ruff: noqa: PLC0415
 
@@ -51,17 +51,17 @@ def _parser() -> argparse.ArgumentParser:
 
     prepare = commands.add_parser("prepare", help="prepare a data set for training")
     prepare.add_argument("--settings", required=True, type=_settings(DataSettings), help="as JSON")
-    prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
-    prepare.add_argument("--code", help="refuse to work if the digest of the code is another")
-    prepare.add_argument("--files-digest", default="", help="of local images")
+    prepare.add_argument("--folder", required=True, type=Path, help="output folder")
+    prepare.add_argument("--code", help="fail if the code has another digest")
+    prepare.add_argument("--files-digest", default="", help="digest of the local images")
     prepare.set_defaults(command=_prepare)
 
-    findings = commands.add_parser("findings", help="sum up prepared data sets and their issues")
-    findings.add_argument("descriptions", type=Path, nargs="*", help="their description.json")
+    findings = commands.add_parser("findings", help="summarise prepared data sets and their issues")
+    findings.add_argument("descriptions", type=Path, nargs="*", help="description.json of each")
     findings.set_defaults(command=_findings)
 
-    weights = commands.add_parser("fetch-weights", help="fetch Keras' ImageNet weights")
-    weights.add_argument("file", type=Path, help="where they go")
+    weights = commands.add_parser("fetch-weights", help="download Keras' ImageNet weights")
+    weights.add_argument("file", type=Path, help="output file")
     weights.set_defaults(command=_fetch_weights)
 
     train = commands.add_parser("train", help="train one run")
@@ -70,12 +70,18 @@ def _parser() -> argparse.ArgumentParser:
         "--data", required=True, type=Path, help="description.json of the prepared data"
     )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
-    train.add_argument("--code", help="refuse to train if the digest of the code is another")
+    train.add_argument("--code", help="fail if the code has another digest")
     train.add_argument(
-        "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
+        "--checkpoints",
+        type=Path,
+        help="folder of the run's checkpoints; default: a temporary folder",
     )
-    train.add_argument("--log", type=Path, help="file that the output goes to; its content is kept")
-    train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
+    train.add_argument(
+        "--log", type=Path, help="file that receives the output; kept for the next attempt"
+    )
+    train.add_argument(
+        "outputs", type=Path, nargs="+", help="files to write; the name decides the content"
+    )
     train.set_defaults(command=_train)
 
     _add_commands_of_studies(commands)
@@ -85,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command=_schema)
 
-    reference = commands.add_parser("reference", help="renew the reference part of a document")
+    reference = commands.add_parser("reference", help="update the reference part of a document")
     reference.add_argument("file", type=Path)
     reference.set_defaults(command=_reference)
     return parser
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_commands_of_studies(commands: Any) -> None:
     resolve = commands.add_parser("resolve", help="resolve a study and write its plan")
     _add_config(resolve)
-    resolve.add_argument("--digest", help="refuse a study whose plan has another digest")
+    resolve.add_argument("--digest", help="fail if the plan has another digest")
     resolve.add_argument("file", type=Path, help="JSON file to write the plan to")
     resolve.set_defaults(command=_resolve)
 
@@ -114,19 +120,19 @@ def _add_commands_of_studies(commands: Any) -> None:
 
     for name, command, text in (
         ("plan", _show_plan, "show a study's runs and the time that they will take"),
-        ("status", _show_status, "show how far a study is"),
+        ("status", _show_status, "show the progress of a study"),
     ):
         progress = commands.add_parser(name, help=text)
         _add_config(progress)
-        progress.add_argument("--at-once", type=int, help="how many runs train at a time")
-        progress.add_argument("--log", type=Path, help="file that gets the plain text as well")
+        progress.add_argument("--at-once", type=int, help="number of runs that train at once")
+        progress.add_argument("--log", type=Path, help="file for a copy as plain text")
         progress.set_defaults(command=command)
 
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
     _add_config(recheck)
     recheck.set_defaults(command=_recheck)
 
-    prune = commands.add_parser("prune", help="list or remove results that no study asks for")
+    prune = commands.add_parser("prune", help="list or remove results that no study uses")
     _add_config(prune)
     prune.set_defaults(command=_prune)
 
@@ -136,29 +142,38 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 
 
 def _add_judge(commands: Any) -> None:
-    judge = commands.add_parser("judge", help="verdicts on accuracies of runs made elsewhere")
+    judge = commands.add_parser("judge", help="give verdicts on accuracies of runs made elsewhere")
     judge.add_argument("scores", type=Path, help="CSV: arm, seed, accuracy (0 to 1), images")
-    judge.add_argument("--reference", required=True, metavar="ARM", help="what is compared with")
     judge.add_argument(
-        "--margin", type=float, default=0.5, metavar="POINTS", help="that do not matter; 0.5"
+        "--reference",
+        required=True,
+        metavar="ARM",
+        help="the arm that the others are compared with",
+    )
+    judge.add_argument(
+        "--margin",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="negligible difference in percentage points; default: 0.5",
     )
     judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
     judge.set_defaults(command=_judge)
 
 
 def _import_without_sklearn() -> None:
-    """Keep Keras from importing scikit-learn, a second or two that these commands do not need."""
+    """Keep Keras from importing scikit-learn, which takes seconds and is not needed here."""
     sys.modules["sklearn"] = None  # type: ignore[assignment]
 
 
 def _import_tensorflow() -> None:
-    """Import TensorFlow without the cards, which belong to the jobs that train."""
+    """Import TensorFlow without the GPUs, which are left to training jobs."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     import_tensorflow()
 
 
 def _settings(model: type[Settings]) -> Callable[[str], Settings]:
-    """Return what reads settings of this type from JSON."""
+    """Return a function that reads settings of this type from JSON."""
 
     def read(text: str) -> Settings:
         try:
@@ -203,7 +218,7 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
     folder, size = arguments.file.parent, IMAGENET_WEIGHTS_SIZE
     what = "ImageNet weights"
-    require_disk_space(folder, size, what, "free some, or give a file of weights in the study")
+    require_disk_space(folder, size, what, "free some, or give a weights file in the study")
 
     def line() -> str:
         return downloaded(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)
@@ -326,7 +341,9 @@ def _judge(arguments: argparse.Namespace) -> None:
     verdicts = judge(scores, arguments.reference, arguments.margin)
     if arguments.output is not None:
         if arguments.output.resolve() == arguments.scores.resolve():
-            raise InputError(f"--output: {arguments.output} holds the scores; give another file")
+            raise InputError(
+                f"--output: {arguments.output} is the file of the scores; give another file"
+            )
         write_verdicts(verdicts, arguments.output)
     print(verdicts.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     for note in notes(scores, verdicts):

@@ -1,6 +1,6 @@
-"""Digests of code: they change when what the code does may change, and not with its comments.
+"""Digests of code, which change when the behaviour of the code may change.
 
-A digest covers some modules and all modules that they import, directly or not. Comments,
+A digest covers modules and all modules that they import, directly or indirectly. Comments,
 docstrings, formatting and the texts of ``description=`` arguments do not count.
 """
 
@@ -18,17 +18,17 @@ _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionD
 
 
 def code_digest(modules: Iterable[str], packages: Collection[str] | None = None) -> str:
-    """Return the digest of some modules of this package and of those that they import.
+    """Return the digest of modules of this package and of the modules that they import.
 
     Args:
         modules: full names, such as ``ablation.training.run``.
-        packages: names of the subpackages, such as ``training``, whose modules count; None: all.
+        packages: names of the subpackages whose modules count, such as ``training``; None for all.
 
     Returns:
         16 hex digits, the same for any version of Python.
 
     Raises:
-        FileNotFoundError: there is no such module.
+        FileNotFoundError: a module does not exist.
     """
     digest = hashlib.sha256()
     for name in sorted(reached(modules, packages)):
@@ -37,7 +37,7 @@ def code_digest(modules: Iterable[str], packages: Collection[str] | None = None)
 
 
 def reached(modules: Iterable[str], packages: Collection[str] | None = None) -> set[str]:
-    """Return the names of some modules and of all that they import; as in `code_digest`."""
+    """Return the names of modules and of all that they import, as in `code_digest`."""
     found: set[str] = set()
     waiting = set(modules)
     while waiting:
@@ -66,7 +66,7 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     """Return the hash of a module's code, and which modules of this package it imports."""
     file = _file(name)
     if file is None:
-        raise FileNotFoundError(f"there is no module {name}")
+        raise FileNotFoundError(f"module {name} does not exist")
     tree = ast.parse(file.read_text(encoding="utf-8"))
     content = hashlib.sha256(repr(_canonical(tree)).encode()).hexdigest()
     return content, frozenset(_imports(tree))
@@ -102,7 +102,7 @@ def _canonical(node: Any) -> Any:
 
 
 def _imports(tree: ast.Module) -> set[str]:
-    """Return the modules of this package that a module imports, wherever it does so."""
+    """Return the modules of this package that a module imports anywhere in its code."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

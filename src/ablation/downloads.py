@@ -1,4 +1,4 @@
-"""Downloads that are repeated when the network fails."""
+"""Downloads with retries."""
 
 import http.client
 import re
@@ -34,19 +34,18 @@ Result = TypeVar("Result")
 def with_retries(
     fetch: Callable[[], Result], what: str, damaged: tuple[type[Exception], ...] = ()
 ) -> Result:
-    """Download, and try again after `WAITS` where the network fails.
+    """Download, and try again after `WAITS` if the network fails.
 
     Args:
-        fetch: downloads; can be called again after it has failed.
-        what: what is downloaded, for the lines that announce another attempt.
-        damaged: what ``fetch`` raises for a download of the wrong content, which may have been
-            cut short.
+        fetch: the download; can be called again after a failure.
+        what: name of what is downloaded, for messages.
+        damaged: errors that ``fetch`` raises for wrong or truncated content.
 
     Returns:
-        What ``fetch`` returns.
+        The result of ``fetch``.
 
     Raises:
-        Exception: what ``fetch`` raised in the last attempt.
+        Exception: the error of the last attempt.
     """
     attempts = len(WAITS) + 1
 
@@ -71,9 +70,9 @@ def with_retries(
 
 
 def is_network_error(error: BaseException) -> bool:
-    """Return whether an error, or one that caused it, is a failure of the network.
+    """Return whether an error, or an error that caused it, is a failure of the network.
 
-    An answer of a server that there is no such file is none, and neither is a missing local file.
+    The reply that a file does not exist is not one, and neither is a missing local file.
     """
     import requests  # noqa: PLC0415 (takes time, and is only needed here)
 
@@ -89,7 +88,7 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException | None) -> str:
-    """Return the kind and the text of an error in one line of limited length."""
+    """Return type and text of an error in one line of limited length."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"
 

@@ -1,4 +1,4 @@
-"""The identity of settings: a hash of their one canonical form."""
+"""The identity of settings: a hash of their canonical form."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pydantic_core import to_jsonable_python
 
 
 def canonical_json(settings: Any) -> str:
-    """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII.
+    """Return settings in the form that is hashed: JSON with sorted keys, no spaces, ASCII.
 
     Args:
         settings: plain values that JSON can hold, and pydantic models.

@@ -1,4 +1,4 @@
-"""Base of the models of settings and configuration files: unknown keys are refused."""
+"""Base class of settings and configuration files: unknown keys are errors."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ablation.errors import nearest, shown_value
 
 
 def refusal(message: str) -> PydanticCustomError:
-    """Return an error for a validator to raise; the user sees the message as it is."""
+    """Return an error for a validator to raise, whose message is shown unchanged."""
     return PydanticCustomError("refused", "{message}", {"message": message})
 
 
@@ -21,7 +21,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
-        # Before pydantic's own check, because its message cannot name the nearest right key.
+        # Pydantic's own message does not name the nearest known key.
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields and (reason := cls._refused(key, data)):
                 raise PydanticCustomError("unknown_key", "{reason}", {"key": key, "reason": reason})
@@ -29,6 +29,6 @@ class Strict(BaseModel):
 
     @classmethod
     def _refused(cls, key: str, data: dict[str, Any]) -> str | None:
-        """Return why a block cannot have a key that is none of its fields."""
+        """Return why a key that is not a field is refused; None if it is allowed."""
         del data
         return f"unknown key {shown_value(key)}{nearest(key, cls.model_fields)}"

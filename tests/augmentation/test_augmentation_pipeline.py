@@ -15,7 +15,7 @@ from .made import EVERY_CALL, PER_IMAGE, WHOLE, data, examples
 
 # Of several roundings each, on values around 1.
 ROUNDING = 100 * np.finfo("float32").eps
-BY_CHANCE = [step for step in STEPS.values() if step.by_chance]
+WITH_PROBABILITY = [step for step in STEPS.values() if step.has_probability]
 
 
 def test_columns_are_the_steps_draws_in_order():
@@ -52,7 +52,7 @@ def test_a_chance_has_a_column_of_its_own_apart_from_all_others():
         assert own == epoch_draws(4, 2, 10, expected).T.tolist()
 
 
-@pytest.mark.parametrize("step", BY_CHANCE, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", WITH_PROBABILITY, ids=lambda step: step.name)
 def test_a_step_is_applied_to_an_image_with_its_probability(step):
     images, targets = data(500)
     parameters = examples(step)[0].parameters
@@ -80,7 +80,7 @@ def test_a_step_is_applied_to_an_image_with_its_probability(step):
     "step", [step for step in STEPS.values() if step.idle], ids=lambda step: step.name
 )
 def test_idle_parameters_change_nothing(step):
-    certain = {"probability": 1.0} if step.by_chance else {}
+    certain = {"probability": 1.0} if step.has_probability else {}
     lowest = {low: 0 for low, high in [step.ordered or ("", "")] if high in step.idle}
     call = StepCall(step=step.name, parameters=lowest | dict(step.idle) | certain)
     assert call.changes_nothing
@@ -207,22 +207,22 @@ def test_wrong_inputs_are_refused():
     images, targets = data(4)
     augmentation = Augmentation(parse_pipeline("cutmix"))
     draws = augmentation.draws(0, 0, 4)
-    with pytest.raises(ValueError, match="targets have to be float32 of rank 2, not int64"):
+    with pytest.raises(ValueError, match="targets must be float32 of rank 2, not int64"):
         augmentation(images, targets.argmax(axis=1), draws)
-    with pytest.raises(ValueError, match="images have to be float32 of rank 4, not uint8"):
+    with pytest.raises(ValueError, match="images must be float32 of rank 4, not uint8"):
         augmentation(images.astype(np.uint8), targets, draws)
-    with pytest.raises(ValueError, match=r"draws have to be float32 \[batch, 6\]"):
+    with pytest.raises(ValueError, match=r"draws must be float32 \[batch, 6\]"):
         augmentation(images, targets, draws[:, :5])
     with pytest.raises(ValueError, match=r"Augmentation\(random_crop\) needs the size to cut out"):
         Augmentation(parse_pipeline("random_crop"))
     flip = Augmentation(parse_pipeline("flip"), (5, 6))
-    with pytest.raises(ValueError, match=r"images have to be \(5, 6\), not \(9, 8\)"):
+    with pytest.raises(ValueError, match=r"images must be \(5, 6\), not \(9, 8\)"):
         flip(images, targets, flip.draws(0, 0, 4))
     with pytest.raises(ValueError, match="no centre"):
         centre((8, 8), (4, 9))
     for text, size, message in (
-        ("random_crop", (9, 8), "the crop would change nothing"),
-        ("crop(8)", None, "at most 7 here"),
+        ("random_crop", (9, 8), "the crop has no effect"),
+        ("crop(8)", None, "at most 7"),
         ("hue(0.1)", None, "grey"),
     ):
         augmentation = Augmentation(parse_pipeline(text), size)

@@ -114,7 +114,7 @@ def test_named_pipelines_compose():
         ("flip(**x)", "'flip' has no parameter '**'"),
         ("contrast(1.2, 0.8)", "low must be at most high, but 1.2 is above 0.8"),
         ("random_erasing(0.5)", "area_low must be at most area_high, but 0.5 is above 0.4"),
-        ("random_crop | flip | random_crop", "random_crop and random_crop both cut out"),
+        ("random_crop | flip | random_crop", "random_crop and random_crop both crop"),
         ("mixup(partner=one)", "must be permutation, uniform or first_pair, not one"),
         ("flip(nan)", "flip(nan): probability must be a number from 0 to 1, not nan"),
         ("flip(-inf)", "probability must be a number from 0 to 1, not -inf"),
@@ -126,7 +126,7 @@ def test_named_pipelines_compose():
         ("__import__('os')", "unknown step '__import__'"),
         ("(lambda: flip)()", "unknown step '(lambda: flip)()'"),
         *(
-            (text, f"'{text}' is not a pipeline; write it like 'flip | crop(4) | cutmix(alpha=1)'")
+            (text, f"'{text}' is not a pipeline; write it as in 'flip | crop(4) | cutmix(alpha=1)'")
             for text in ("flip || clip", "flip |", "flip clip", "flip(0.5", "crop(padding=4, zero)")
         ),
         ("(" * 1000, "is not a pipeline"),
@@ -181,17 +181,17 @@ def test_steps_that_need_colour_are_refused_on_other_images():
     ("text", "size", "stored", "message"),
     [
         ("crop(27, reflect)", (28, 40), None, None),
-        ("flip | crop(28)", (40, 28), None, r"crop\(28\): .* 40×28 pixels; at most 27 here"),
+        ("flip | crop(28)", (40, 28), None, r"crop\(28\): .* 40×28 pixels; at most 27"),
         ("crop(28)", None, None, None),  # unknown
         # Padding is compared with the image that the step is given.
         ("crop(35) | random_crop | crop(27)", (28, 28), (40, 36), None),
-        ("random_resized_crop | crop(28)", (28, 28), (40, 36), "is 28×28 pixels; at most 27 here"),
-        ("crop(36) | random_crop", (28, 28), (40, 36), "is 40×36 pixels; at most 35 here"),
-        ("crop(28)", (28, 28), (40, 36), "at most 27 here"),  # it sees the centre
+        ("random_resized_crop | crop(28)", (28, 28), (40, 36), "28×28 pixels; at most 27"),
+        ("crop(36) | random_crop", (28, 28), (40, 36), "40×36 pixels; at most 35"),
+        ("crop(28)", (28, 28), (40, 36), "at most 27"),  # it sees the centre
         ("flip | random_crop", (28, 28), (28, 29), None),
-        ("flip | random_crop", (28, 28), [28, 28], "random_crop: the crop would change nothing"),
+        ("flip | random_crop", (28, 28), [28, 28], "random_crop: the crop has no effect"),
         ("flip | random_crop", [28, 28], None, "give the data set a stored_size larger than its"),
-        ("flip | random_crop", None, None, "random_crop: the crop would change nothing"),
+        ("flip | random_crop", None, None, "random_crop: the crop has no effect"),
         ("random_resized_crop", (28, 28), None, None),  # this one changes something
     ],
 )

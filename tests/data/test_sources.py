@@ -31,7 +31,7 @@ def test_a_name_leads_to_its_source_or_to_tfds(source, name):
     ("wanted", "message"),
     [
         (settings("csv"), "source csv needs the key 'path'"),
-        (settings("cifar10", "here"), "'path' goes with source csv or image_folder"),
+        (settings("cifar10", "here"), "'path' is allowed with source csv or image_folder only"),
         (settings("csv:1.0.0", "here"), "source csv has no configs or versions: write csv"),
         (settings("unheard_of"), "TensorFlow Datasets has no 'unheard_of'"),
     ],

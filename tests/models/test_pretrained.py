@@ -233,7 +233,7 @@ def _torn(file):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda file: None, "no such weights file"),
+        (lambda file: None, "weights file not found"),
         (_text, "not a readable file of Keras weights"),
         (_numbers, "not a readable file of Keras weights"),
         (_empty, "contains no layers with weights"),

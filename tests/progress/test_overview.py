@@ -149,11 +149,11 @@ def test_an_interrupted_run_goes_on_and_only_the_rest_is_counted(place):
     place.status(place.run("none", 2), "interrupted", [0.1, 0.2], ended=True)
     place.status(place.run("flip", 0), "interrupted", [0.1])
     text = plan_text(look_over(place.plan))
-    assert rows(text)["none", "1"] == ["failed, goes on after epoch 3 of 4", "4", "2 min", "same"]
+    assert rows(text)["none", "1"] == ["failed, resumes after epoch 3 of 4", "4", "2 min", "same"]
     assert rows(text)["none", "2"][2] == "1 min"
     assert "one run at a time: 32 min" in text  # 5 of 5 minutes, and two, one and four
     text = status_text(look_over(place.plan))
-    assert f"    no\n    goes on after epoch 3 of 4\n    {log}" in text
+    assert f"    no\n    resumes after epoch 3 of 4\n    {log}" in text
     assert "Nothing is training. Time still needed: 32 min" in text
 
 

@@ -49,7 +49,10 @@ def test_a_stored_size_that_is_the_image_size_is_none(project):
         ("{name: a, source: image_folder}", "source image_folder needs the key 'path'"),
         ("{name: a, source: csv}", "source csv needs the key 'path'"),
         ("csv", "source csv needs the key 'path'"),
-        ("{name: a, source: cifar10, path: here}", "'path' goes with source csv or image_folder"),
+        (
+            "{name: a, source: cifar10, path: here}",
+            "'path' is allowed with source csv or image_folder",
+        ),
         ("{name: a, source: image_folder, path: nowhere}", "path: there is no folder 'nowhere'"),
         ("{name: a, source: csv, path: nowhere.csv}", "path: there is no file 'nowhere.csv'"),
         ("{name: a, source: cifar10, stored_size: 40}", "stored_size needs image_size"),

@@ -39,11 +39,11 @@ def test_without_one_there_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"settings": {"seed": 1}}, "it belongs to other settings"),
-        ({"code": {"cutmix": "b"}}, "it belongs to other code"),
-        ({"data": "other"}, "it belongs to other data"),
-        ({"weights": "f00"}, "it belongs to other pretrained weights"),
-        ({"code": {}, "data": "other"}, "it belongs to other code and data"),
+        ({"settings": {"seed": 1}}, "it was made with other settings"),
+        ({"code": {"cutmix": "b"}}, "it was made with other code"),
+        ({"data": "other"}, "it was made with other data"),
+        ({"weights": "f00"}, "it was made with other pretrained weights"),
+        ({"code": {}, "data": "other"}, "it was made with other code and data"),
     ],
 )
 def test_one_of_something_else_is_not_used_and_stays(tmp_path, capsys, changes, reason):
@@ -174,7 +174,7 @@ def test_another_network_s_checkpoint_is_refused_whole():
     point.arrays["model/0"] = point.arrays["model/0"][:, :4]
     other = network(1)
     before = [weights.copy() for weights in other[0].get_weights()]
-    with pytest.raises(ValueError, match="other variables of the model"):
+    with pytest.raises(ValueError, match="variables of the model do not fit"):
         restore(point, *other)
     for now, then in zip(other[0].get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)

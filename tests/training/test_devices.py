@@ -14,7 +14,7 @@ import pytest
 
 from ablation.errors import InputError
 from ablation.training import devices
-from ablation.training.devices import available, claim, named
+from ablation.training.devices import available, named, reserved_device
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +75,13 @@ def test_where_nvidia_smi_fails_no_device_is_taken(machine, monkeypatch, how):
         script.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
         monkeypatch.setattr(devices, "NVIDIA_SMI_SECONDS", 0.1)
     reason = {"failing": "no driver", "broken": "Exec format error", "hanging": "timed out"}[how]
-    told = rf"^nvidia-smi failed: .*{reason}.*; make it work, or set CUDA_VISIBLE_DEVICES"
-    with pytest.raises(InputError, match=told), claim():
+    told = rf"^nvidia-smi failed: .*{reason}.*; fix it, or set CUDA_VISIBLE_DEVICES"
+    with pytest.raises(InputError, match=told), reserved_device():
         pass
 
 
 def test_without_devices_nothing_is_waited_for(tmp_path):
-    with claim() as one, claim() as other:
+    with reserved_device() as one, reserved_device() as other:
         assert one is other is None
     assert not (tmp_path / "ablation-devices").exists()
 
@@ -92,13 +92,13 @@ def test_a_job_sees_the_device_that_it_took_and_no_other(machine, monkeypatch, b
     if before:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
     first, second = before.split(",") if before else ("GPU-a", "GPU-b")
-    with claim() as device:
+    with reserved_device() as device:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == device == first
         devices._set_visible(before)  # another job finds the environment as it was
-        with claim() as other:
+        with reserved_device() as other:
             assert os.environ["CUDA_VISIBLE_DEVICES"] == other == second
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
-    with claim() as again:
+    with reserved_device() as again:
         assert again == first
 
 
@@ -106,7 +106,7 @@ def test_every_device_has_a_job_before_any_is_shared(monkeypatch):
     monkeypatch.setenv("ABLATION_SIMULATED_DEVICES", "2")
     monkeypatch.setenv("ABLATION_RUNS_PER_DEVICE", "2")
     with ExitStack() as stack:
-        taken = [stack.enter_context(claim()) for _ in range(4)]
+        taken = [stack.enter_context(reserved_device()) for _ in range(4)]
         assert taken == ["simulated-0", "simulated-1"] * 2
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
@@ -120,17 +120,17 @@ def test_a_device_in_use_is_waited_for_until_the_job_is_stopped(monkeypatch, cap
         if len(calls) == 3:
             raise InterruptedError
 
-    with claim(), pytest.raises(InterruptedError), claim(stop):
+    with reserved_device(), pytest.raises(InterruptedError), reserved_device(stop):
         pass
     assert capsys.readouterr().out == "waiting for a free device (1 in use)\n"
 
     waits, got = threading.Event(), []
 
     def wait():
-        with claim(waits.set) as device:
+        with reserved_device(waits.set) as device:
             got.append(device)
 
-    with claim():
+    with reserved_device():
         thread = threading.Thread(target=wait)
         thread.start()
         assert waits.wait(20)
@@ -142,18 +142,21 @@ def test_a_device_in_use_is_waited_for_until_the_job_is_stopped(monkeypatch, cap
 def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ABLATION_SIMULATED_DEVICES", "1")
     (tmp_path / "ablation-devices").touch()
-    with pytest.raises(InputError, match="ablation-devices: cannot be written: "), claim():
+    with (
+        pytest.raises(InputError, match="ablation-devices: cannot be written: "),
+        reserved_device(),
+    ):
         pass
 
 
 JOB = """
 import os, subprocess, sys, time
-from ablation.training.devices import claim
+from ablation.training.devices import reserved_device
 user, hold, children = map(int, sys.argv[1:])
 os.umask(0o077)
 if user:
     os.setgroups([]); os.setgid(user); os.setuid(user)
-with claim() as device:
+with reserved_device() as device:
     pids = []
     if children:
         pids = [subprocess.Popen(["sleep", "60"], close_fds=False).pid, os.fork()]

@@ -71,7 +71,7 @@ def test_no_disk_space_for_the_results(digits, straight, tmp_path):
     assert "cannot be written: No space left on device" in error_of(done)
     assert str(tmp_path / "run") in error_of(done)
     again = train(WANTED, digits, tmp_path / "run", checkpoints=kept)
-    assert again.stdout == "training had ended; its files are put in place\n"
+    assert again.stdout == "training has finished already; only its files are copied\n"
     check_same(tmp_path / "run", straight)
 
 
@@ -85,8 +85,8 @@ def test_not_enough_memory(train_here, digits, tmp_path, monkeypatch, error):
     monkeypatch.setattr("ablation.training.run.build", build)
     with pytest.raises(SystemExit) as ended:
         train_here(WANTED, digits, tmp_path / "run", checkpoints=tmp_path / "kept")
-    detail = str(error).splitlines()[0] if str(error) else "no more to be had"
-    assert str(ended.value).startswith(f"error: out of memory ({detail}): a smaller batch_size ")
+    detail = str(error).splitlines()[0] if str(error) else "allocation failed"
+    assert str(ended.value).startswith(f"error: out of memory ({detail}): train fewer runs ")
     assert read_status(tmp_path / "kept").reason.startswith(f"out of memory ({detail})")
 
 
@@ -125,7 +125,7 @@ def test_a_signal_ends_training_long_before_the_last_epoch(digits, straight, tmp
     # Its checkpoint is of no use to a run of other settings, which trains as if there were none.
     done = train(WANTED, digits, tmp_path / "run", checkpoints=kept)
     assert done.returncode == 0, done.stderr
-    reason = "it belongs to other settings"
+    reason = "it was made with other settings"
     assert f"{kept / 'checkpoint.npz'}: not used ({reason}); training starts" in done.stdout
     check_same(tmp_path / "run", straight)
     assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished", "status.json"]

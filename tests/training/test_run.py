@@ -119,7 +119,7 @@ def test_early_stopping_bfloat16_and_test_as_validation(train_here, digits, tmp_
     [
         ({"batch_size": 101}, "batch_size 101 is more than the 100 training images"),
         ({"pipeline": "hue(0.1)"}, "grey"),
-        ({"pipeline": "random_crop"}, "random_crop: the crop would change nothing"),
+        ({"pipeline": "random_crop"}, "random_crop: the crop has no effect"),
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_refused(

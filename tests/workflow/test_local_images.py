@@ -97,7 +97,7 @@ def test_a_refused_preparation_leaves_the_last_data_and_retrains_nothing(trained
     (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
     done = trained.snakemake("--until", "train", check=False)
     assert done.returncode != 0
-    assert "1 image cannot be read: c0/broken.png: not an image of a format that is read" in (
+    assert "1 image cannot be read: c0/broken.png: not an image of a supported format" in (
         done.output
     )
     assert {file: file.read_bytes() for file in trained.data.iterdir()} == before

@@ -147,7 +147,7 @@ def test_afterwards_failures_are_told_with_reason_and_log(looked_on):
     )
     assert found["cutmix"] == "killed (out of memory?)"
     assert re.fullmatch(r"batch_size 1000 is more than the \d+ training images", found["mixup"])
-    assert re.search(r"goes on after epoch \d+ of 100000", looked_on.after)
+    assert re.search(r"resumes after epoch \d+ of 100000", looked_on.after)
     for log in re.findall(r"results/logs/\S+\.log", looked_on.after):
         assert (looked_on.folder / log).is_file()
 

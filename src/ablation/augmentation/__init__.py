@@ -1,4 +1,4 @@
-"""Augmentation: the steps, the pipelines that they make up, and their random numbers.
+"""Augmentation: steps, pipelines of steps, and their random numbers.
 
 Importing any module of this package registers all steps.
 """

@@ -1,8 +1,8 @@
-"""Pipeline strings: how a study writes an augmentation.
+"""Parsing of pipelines as studies write them.
 
-A pipeline is a line such as ``flip | crop(4) | contrast(0.8, 1.2) | cutmix(box=independent)``:
-steps in the order in which they are applied, each with its parameters by position or by name. It is
-parsed as a Python expression, of which nothing is evaluated.
+A pipeline is text such as ``flip | crop(4) | contrast(0.8, 1.2) | cutmix(box=independent)``: steps
+in the order of their application, with parameters by position or by name. It is parsed as a Python
+expression but not evaluated.
 """
 
 import ast
@@ -15,14 +15,14 @@ from ablation.errors import InputError, nearest
 
 
 def parse_pipeline(text: str, named: Mapping[str, str] | None = None) -> Pipeline:
-    """Resolve a pipeline string.
+    """Return the steps of a pipeline.
 
     Args:
         text: steps and named pipelines joined by ``|``; the empty string and ``none`` mean none.
-        named: name and text of further pipelines, which may use each other.
+        named: named pipelines, by name; they may use each other.
 
     Returns:
-        The steps with all parameters; the same for all ways of writing the same thing.
+        The steps with all parameters.
 
     Raises:
         InputError: the text is not a pipeline; a step or parameter is unknown, missing or given
@@ -33,15 +33,14 @@ def parse_pipeline(text: str, named: Mapping[str, str] | None = None) -> Pipelin
     cropping = [str(step) for step in steps if step.definition.crops]
     if len(cropping) > 1:
         raise InputError(
-            f"{' and '.join(cropping)} both cut out what the network sees, which is possible once; "
-            "leave one of them"
+            f"{' and '.join(cropping)} both crop to the input size of the network; leave one out"
         )
     return steps
 
 
 def _steps(text: str, named: Mapping[str, str], within: tuple[str, ...]) -> list[StepCall]:
     steps: list[StepCall] = []
-    source = f"(\n{text}\n)"  # in brackets, for text of several lines
+    source = f"(\n{text}\n)"  # in brackets, because text may have several lines
     for term in _terms(source) if text.strip() else []:
         written = shortened(str(ast.get_source_segment(source, term)))
         call = term.func if isinstance(term, ast.Call) else term
@@ -72,7 +71,7 @@ def _terms(source: str) -> list[ast.expr]:
         node = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
-            f"'{shortened(source[2:-2])}' is not a pipeline; write it like "
+            f"'{shortened(source[2:-2])}' is not a pipeline; write it as in "
             "'flip | crop(4) | cutmix(alpha=1)'"
         ) from None
     terms = []
@@ -101,11 +100,11 @@ def _arguments(step: str, term: ast.expr, source: str) -> dict[str, Any]:
 
 
 def _value(node: ast.expr, source: str) -> Any:
-    """Return a number, or anything else as it is written."""
+    """Return a number, or other values as text."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError):
         value = None
     if type(value) in (int, float):
-        return value + 0  # there is one zero: -0.0 + 0 is 0.0
+        return value + 0  # converts -0.0 to 0.0
     return ast.get_source_segment(source, node)

@@ -1,4 +1,4 @@
-"""A pipeline ready to run: its draws, and its steps as one function of a batch."""
+"""A pipeline as a function of batches, and its draws."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from ablation.augmentation.pipelines import check_channels, check_size, crops, f
 from ablation.augmentation.registry import Augmented, Draws, Images, Step, StepCall, Targets
 from ablation.lazy import tf
 
-CHANCES = 2**32  # the columns from here on say whether a step is applied: one for each place
+CHANCES = 2**32  # first column of the draws that decide whether a step is applied
 
 
 def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
@@ -19,11 +19,11 @@ def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
 
     Args:
         stored: height and width of the image.
-        size: height and width of its centre, at most those; where the difference is odd, the
-            centre lies half a pixel up or left of the middle.
+        size: height and width of the centre, at most those of the image; if a difference is odd,
+            the centre is half a pixel up or left.
 
     Raises:
-        ValueError: the centre is larger than the image.
+        ValueError: the size is larger than the image.
     """
     if any(side > full for side, full in zip(size, stored, strict=True)):
         raise ValueError(f"images of {stored} have no centre of {size}")
@@ -32,16 +32,16 @@ def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
 
 
 class Part(NamedTuple):
-    """A step in its place in a pipeline.
+    """A step at its position in a pipeline.
 
     Attributes:
-        step: what is applied.
-        size: the size to cut out, for a step that crops; else empty.
-        parameters: what its function is called with.
-        columns: its own draws.
-        chance: the draw that decides whether it is applied to an image; None where it always is,
-            or where its function decides that.
-        probability: with which it is applied, where that is drawn here.
+        step: the step.
+        size: output size of a step that crops; otherwise empty.
+        parameters: arguments of its function.
+        columns: the columns of its draws.
+        chance: the column of the draw that decides whether the step is applied; None if it is
+            always applied or its function decides.
+        probability: the probability for ``chance``.
     """
 
     step: Step
@@ -55,23 +55,23 @@ class Part(NamedTuple):
 class Augmentation:
     """The steps of a pipeline, applied to batches.
 
-    Every random decision is a function of the draws that come with the batch; nothing here has a
-    state. A step that works per image does the same to an example at every place of its batch; a
-    mixing step depends on which examples share the batch, and in which order.
+    Every random decision is a function of the draws of the batch; there is no state. The result of
+    a step that works per image does not depend on the position in the batch. That of a mixing step
+    depends on the examples of the batch and their order.
 
     Args:
         steps: a resolved pipeline.
-        size: height and width that the network sees. A pipeline that crops requires it: it takes
-            images of the stored size and returns those of this size. Others take and return images
-            of this size, or of any size if it is not given.
+        size: input size of the network, height and width. A pipeline that crops requires it, takes
+            images of the stored size and returns images of this size. Other pipelines take and
+            return images of this size, or of any size if it is None.
 
     Attributes:
-        steps: the same.
-        size: the same; None where it was not given.
+        steps: as above.
+        size: as above.
         crops: whether the pipeline takes images of the stored size.
 
     Raises:
-        ValueError: a pipeline that crops is given no size.
+        ValueError: the pipeline crops, but no size is given.
     """
 
     def __init__(self, steps: Iterable[StepCall], size: Sequence[int] | None = None) -> None:
@@ -81,11 +81,11 @@ class Augmentation:
             raise ValueError(f"{self!r} needs the size to cut out")
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self._parts: list[Part] = []
-        self._numbers: list[int] = []  # of the columns, as epoch_draws knows them
+        self._numbers: list[int] = []  # of the columns, for epoch_draws
         drawn = 0
         for place, call in enumerate(self.steps):
             step, parameters = call.definition, dict(call.parameters)
-            probability = parameters.pop("probability") if step.by_chance else 1
+            probability = parameters.pop("probability") if step.has_probability else 1
             columns = slice(self.columns, self.columns + step.draws)
             self._numbers += range(drawn, drawn + step.draws)
             drawn += step.draws
@@ -98,28 +98,28 @@ class Augmentation:
 
     @property
     def columns(self) -> int:
-        """Draws an example needs, 0 for no randomness."""
+        """Number of draws per example."""
         return len(self._numbers)
 
     def __repr__(self) -> str:
-        """Return the pipeline as a study writes it."""
+        """Return the pipeline as text."""
         return f"Augmentation({format_pipeline(self.steps)})"
 
     def draws(self, seed: int, epoch: int, examples: int) -> npt.NDArray[np.float32]:
-        """Return one epoch's draws, as the steps expect them.
+        """Return the draws of one epoch.
 
         Args:
             seed: the run's seed, 0 to 2**64 - 1.
             epoch: from 0.
-            examples: how many examples the data set has; row i belongs to example i.
+            examples: number of examples of the data set; row i belongs to example i.
 
         Returns:
-            float32 ``[examples, columns]`` in 0..1: :func:`epoch_draws`, with those columns that
-            mean a λ turned into their Beta distribution. Whether a step is applied is drawn from
-            columns apart, so that its chance does not change what other steps decide.
+            float32 ``[examples, columns]`` in 0..1: :func:`epoch_draws`, with the columns of a λ
+            converted to a Beta distribution. Whether a step is applied is drawn from separate
+            columns, so that the probability does not change the draws of other steps.
 
         Raises:
-            ValueError: an argument is negative or too large.
+            ValueError: an argument is out of its range.
         """
         table = epoch_draws(seed, epoch, examples, self._numbers)
         for part in self._parts:
@@ -132,19 +132,18 @@ class Augmentation:
         """Apply the steps in order; usable in ``tf.data`` maps and inside ``tf.function``.
 
         Args:
-            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size where
-                the pipeline crops.
+            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size if the
+                pipeline crops.
             targets: float32 ``[batch, classes]``, one-hot rows.
-            draws: float32 ``[batch, columns]``, the rows of :meth:`draws` that belong to the
-                images.
+            draws: float32 ``[batch, columns]``, the rows of :meth:`draws` for these images.
 
         Returns:
-            Images and targets of the shapes given, statically too; where the pipeline crops, the
-            images have the network's size. Without ``clip`` colour steps may leave 0..1; mixing
-            steps and label smoothing make targets soft, rows still sum to one.
+            Images and targets of the same static shapes; if the pipeline crops, the images have the
+            input size of the network. Without ``clip``, colour steps may leave 0..1. Mixing steps
+            and label smoothing make soft targets, whose rows sum to one.
 
         Raises:
-            InputError: a step makes no sense on images of this size or number of channels.
+            InputError: a step cannot be applied to images of this size or number of channels.
             ValueError: ranks, types or the number of columns are wrong.
         """
         images, targets, draws = (tf.convert_to_tensor(each) for each in (images, targets, draws))
@@ -159,23 +158,23 @@ class Augmentation:
             )
             if part.chance is not None:
                 chosen = draws[:, part.chance] < part.probability
-                # Not tf.where, which would broadcast the condition and takes 6× as long.
+                # tf.where would broadcast the condition and is 6× slower.
                 changed = tf.raw_ops.Select(condition=chosen, x=changed, y=images)
             images = changed
         return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
     def _check(self, images: Images, targets: Targets, draws: Draws) -> None:
-        """Refuse wrong types and static shapes."""
+        """Check types and static shapes."""
         for name, tensor, rank in (("images", images, 4), ("targets", targets, 2)):
-            # Labels of rank 1 would broadcast to batch by batch without a word.
+            # Labels of rank 1 would be broadcast without an error.
             if tensor.dtype != tf.float32 or tensor.shape.rank != rank:
                 raise ValueError(
-                    f"{name} have to be float32 of rank {rank}, not {tensor.dtype.name} of shape "
+                    f"{name} must be float32 of rank {rank}, not {tensor.dtype.name} of shape "
                     f"{tensor.shape}"
                 )
         if draws.dtype != tf.float32 or draws.shape.rank != 2 or draws.shape[1] != self.columns:
             raise ValueError(
-                f"draws have to be float32 [batch, {self.columns}], not {draws.dtype.name} of "
+                f"draws must be float32 [batch, {self.columns}], not {draws.dtype.name} of "
                 f"shape {draws.shape}"
             )
         _, height, width, channels = images.shape
@@ -184,5 +183,5 @@ class Augmentation:
         if height is None or width is None:
             return
         if self.size not in (None, (height, width)) and not self.crops:
-            raise ValueError(f"images have to be {self.size}, not {(height, width)}")
+            raise ValueError(f"images must be {self.size}, not {(height, width)}")
         check_size(self.steps, self.size or (height, width), (height, width))

@@ -1,4 +1,4 @@
-"""What a resolved pipeline does to images and labels, and which images it can take."""
+"""Properties of resolved pipelines, and checks of the images that they accept."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,33 +9,33 @@ NONE = "none"
 
 
 def format_pipeline(steps: Iterable[StepCall]) -> str:
-    """Return the shortest text that parses to the same steps; ``none`` for no steps."""
+    """Return the shortest text of a pipeline; ``none`` for no steps."""
     return " | ".join(map(str, steps)) or NONE
 
 
 def mixes_labels(steps: Iterable[StepCall]) -> bool:
-    """Return whether a step mixes the labels of several images, so that targets are soft."""
+    """Return whether a step mixes the labels of several images."""
     return any(step.definition.mixes_labels for step in steps)
 
 
 def needs_colour(steps: Iterable[StepCall]) -> list[str]:
-    """Return the names of the steps that need colour images, in order, each once."""
+    """Return the names of the steps that need colour images, each once."""
     return list(dict.fromkeys(step.step for step in steps if step.definition.needs_colour))
 
 
 def crops(steps: Iterable[StepCall]) -> bool:
-    """Return whether a step cuts what the network sees out of the stored images.
+    """Return whether a step crops stored images to the input size of the network.
 
-    Other pipelines are given the centre of the stored images.
+    Other pipelines get the centre of the stored images.
     """
     return any(step.definition.crops for step in steps)
 
 
 def check_channels(steps: Iterable[StepCall], channels: int) -> None:
-    """Refuse steps that are not defined on images with this number of channels.
+    """Check that all steps accept images with this number of channels.
 
     Raises:
-        InputError: a step that needs colour meets images without three channels.
+        InputError: a step needs colour and the images do not have three channels.
     """
     names = needs_colour(steps)
     if names and channels != 3:
@@ -47,15 +47,15 @@ def check_channels(steps: Iterable[StepCall], channels: int) -> None:
 def check_size(
     steps: Sequence[StepCall], size: Sequence[int] | None, stored: Sequence[int] | None = None
 ) -> None:
-    """Refuse steps that make no sense on images of this size.
+    """Check that all steps accept images of this size.
 
     Args:
         steps: a resolved pipeline.
-        size: height and width that the network sees, in pixels; None where they are not known.
-        stored: height and width of the stored images; None where they are the network's.
+        size: input size of the network, height and width in pixels; None if unknown.
+        stored: size of the stored images; None if it is that of the network.
 
     Raises:
-        InputError: a step cannot be applied; the message says why.
+        InputError: a step cannot be applied; the message gives the reason.
     """
     seen = _size(size)
     here = _size(stored) or seen if crops(steps) else seen

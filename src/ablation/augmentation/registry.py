@@ -1,8 +1,8 @@
-"""What an augmentation step is, how a file declares one, and how a pipeline refers to it.
+"""The registry of augmentation steps.
 
-A step is a function in a file of its own in :mod:`ablation.augmentation.steps`, decorated with
-:func:`step`. Its keyword-only parameters, with their annotations and defaults, are the parameters
-that a study may give; its docstring is their documentation.
+A step is a function, decorated with :func:`step`, in a file in :mod:`ablation.augmentation.steps`.
+Its keyword-only parameters, with annotations and defaults, are the parameters in studies; its
+docstring is their documentation.
 """
 
 import inspect
@@ -47,26 +47,25 @@ class Step:
 
     Attributes:
         name: its name in a pipeline.
-        function: called as ``function(images, targets, draws, **parameters)``, or with the size to
-            cut out as a fourth argument where the step crops; returns images and targets. It has no
-            state and no random numbers but the draws.
+        function: called as ``function(images, targets, draws, **parameters)``; a step that crops
+            gets the output size as a fourth argument. Returns images and targets. It has no state
+            and uses no random numbers except the draws.
         parameters: the model of its parameters, in the order of the signature.
-        documentation: paragraphs in Markdown: what the step does and its source.
-        draws: how many random numbers an image needs; the same for all parameters, so that
-            pipelines that differ in a parameter share their decisions.
-        kind: geometric, colour or neither.
-        needs_colour: it is defined on images with three channels only.
-        mixes_labels: it mixes the labels of several images.
-        crops: it cuts the size that the network sees out of the stored image.
-        by_chance: it has a parameter ``probability`` that the function does not get; the pipeline
-            draws for each image whether the step is applied. Such a step changes no targets.
-        idle: values of parameters with which it changes nothing.
-        ordered: two parameters of which the first must not be larger than the second.
-        prepare: called as ``prepare(draws, **parameters)`` on the whole NumPy table of the step's
-            draws; returns what the function gets instead.
-        check_size: called as ``check_size(given, returned, **parameters)`` with the size of the
-            images that the step is given and returns (None where it is not known); raises
-            InputError where the step makes no sense on them.
+        documentation: what the step does and its source, in Markdown.
+        draws: number of random numbers per image; the same for all parameters, so that pipelines
+            that differ in a parameter use the same draws.
+        kind: geometric, colour or None.
+        needs_colour: whether it needs images with three channels.
+        mixes_labels: whether it mixes the labels of several images.
+        crops: whether it crops the stored image to the input size of the network.
+        has_probability: whether it has a parameter ``probability``, which the function does not get; the
+            pipeline draws for each image whether the step is applied. It must not change targets.
+        idle: values of parameters with which it has no effect.
+        ordered: two parameters; the first must not be larger than the second.
+        prepare: called as ``prepare(draws, **parameters)`` with the NumPy table of the step's draws
+            of an epoch; returns the draws that the function gets.
+        check_size: called as ``check_size(given, returned, **parameters)`` with the sizes of input
+            and output images (None if unknown); raises InputError if the step cannot be applied.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Step:
     needs_colour: bool = False
     mixes_labels: bool = False
     crops: bool = False
-    by_chance: bool = False
+    has_probability: bool = False
     idle: Mapping[str, float] = field(default_factory=dict)
     ordered: tuple[str, str] | None = None
     prepare: Callable[..., Any] | None = None
@@ -95,7 +94,7 @@ class Step:
         return schema
 
     def allowed(self, parameter: str) -> str:
-        """Return the values of a parameter in words, such as ``a number from 0 to 1``."""
+        """Return the allowed values of a parameter as text, such as ``a number from 0 to 1``."""
         schema = self.schema(parameter)
         if "enum" in schema:
             *others, last = schema["enum"]
@@ -104,7 +103,7 @@ class Step:
         return f"{kind} from {written(schema['minimum'])} to {written(schema['maximum'])}"
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters of a call, in order, with defaults for those not given.
+        """Return all parameters of a call in order, including defaults.
 
         Raises:
             InputError: a parameter is unknown, missing or out of its range.
@@ -146,8 +145,8 @@ def step(*, probability: float | None = None, **properties: Any) -> Callable[[Fu
     section ``Args`` of the docstring.
 
     Args:
-        probability: of a step that is applied by chance: the default of its parameter
-            ``probability``.
+        probability: default of the parameter ``probability`` of a step that is applied at random;
+            None if the step does not have it.
         properties: further attributes of :class:`Step`.
     """
 
@@ -161,11 +160,13 @@ def step(*, probability: float | None = None, **properties: Any) -> Callable[[Fu
             if parameter.kind is parameter.KEYWORD_ONLY
         }
         if probability is not None:
-            chance = "Chance that the step is applied to an image."
+            chance = "Probability that the step is applied to an image."
             fields["probability"] = (Share, Field(default=probability, description=chance))
         model = create_model(name, __config__=ConfigDict(allow_inf_nan=False), **fields)
-        by_chance = probability is not None
-        STEPS[name] = Step(name, function, model, documentation, by_chance=by_chance, **properties)
+        has_probability = probability is not None
+        STEPS[name] = Step(
+            name, function, model, documentation, has_probability=has_probability, **properties
+        )
         return function
 
     return register
@@ -197,19 +198,19 @@ class StepCall(BaseModel):
 
     @property
     def definition(self) -> Step:
-        """The step that is called."""
+        """The step."""
         return STEPS[self.step]
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the parameters are such that images and labels stay as they are."""
+        """Whether the parameters are such that images and labels do not change."""
         idle = self.definition.idle
         return self.parameters.get("probability") == 0 or (
             bool(idle) and all(self.parameters[name] == value for name, value in idle.items())
         )
 
     def __str__(self) -> str:
-        """Write the call as in a pipeline, as short as possible."""
+        """Return the shortest text of the call in a pipeline."""
         arguments = []
         for name, info in self.definition.parameters.model_fields.items():
             value = written(self.parameters[name])
@@ -224,12 +225,12 @@ Pipeline: TypeAlias = tuple[StepCall, ...]
 
 
 def written(value: Any) -> str:
-    """Write a value as a pipeline does: 1.0 as ``1``."""
+    """Return a value as in a pipeline: 1.0 as ``1``."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def shortened(text: str) -> str:
-    """Cut the middle out of a long text that a message shows."""
+    """Return a text without its middle if it is long, for a message."""
     return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
 
 
@@ -238,7 +239,7 @@ def _default(parameter: inspect.Parameter) -> Any:
 
 
 def _documentation(function: Function) -> tuple[str, dict[str, str]]:
-    """Split a docstring into its paragraphs and the descriptions in its section ``Args``."""
+    """Split a docstring into its paragraphs and the descriptions of ``Args``."""
     paragraphs, described = [], {}
     for block in (inspect.getdoc(function) or "").split("\n\n"):
         title, _, body = block.partition("\n")

@@ -12,12 +12,12 @@ from ablation.data.sources.base import PARTS, Form, Image
 
 
 class ArraySource:
-    """Labelled images in arrays, as `ablation.data.sources.base.Source` describes.
+    """Labelled images in arrays: an `ablation.data.sources.base.Source`.
 
     Args:
-        name: of the source.
-        parts: of ``train`` and, where they are given, ``validation`` and ``test``: images, uint8
-            [examples, height, width, 1 or 3], and labels, int [examples], from 0.
+        name: name of the source.
+        parts: images, uint8 [examples, height, width, 1 or 3], and labels, int [examples], from 0,
+            of ``train`` and, if given, ``validation`` and ``test``.
         class_names: name of each class.
         citation: BibTeX; empty if there is none.
     """
@@ -47,11 +47,11 @@ class ArraySource:
         )
 
     def images(self, examples: pd.DataFrame, form: Form) -> Iterator[Image]:
-        """Bring the images of some examples to their form."""
+        """Yield the images of examples in a form."""
         for part, position in zip(examples["part"], examples["position"], strict=True):
             image = to_channels(tf.constant(self._parts[part][0][position]), form.channels)
             yield Image(to_size(image, form.height, form.width, form.resize).numpy())
 
     def issues(self) -> list[DataIssue]:
-        """Return nothing: all examples are used."""
+        """Return an empty list: all examples are used."""
         return []

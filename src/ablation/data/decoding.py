@@ -1,17 +1,17 @@
-"""One image file to pixels, in stated ways.
+"""Decoding of one image file.
 
 ==============================  ===================================================================
-in the file                     what is done
+content of the file             what is done
 ==============================  ===================================================================
 EXIF orientation                applied; a TIFF that it turns by a quarter is refused
-grey, 8 bits                    taken as it is
+grey, 8 bits                    unchanged
 1 bit                           0 and 255
 grey, 16 bits                   divided by 257 and rounded: 65535 becomes 255
 colour, 16 bits a channel       as Pillow reads it: the upper 8 bits
 palette                         expanded to colour
 transparency                    composed over white
 CMYK, YCbCr, LAB, HSV           turned into RGB by Pillow; colour profiles are not used
-several pictures in an MPO      the first
+several pictures in an MPO      the first is used
 animation, several pages        refused
 32-bit float                    refused
 32-bit integer                  as 16 bits, refused if a value is beyond 65535
@@ -39,16 +39,16 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class _UnreadableError(Exception):
-    """Why an image cannot be read or is refused."""
+    """The reason why an image cannot be read."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before its pixels are read.
+    """Properties of an image from the header of its file.
 
     Attributes:
-        shape: height and width, as they are after EXIF's orientation.
-        grey: it has one channel, beside transparency.
+        shape: height and width after EXIF orientation.
+        grey: whether it has one channel, not counting transparency.
     """
 
     shape: tuple[int, int]
@@ -56,7 +56,7 @@ class Header:
 
 
 def read_header(file: Path) -> Header | None:
-    """Return what a file says of its image; None if it cannot be read."""
+    """Return the header of an image file; None if it cannot be read."""
     try:
         with _opened(file) as image:
             height, width = image.height, image.width
@@ -68,14 +68,14 @@ def read_header(file: Path) -> Header | None:
 
 
 def decode(file: Path, channels: int) -> Image | Unreadable:
-    """Read one image file whole.
+    """Read one image file.
 
     Args:
         file: the file.
         channels: 1 or 3.
 
     Returns:
-        uint8 [height, width, channels] with what was done to it, or why it cannot be read.
+        The image, uint8 [height, width, channels], with its conversions, or why it cannot be read.
     """
     try:
         with _opened(file) as image:
@@ -86,11 +86,11 @@ def decode(file: Path, channels: int) -> Image | Unreadable:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Pillow.Image]:
-    """Open an image; whatever is wrong with it becomes an `_UnreadableError`."""
+    """Open an image; raise `_UnreadableError` for any error."""
     try:
         if not file.stat().st_size:
             raise _UnreadableError("the file is empty")
-        # Pillow goes by content, and without formats= passes PostScript to Ghostscript.
+        # Without formats=, Pillow would pass PostScript to Ghostscript.
         with Pillow.open(file, formats=tuple(FORMATS)) as image:
             _refuse(image)
             yield image
@@ -98,8 +98,8 @@ def _opened(file: Path) -> Iterator[Pillow.Image]:
         raise
     except UnidentifiedImageError:
         formats = ", ".join(FORMATS)
-        raise _UnreadableError(f"not an image of a format that is read ({formats})") from None
-    except Exception as error:  # decoders raise whatever a broken file leads to
+        raise _UnreadableError(f"not an image of a supported format ({formats})") from None
+    except Exception as error:  # decoders raise errors of any type
         reason = str(error).replace(str(file), file.name) or type(error).__name__
         raise _UnreadableError(reason) from error
 
@@ -109,15 +109,15 @@ def _refuse(image: Pillow.Image) -> None:
         raise _UnreadableError("it has no pixels")
     if image.width * image.height > MAX_PIXELS:
         raise _UnreadableError(
-            f"it has {image.width * image.height:,} pixels; at most {MAX_PIXELS:,} are read, so "
-            "scale it down"
+            f"it has {image.width * image.height:,} pixels, more than the maximum of "
+            f"{MAX_PIXELS:,}; scale it down"
         )
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise _UnreadableError(f"it has {frames} pictures (an animation or several pages)")
     if image.format == "TIFF" and _orientation(image) in _QUARTER_TURNS:
-        # Pillow 13.0 takes height for width before it decodes such a file.
-        raise _UnreadableError("it is a TIFF that its orientation turns by a quarter")
+        # Pillow 13.0 confuses height and width of such a file before decoding.
+        raise _UnreadableError("it is a TIFF with an orientation of a quarter turn")
     if image.mode == "F":
         raise _UnreadableError("its pixels are 32-bit floats")
 
@@ -125,7 +125,7 @@ def _refuse(image: Pillow.Image) -> None:
 def _pixels(image: Pillow.Image, channels: int) -> Image:
     done = _conversions(image)
     image.load()
-    if image.format != "TIFF":  # which Pillow turns while loading
+    if image.format != "TIFF":  # Pillow turns a TIFF while loading
         ImageOps.exif_transpose(image, in_place=True)
     mode, clear = image.mode, image.has_transparency_data
     if clear:
@@ -149,13 +149,13 @@ def _pixels(image: Pillow.Image, channels: int) -> Image:
 
 
 def _orientation(image: Pillow.Image) -> int:
-    """Return how an image has to be turned, from 1 (not at all) to 8, before it is loaded."""
+    """Return the EXIF orientation of an image that is not loaded, from 1 (none) to 8."""
     orientation = image.getexif().get(_ORIENTATION, 1)
     return int(orientation) if orientation in range(2, 9) else 1
 
 
 def _conversions(image: Pillow.Image) -> list[str]:
-    """Return what will be done to an image, as far as its header says."""
+    """Return the conversions that follow from the header."""
     done = []
     if image.mode == "1":
         done.append("1-bit images turned into 8 bits")
@@ -165,7 +165,7 @@ def _conversions(image: Pillow.Image) -> list[str]:
         done.append(f"{image.mode} turned into RGB")
     if getattr(image, "n_frames", 1) > 1:
         done.append("first picture of several taken (MPO)")
-    tiles = getattr(image, "tile", [])  # their arguments name the file's own pixel format
+    tiles = getattr(image, "tile", [])  # their arguments name the pixel format of the file
     if image.mode in ("RGB", "RGBA") and any("16" in str(tile.args) for tile in tiles):
         done.append("16-bit colour cut to its upper 8 bits")
     if _orientation(image) != 1:
@@ -175,7 +175,7 @@ def _conversions(image: Pillow.Image) -> list[str]:
 
 def _over_white(image: Pillow.Image) -> np.ndarray:
     """Compose an image of mode LA or RGBA over white: uint8 [h, w] or [h, w, 3]."""
-    values = np.asarray(image).astype(np.uint16)  # in which 255 · 255 + 127 fits
+    values = np.asarray(image).astype(np.uint16)  # large enough for 255 · 255 + 127
     opacity = values[:, :, -1:]
     mixed = values[:, :, :-1] * opacity
     mixed += 255 * (255 - opacity) + 127
@@ -184,7 +184,7 @@ def _over_white(image: Pillow.Image) -> np.ndarray:
 
 
 def _from_16_bits(image: Pillow.Image) -> np.ndarray:
-    """Scale integers from 0 to 65535 to 8 bits; what the file says is transparent is white."""
+    """Scale integers from 0 to 65535 to 8 bits; the transparent value becomes white."""
     values = np.asarray(image).astype(np.int32)
     if np.any(values < 0) or np.any(values > 65535):
         raise _UnreadableError("its pixels are 32-bit integers beyond 16 bits")

@@ -1,4 +1,4 @@
-"""Whether the local images of a data set have changed."""
+"""Digests of local images, which show whether a data set has changed."""
 
 import hashlib
 import json
@@ -15,21 +15,20 @@ CACHE = Path("results/data/.local-images.json")
 
 
 def files_digest(settings: DataSettings, cache: Path = CACHE) -> str:
-    """Return a hash that changes when the content of local images does.
+    """Return a digest of the local images of a data set.
 
     A file is read again only if its size, times or inode have changed.
 
     Args:
-        settings: of a prepared data set.
-        cache: a file that keeps the hash of each image; one that cannot be read is ignored.
+        settings: settings of the data set.
+        cache: file with the hash of each image; ignored if it cannot be read.
 
     Returns:
-        Of a folder the hash of path and content of every image file in it; of a CSV file that of
-        path, label, split and content of the images that it names, in any order. Empty for other
-        sources.
+        For a folder, a hash of path and content of every image; for a CSV file, of path, label,
+        split and content of its images, independent of the order of rows. Empty for other sources.
 
     Raises:
-        InputError: the folder or the CSV file cannot be read, or the cache not be written.
+        InputError: the folder or the CSV file cannot be read, or the cache cannot be written.
     """
     files = source_of(settings.source).files
     if files is None:
@@ -41,7 +40,7 @@ def files_digest(settings: DataSettings, cache: Path = CACHE) -> str:
             status = file.stat()
             if not S_ISREG(status.st_mode):  # reading a pipe may never end
                 continue
-            # A file that is moved over another one may keep its size and time of change.
+            # A file that replaces another one may have the same size and modification time.
             state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             key = str(file.absolute())
             if key not in known or known[key][:-1] != state:
@@ -61,7 +60,7 @@ def files_digest(settings: DataSettings, cache: Path = CACHE) -> str:
 
 
 def _read(cache: Path) -> dict[str, Any]:
-    """Return what a cache holds; nothing where it is missing or damaged."""
+    """Return the content of the cache; empty if it is missing or damaged."""
     try:
         known = json.loads(cache.read_bytes())
     except (OSError, ValueError, RecursionError):

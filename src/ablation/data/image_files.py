@@ -17,19 +17,19 @@ from ablation.data.resizing import to_size
 from ablation.data.sources.base import PARTS, Form, Image, Unreadable
 from ablation.errors import InputError
 
-_AHEAD = 64  # images that are decoded before they are needed
+_AHEAD = 64  # images decoded in advance
 
 Result = TypeVar("Result")
 
 
 class ImageFiles:
-    """Labelled image files, as `ablation.data.sources.base.Source` describes.
+    """Labelled image files: an `ablation.data.sources.base.Source`.
 
     Args:
-        name: of the source.
+        name: name of the source.
         files: the examples.
         class_names: name of each class.
-        issues: what is not among the examples.
+        issues: issues to report, such as files that are left out.
 
     Raises:
         InputError: there are no training images.
@@ -45,10 +45,10 @@ class ImageFiles:
         issues: Iterable[DataIssue] = (),
     ) -> None:
         self.name, self.class_names, self._issues = name, class_names, list(issues)
-        # The same order wherever the files are: by part, then by name.
+        # Sorted by part and name, so that the order does not depend on the folder.
         self._files = sorted(files, key=lambda one: (PARTS.index(one.part), one.name))
         if not any(one.part == "train" for one in self._files):
-            raise InputError(f"{name}: there are no images in the split train")
+            raise InputError(f"{name}: no images in the split train")
         headers = [
             header
             for header in _in_threads(read_header, [one.file for one in self._files])
@@ -66,7 +66,7 @@ class ImageFiles:
         return frame.assign(position=frame.groupby("part").cumcount())
 
     def issues(self) -> list[DataIssue]:
-        """Return what was left out."""
+        """Return the issues."""
         return self._issues
 
     def images(self, examples: pd.DataFrame, form: Form) -> Iterator[Image | Unreadable]:
@@ -91,7 +91,7 @@ class ImageFiles:
 
 
 def _in_threads(work: Callable[[Path], Result], files: list[Path]) -> Iterator[Result]:
-    """Yield the result for each file in order, computed a little ahead; memory stays bounded."""
+    """Yield the result for each file in order, computed slightly in advance."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: deque[Future[Result]] = deque()
         for file in files:

@@ -1,4 +1,4 @@
-"""Issues of a data set: copies of images, small classes, what was left out."""
+"""Issues of a data set: copies of images, small classes, files left out."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -15,9 +15,9 @@ MAX_ITEMS = 20
 FEW_IMAGES = 10
 """A class with fewer training images is reported."""
 IMBALANCE = 10
-"""A largest class of more than so many times the smallest is reported."""
+"""A ratio of the largest to the smallest class above this is reported."""
 
-# Earlier ones give way to later ones where copies are dropped.
+# Copies are dropped from earlier splits.
 _ORDER = ("train", "validation", "test")
 _IMAGES = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -25,7 +25,7 @@ Severity = Literal["warning", "note"]
 
 
 class DataIssue(TypedDict):
-    """An issue of a data set, as ``description.json`` keeps it.
+    """An issue of a data set, as stored in ``description.json``.
 
     Keys:
         kind: ``copies-between-splits``, ``copies-of-other-class``, ``copies-in-split``,
@@ -33,7 +33,7 @@ class DataIssue(TypedDict):
         severity: ``warning`` for what can bias results, ``note`` for the rest.
         text: a sentence.
         items: names of the images or classes concerned, at most `MAX_ITEMS`.
-        count: how many there are.
+        count: number of all items.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class DataIssue(TypedDict):
 
 
 def issue(kind: str, severity: Severity, text: str, items: Sequence[str]) -> DataIssue:
-    """Return an issue of some items, of which it keeps the first."""
+    """Return an issue with the first of its items."""
     return DataIssue(
         kind=kind,
         severity=severity,
@@ -61,7 +61,7 @@ def counted(count: int, what: str) -> str:
 
 
 def copies_to_drop(examples: "DataFrame") -> np.ndarray:
-    """Choose the training and validation images that are in a later split as well.
+    """Return which training and validation images are also in a later split.
 
     Args:
         examples: with the columns split and digest (equal for images with the same pixels).
@@ -77,10 +77,10 @@ def copies_to_drop(examples: "DataFrame") -> np.ndarray:
 
 
 def dropped(examples: "DataFrame") -> list[DataIssue]:
-    """Report which images were left out because they are in a later split as well.
+    """Return the issues for images that were dropped because they are in a later split.
 
     Args:
-        examples: the dropped ones, with the columns name and split.
+        examples: the dropped examples, with the columns name and split.
     """
     return [
         issue(
@@ -96,7 +96,7 @@ def dropped(examples: "DataFrame") -> list[DataIssue]:
 
 
 def find_issues(examples: "DataFrame", class_names: Sequence[str]) -> list[DataIssue]:
-    """Look for copies of images, small classes and imbalance.
+    """Find copies of images, small classes and imbalance.
 
     Args:
         examples: with the columns name, split (``train``, ``validation``, ``test``), label, and
@@ -112,38 +112,38 @@ def find_issues(examples: "DataFrame", class_names: Sequence[str]) -> list[DataI
 
 
 def refuse_empty_splits(examples: "DataFrame", splits: Sequence[str], source: str) -> None:
-    """Refuse a split without images.
+    """Check that no split is empty.
 
     Args:
         examples: with the column split.
-        splits: the splits that are needed.
-        source: for the message.
+        splits: the splits to check.
+        source: name of the source, for the message.
 
     Raises:
-        InputError: there is one.
+        InputError: a split is empty.
     """
     for split in splits:
         if not (examples["split"] == split).any():
             raise InputError(
-                f"'{source}': no image is left in the {split} split (copies may have been dropped)"
+                f"'{source}': the {split} split is empty (copies may have been dropped)"
             )
 
 
 def refuse_missing_classes(examples: "DataFrame", class_names: Sequence[str], source: str) -> None:
-    """Refuse classes that are tested or validated on and that no training image shows.
+    """Check that the training split has images of all classes of the other splits.
 
     Args:
         examples: with the columns split and label.
         class_names: name of each class.
-        source: for the message.
+        source: name of the source, for the message.
 
     Raises:
-        InputError: there is such a class; the message names the first few.
+        InputError: a class has no training images; the message names the first five.
     """
     trained = examples.loc[examples["split"] == "train", "label"]
     for split in ("test", "validation"):
-        there = examples.loc[examples["split"] == split, "label"].drop_duplicates().sort_values()
-        missing = [class_names[label] for label in there if label not in set(trained)]
+        present = examples.loc[examples["split"] == split, "label"].drop_duplicates().sort_values()
+        missing = [class_names[label] for label in present if label not in set(trained)]
         if missing:
             raise InputError(
                 f"'{source}': {_listed(missing)}: the {split} split has images of "
@@ -153,7 +153,7 @@ def refuse_missing_classes(examples: "DataFrame", class_names: Sequence[str], so
 
 
 def summary_lines(description: Mapping[str, Any]) -> list[str]:
-    """Return the lines that sum up a prepared data set on a console.
+    """Return a summary of a prepared data set, in lines.
 
     Args:
         description: as `ablation.data.prepare.prepare` returns it.
@@ -262,8 +262,8 @@ def _small_classes(examples: "DataFrame", class_names: Sequence[str]) -> list[Da
                 [f"{class_names[label]}: {counts[label]}" for label in few],
             )
         )
-    there = np.flatnonzero(counts)
-    smallest, largest = (int(there[of(counts[there])]) for of in (np.argmin, np.argmax))
+    present = np.flatnonzero(counts)
+    smallest, largest = (int(present[of(counts[present])]) for of in (np.argmin, np.argmax))
     if counts[largest] > IMBALANCE * counts[smallest]:
         names = [f"{class_names[label]}: {counts[label]:,}" for label in (largest, smallest)]
         found.append(

@@ -1,4 +1,4 @@
-"""Image files on this machine: which there are, and what their names say."""
+"""Local image files: formats, and lists of files."""
 
 import os
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "PPM": (".pbm", ".pgm", ".ppm", ".pnm"),
 }
-"""The image formats that are read, as Pillow names them, and the endings of their files' names."""
+"""The supported image formats, by Pillow's name, with the suffixes of their files."""
 
 PART_NAMES = {
     "train": "train",
@@ -28,7 +28,7 @@ PART_NAMES = {
     "valid": "validation",
     "test": "test",
 }
-"""The names that the parts may have in folders and tables."""
+"""The names of the parts in folders and tables."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ImageFile:
         part: ``train``, ``validation`` or ``test``.
         name: the example's name in reports.
         class_name: name of its class.
-        file: where it is.
+        file: the file.
     """
 
     part: str
@@ -49,16 +49,15 @@ class ImageFile:
 
 
 def is_image(file: Path) -> bool:
-    """Return whether a file is an image by its name."""
+    """Return whether a file has the suffix of an image."""
     return any(file.suffix.lower() in endings for endings in FORMATS.values())
 
 
 def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Return all files in a folder, or anywhere below it, except the hidden ones, sorted.
+    """Return the files of a folder, with or without those of its subfolders, sorted.
 
-    Links are followed, also those of folders, unless they lead back to a folder above. A link
-    that leads nowhere counts as a file; pipes, sockets and devices do not, as reading those may
-    never end.
+    Hidden files are left out. Links are followed, except to parent folders. Broken links count as
+    files; pipes, sockets and devices do not, because reading them may never end.
 
     Raises:
         InputError: a folder cannot be read.
@@ -92,7 +91,7 @@ def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """Return names in quotes, sorted, of many only the first."""
+    """Return names in quotes, sorted; at most the first ``most``."""
     known = sorted(names)
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return ", ".join(f"'{name}'" for name in known[:most]) + more

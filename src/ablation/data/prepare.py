@@ -1,4 +1,4 @@
-"""From a source to a prepared data set."""
+"""Preparation of a data set: read, resize, split, check and write."""
 
 import hashlib
 import json
@@ -43,26 +43,26 @@ from ablation.storage import (
     writing,
 )
 
-MAX_NAMED = 10  # images that a message names
-CHUNK = 256  # images that are written at once
-# Names of the files until all of them are written.
+MAX_NAMED = 10  # images named in a message
+CHUNK = 256  # images written at once
+# Temporary names of the files until all are written.
 PARTS = {name: f"part-{name}" for name in (IMAGES, EXAMPLES, DESCRIPTION)}
 
 
 def prepare(
     settings: DataSettings, folder: Path, *, files_digest: str = "", code: str = ""
 ) -> dict[str, Any]:
-    """Prepare a data set: read, resize, split, check, and write it for training.
+    """Prepare a data set for training.
 
-    One process at a time prepares a folder; another one waits, and prepares it again. Data that was
-    prepared before stays until the new data has been read and checked. Whenever the process ends,
-    the folder holds no description, and then does not count, or a whole data set.
+    One process at a time prepares a folder; others wait. Old data stays until the new data has been
+    read and checked. The description is written last: a folder without it does not count as
+    prepared.
 
     Args:
-        settings: of the data set.
-        folder: where the prepared data goes; its description is written last.
-        files_digest: of local images (`ablation.data.files_digest`), for the description; empty
-            for other sources.
+        settings: settings of the data set.
+        folder: output folder.
+        files_digest: digest of local images (`ablation.data.files_digest`), for the description;
+            empty for other sources.
         code: digest of the code, for the description.
 
     Returns:
@@ -70,9 +70,9 @@ def prepare(
 
     Raises:
         InputError: the source is unknown, cannot be downloaded or read, has too few images, or
-            does not fit on the disk; or images changed while they were read.
+            needs more disk space than is free; or images changed while they were read.
     """
-    # Beside the folder, of which Snakemake removes what a job left.
+    # Not in the folder, because Snakemake removes the files of failed jobs.
     lock = folder.parent / f".{folder.name}.lock"
     with exclusive_lock(lock, f"waiting for another job that prepares {folder}"):
         try:
@@ -92,15 +92,15 @@ def _prepare(settings: DataSettings, folder: Path, files_digest: str, code: str)
     source = source_of(settings.source).open(settings)
     size = settings.stored_size or settings.image_size or source.shape
     if size is None:
-        raise InputError(f"'{source.name}' has images of different sizes: give image_size")
+        raise InputError(f"'{source.name}' has images of different sizes; give image_size")
     form = Form(*size, settings.channels or source.channels, settings.resize)
 
     examples = source.examples()
     roles = _Roles.of(examples)
     examples["split"] = examples["part"].map(roles.splits())
     examples = examples[examples["split"].notna()].reset_index(drop=True)
-    # Where the test split is taken from the training images, copies among them have to be known
-    # before the limit applies.
+    # If the test split is taken from the training images, copies must be found before the limit
+    # is applied.
     if roles.test is not None:
         examples = _limited(examples, settings.limit)
 
@@ -112,7 +112,7 @@ def _prepare(settings: DataSettings, folder: Path, files_digest: str, code: str)
     found = source.issues() + _unreadable(examples, read.unreadable, settings)
     examples = examples[~examples["row"].isin(list(read.unreadable))].reset_index(drop=True)
     if settings.duplicates == "drop":
-        # Before anything is set aside, which keeps copies together.
+        # Before the splits are made, which keep copies together.
         drop = issues.copies_to_drop(examples)
         found += issues.dropped(examples[drop])
         examples = examples[~drop].reset_index(drop=True)
@@ -159,7 +159,7 @@ def _prepare(settings: DataSettings, folder: Path, files_digest: str, code: str)
 
 @dataclass(frozen=True)
 class _Roles:
-    """Which part of a source is tested and validated on; None: taken from ``train``."""
+    """The parts of a source for testing and validation; None: taken from ``train``."""
 
     test: str | None
     validation: str | None
@@ -179,12 +179,12 @@ class _Roles:
 
 @dataclass
 class _Read:
-    """What was seen while images were read.
+    """Results of reading images.
 
     Attributes:
-        digests: of the pixels as stored, in hex, by row; empty for what cannot be read.
-        conversions: what was done to each image, by row.
-        unreadable: rows that cannot be read, with the reason.
+        digests: digest of the stored pixels, in hex, by row; empty for unreadable images.
+        conversions: conversions of each image, by row.
+        unreadable: rows of unreadable images, with the reason.
     """
 
     digests: list[str] = field(default_factory=list)
@@ -193,7 +193,7 @@ class _Read:
 
 
 def _read(source: Source, examples: pd.DataFrame, form: Form, file: Path) -> _Read:
-    """Read the images of all examples and store them, a row each; zeros for unreadable ones."""
+    """Read all images and store them, one row each; zeros for unreadable ones."""
     shape = (len(examples), form.height, form.width, form.channels)
     require_disk_space(
         file.parent,
@@ -224,9 +224,9 @@ def _read(source: Source, examples: pd.DataFrame, form: Form, file: Path) -> _Re
 
 
 def _begin_array(file: Path, shape: tuple[int, ...]) -> None:
-    """Begin an ``.npy`` file of uint8, whose rows `_append` adds.
+    """Begin an ``.npy`` file of uint8, to which `_append` adds rows.
 
-    Not through a memory map: where the disk fills up, that ends the process without a message.
+    Not as a memory map, which ends the process without a message if the disk is full.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with writing(file), file.open("wb") as stream:
@@ -259,7 +259,7 @@ def _keep_rows(file: Path, rows: np.ndarray) -> None:
 def _unreadable(
     examples: pd.DataFrame, unreadable: Mapping[int, str], settings: DataSettings
 ) -> list[DataIssue]:
-    """Refuse what cannot be read, or report that it was skipped."""
+    """Raise an error for unreadable images, or report that they were skipped."""
     if not unreadable:
         return []
     named = [f"{examples['name'][row]}: {reason}" for row, reason in unreadable.items()]
@@ -280,7 +280,10 @@ def _unreadable(
 def _split(
     examples: pd.DataFrame, roles: _Roles, settings: DataSettings, source: Source
 ) -> pd.DataFrame:
-    """Set test and validation examples aside where the source has none; copies stay together."""
+    """Take test and validation examples from the training part if the source has none.
+
+    Copies stay in the same split.
+    """
     shares = {}
     if roles.test is None:
         shares["test"] = settings.test_share
@@ -308,7 +311,7 @@ def _split(
 
 
 def _limited(examples: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    """Keep at most so many examples of each split."""
+    """Keep at most ``limit`` examples of each split."""
     if limit is None:
         return examples
     keep = np.zeros(len(examples), dtype=bool)
@@ -329,7 +332,7 @@ def _shared(examples: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) -> dict[str, Any]:
-    """Write the rest beside the images, then replace what was there; return the description."""
+    """Write the other files, then replace the old data; return the description."""
     table = examples.assign(index=np.arange(len(examples)))[["index", "split", "label", "name"]]
     part = folder / PARTS[EXAMPLES]
     with writing(part):
@@ -338,7 +341,7 @@ def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) ->
     part = folder / PARTS[DESCRIPTION]
     with writing(part):
         part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    with writing(folder):  # an old description must not be beside new images
+    with writing(folder):  # an old description must not describe new images
         (folder / DESCRIPTION).unlink(missing_ok=True)
         sync_folder(folder)
     for name, part_name in PARTS.items():
@@ -347,11 +350,11 @@ def _write(folder: Path, examples: pd.DataFrame, description: dict[str, Any]) ->
 
 
 def _describe_splits(roles: _Roles, settings: DataSettings) -> dict[str, str]:
-    """Return how each split came about, in words."""
+    """Return how each split was made, in words."""
     kept = "" if settings.limit is None else f", at most {settings.limit} examples"
     given = "the source's 'train'"
     if roles.test is None and source_of(settings.source).path is not None:
-        given = "the images"  # they come without splits
+        given = "the images"  # local images without splits
     taken = f"{settings.test_share:.4g} of each class of {given}, fixed seed"
     held = f"{settings.held_out:.4g} of each class of what is left for training, fixed seed"
     if not settings.held_out:

@@ -1,4 +1,4 @@
-"""Lines that show how far a long job is, at most one every ten seconds."""
+"""Progress lines of long jobs, at most one every ten seconds."""
 
 import os
 import sys
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SECONDS = 10.0
-"""Between two lines."""
+"""Seconds between two lines."""
 
 
 class Progress:
-    """Prints how many of some things are done.
+    """Prints the number of finished items.
 
     Args:
-        text: the line, with ``{done}`` where the number goes.
-        total: when all are done, which is always printed.
+        text: the line, with ``{done}`` for the number.
+        total: number of all items; its line is always printed.
     """
 
     def __init__(self, text: str, total: int) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self._last = time.monotonic()
 
     def update(self, done: int) -> None:
-        """Print the line if it is time."""
+        """Print the line if ten seconds have passed."""
         now = time.monotonic()
         if done == self._total or now - self._last >= SECONDS:
             self._last = now
@@ -59,11 +59,11 @@ def progress_lines(line: Callable[[], str | None]) -> Iterator[None]:
 
 
 def folder_size(folder: Path, leave_out: tuple[str, ...] = ()) -> int:
-    """Return the bytes of all files below a folder, which may change meanwhile; 0 if missing.
+    """Return the bytes of all files below a folder; 0 if it is missing.
 
     Args:
         folder: the folder.
-        leave_out: names of folders directly in it that do not count.
+        leave_out: names of subfolders that do not count.
     """
     total = 0
     for place, folders, names in os.walk(folder):
@@ -72,7 +72,7 @@ def folder_size(folder: Path, leave_out: tuple[str, ...] = ()) -> int:
         for name in names:
             try:
                 total += Path(place, name).stat().st_size
-            except FileNotFoundError:  # moved or removed since it was listed
+            except FileNotFoundError:  # moved or removed after listing
                 continue
     return total
 

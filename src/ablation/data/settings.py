@@ -1,4 +1,4 @@
-"""Everything that decides the content of a prepared data set."""
+"""The settings of a prepared data set."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +23,7 @@ def _source_name(source: str) -> str:
 
 
 def _both_sides(size: Any) -> Any:
-    """Return (height, width) of a size that may be written as one number."""
+    """Return (height, width) of a size given as one number or two."""
     if isinstance(size, int) and not isinstance(size, bool):
         return (size, size)
     if isinstance(size, list | tuple) and len(size) == 2:
@@ -49,7 +49,7 @@ Path = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1
 
 
 class DataSettings(Strict):
-    """Where images come from and how they are prepared: all that decides the prepared data."""
+    """The source of images and their preparation: all settings that decide the prepared data."""
 
     source: Source = Field(
         description="`mnist5k`, a TensorFlow Datasets name (`cifar10`, `cifar10:3.0.2` or "

@@ -20,22 +20,22 @@ def build(
 ) -> keras.Model:
     """Build a network with random weights, not compiled.
 
-    `ablation.models.pretrained` loads the weights that the settings name.
+    Pretrained weights are loaded by `ablation.models.pretrained`.
 
     Args:
         settings: the settings.
         input_shape: height, width and channels of an image.
         classes: number of classes, at least 2.
-        seed: decides the initial weights, as in `Parts.seed`; None draws new ones.
-        dtype: the policy of the layers; weights are float32 with both.
+        seed: seed of the initial weights, as in `Parts.seed`; None for a random one.
+        dtype: the policy of the layers; weights are float32 in both cases.
 
     Returns:
         A model from float images of shape (batch, height, width, channels), values 0 to 1, to
         float32 probabilities of shape (batch, classes).
 
     Raises:
-        InputError: the network does not take such images, or the family's builder does not return
-            such a model.
+        InputError: the network does not accept the images, or the builder returns another kind of
+            model.
     """
     settings.check_channels(input_shape[-1])
     image = keras.Input(tuple(input_shape), dtype="float32", name="image")

@@ -18,7 +18,7 @@ _KERNELS = (
     (keras.layers.SeparableConv2D, ("depthwise_kernel", "pointwise_kernel")),
     (keras.layers.Dense, ("kernel",)),
 )
-# Keras' layers and operations that multiply features without having a kernel, or can do anything.
+# Layers and operations of Keras that multiply features without a kernel, or run any code.
 _UNKNOWN = frozenset({
     "AdditiveAttention", "Attention", "Conv", "ConvTranspose", "DepthwiseConv", "Dot",
     "DotProductAttention", "Einsum", "Inner", "Lambda", "Matmul", "Outer", "SeparableConv",
@@ -31,8 +31,7 @@ def costs(model: keras.Model) -> dict[str, int | None]:
 
     Returns:
         ``parameters`` (all, including batch norm's moving statistics, which are not trained),
-        ``trainable_parameters``, ``shortcut_parameters`` (trainable ones of projections, which a
-        plain network lacks) and ``multiply_adds`` (see `multiply_adds`).
+        ``trainable_parameters``, ``shortcut_parameters`` (trainable ones of projections) and ``multiply_adds`` (see `multiply_adds`).
     """
     shortcuts = [layer for layer in model.layers if "_shortcut" in layer.name]
     return {
@@ -47,8 +46,8 @@ def multiply_adds(model: keras.Model) -> int | None:
     """Count the multiply-adds of convolutions and dense layers for one image.
 
     Each kernel weight counts once for each output pixel or position; biases, norms, pooling and
-    additions do not count, as in the FLOPs of He et al. 2015 (arXiv:1512.03385), Table 1. Counted
-    are ``Conv2D``, ``DepthwiseConv2D``, ``SeparableConv2D`` and ``Dense``. A custom layer gives its
+    additions do not count, as in the FLOPs of He et al. 2015 (arXiv:1512.03385), Table 1. Supported
+    layers are ``Conv2D``, ``DepthwiseConv2D``, ``SeparableConv2D`` and ``Dense``. A custom layer gives its
     count in the attribute ``multiply_adds``.
 
     Returns:
@@ -58,7 +57,7 @@ def multiply_adds(model: keras.Model) -> int | None:
 
 
 def stages(model: keras.Model) -> list[dict[str, Any]]:
-    """Describe a network part by part, in order, by the names of its layers.
+    """Describe the parts of a network, in order, by the names of the layers.
 
     Returns:
         A dict each for the stem, every stage and the head: ``stage``, ``output_shape`` (height,
@@ -85,7 +84,7 @@ def stages(model: keras.Model) -> list[dict[str, Any]]:
 
 
 def summary(model: keras.Model, width: int = 120) -> str:
-    """Return Keras' summary, with lines of at most ``width`` characters, whatever the terminal."""
+    """Return Keras' summary, with lines of at most ``width`` characters."""
     lines: list[str] = []
     with _columns(width):
         model.summary(line_length=width, print_fn=lines.append)
@@ -97,7 +96,7 @@ def _multiply_adds(operation: Any) -> int | None:
     own = getattr(operation, "multiply_adds", None)
     if own is not None:
         return int(own)
-    # How often a network calls a layer, whose output is that of one call.
+    # The number of calls of a layer; its output is that of one call.
     if len(operation._inbound_nodes) != 1:
         return None
     if isinstance(operation, keras.Model):
@@ -130,7 +129,7 @@ def _count(weights: list[Any]) -> int:
 
 @contextlib.contextmanager
 def _columns(width: int) -> Iterator[None]:
-    """Make the library that draws the table see a terminal of this width with Unicode."""
+    """Set the width of the terminal for the summary."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(width)
     try:

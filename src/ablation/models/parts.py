@@ -1,4 +1,4 @@
-"""Parts of networks of any family: seeded kernels, batch norm and the head."""
+"""Parts that networks of all families share: seeded kernels, batch norm and the head."""
 
 import hashlib
 from typing import Any, Literal
@@ -23,11 +23,10 @@ class Parts:
         self.dtype = dtype
 
     def seed(self, name: str) -> int | None:
-        """Return the seed of a layer's kernel; None draws a new one.
+        """Return the seed of the kernel of a layer; None for a random one.
 
-        It depends only on the network's seed and the layer's name: two builds with one seed are
-        equal, no two layers share their random numbers, and layers of one name and shape start
-        equal in two networks.
+        It depends on the seed of the network and the name of the layer only. Layers with the same
+        name and shape start equal in different networks.
         """
         if self._seed is None:
             return None
@@ -54,7 +53,7 @@ class Parts:
         The layer is named ``head``: weights of a network with other classes load without it. Its
         bias starts at zero.
         """
-        # Averages over many pixels and a softmax lose too much in bfloat16's eight bits.
+        # In bfloat16, averages over many pixels and a softmax would be too imprecise.
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         return keras.layers.Dense(
             classes,

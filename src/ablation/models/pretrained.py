@@ -1,7 +1,6 @@
 """Weights from HDF5 files, in the layouts of Keras 3 and Keras 2.
 
-Weights only: loading a serialised model can run code, so networks are always built from their
-settings and such files are refused.
+Files of serialised models are refused, because loading them can run code.
 """
 
 import contextlib
@@ -38,13 +37,12 @@ Arrays = dict[str, list[np.ndarray]]
 
 
 def load_weights(model: keras.Model, path: str | Path) -> bool:
-    """Load the weights of a network of any family from an HDF5 file of weights.
+    """Load weights from an HDF5 file.
 
-    The file is a ``.weights.h5`` of Keras 3, saved from a model of `ablation.models.build` or from
-    keras.applications' ResNets, or has the layout of Keras 2, as the files that keras.applications
-    downloads. Layers are matched by name. Nothing is changed unless every layer but the head finds
-    weights of its shape and no layer of the file is left over. The head is loaded if the file has
-    one of its shape.
+    The file is a ``.weights.h5`` of Keras 3, saved from a model of `ablation.models.build` or a
+    ResNet of keras.applications, or has the layout of Keras 2, as the files of keras.applications.
+    Layers are matched by name. All layers except the head must have weights of their shape in the
+    file, and the file must have no others. The head is loaded if its shape matches.
 
     Args:
         model: a network of `ablation.models.build`.
@@ -55,11 +53,11 @@ def load_weights(model: keras.Model, path: str | Path) -> bool:
 
     Raises:
         InputError: the file is missing or damaged, contains a serialised model or no weights, or
-            does not fit the model; the message names the file and the layer.
+            does not fit the model.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+        raise InputError(f"{path}: weights file not found")
     try:
         stored = _read(path)
     except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
@@ -73,16 +71,15 @@ def load_weights(model: keras.Model, path: str | Path) -> bool:
 def imagenet_weights_file(folder: str | Path, name: str = _NAME) -> Path:
     """Return Keras' file of ResNet-50's ImageNet weights without the head; download it if missing.
 
-    One process at a time downloads it, to a folder beside the destination. It is moved into place
-    once it has Keras' hash. The download is tried again if the network fails.
+    One process at a time downloads it, to a temporary folder. The file is moved into place if its
+    hash is right. The download is retried if the network fails.
 
     Args:
         folder: where the file is kept; created if missing.
         name: name of the file.
 
     Raises:
-        InputError: the file is damaged or cannot be downloaded; the message names the file, its
-            address and the alternatives.
+        InputError: the file is damaged or cannot be downloaded.
     """
     target = Path(folder) / name
     if not target.exists():
@@ -101,7 +98,7 @@ def imagenet_weights_file(folder: str | Path, name: str = _NAME) -> Path:
 
 def _download(target: Path) -> None:
     folder, url = target.parent, f"{BASE_WEIGHTS_PATH}{_NAME}"
-    for left in folder.glob(".fetch-*"):  # by a process that was killed
+    for left in folder.glob(".fetch-*"):  # left by a killed process
         shutil.rmtree(left, ignore_errors=True)
 
     def once() -> Path:
@@ -130,7 +127,7 @@ def _download(target: Path) -> None:
 
 
 def _read(path: Path) -> Arrays:
-    """Return the arrays of every layer with weights by this project's layer names."""
+    """Return the arrays of all layers with weights, by the layer names of this project."""
     with h5py.File(path, "r") as file:
         if "model_config" in file.attrs:
             raise InputError(
@@ -156,9 +153,9 @@ def _keras_2(file: h5py.File) -> Iterator[tuple[str, list[h5py.Dataset]]]:
 
 
 def _keras_3(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
-    """Read the layout of Keras 3: numbered arrays in groups ``vars``, which have a layer's name.
+    """Read the layout of Keras 3: numbered arrays in groups ``vars``, with the name of the layer.
 
-    The groups above are named after classes (``conv2d_7``), in Keras' order.
+    The parent groups are named after classes (``conv2d_7``).
     """
     layers = []
 
@@ -171,7 +168,7 @@ def _keras_3(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
 
 
 def _assign(model: keras.Model, stored: Arrays, path: Path) -> bool:
-    """Assign all arrays, or none and raise."""
+    """Assign all arrays, or raise and assign none."""
     values: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
     for layer in model.layers:
         if not layer.weights:
@@ -188,7 +185,7 @@ def _assign(model: keras.Model, stored: Arrays, path: Path) -> bool:
                 else f"{path}: layer {layer.name} has arrays of shapes {found}, {model.name} needs "
                 f"{wanted}"
             )
-    # A classifier with another name or size is not part of the backbone.
+    # A classifier with another name or size is ignored.
     left = [name for name, arrays in stored.items() if arrays[0].ndim != 2]
     if left:
         raise InputError(f"{path}: {model.name} has no layer {min(left)}")

@@ -1,4 +1,4 @@
-"""The networks of a study, each described for the data sets that it is trained on."""
+"""The description of the networks of a study."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def describe_models(request: list[dict[str, Any]], file: Path) -> None:
     for wanted in request:
         label, settings = wanted["model"], network_settings(wanted["architecture"])
         data = load(Path(wanted["data"]), verify=False)
-        keras.utils.clear_session()  # otherwise names in the summary depend on earlier networks
+        keras.utils.clear_session()  # so that names in the summary do not depend on earlier networks
         model = build(settings, data.input_shape, len(data.class_names), seed=0)
         key = f"{label} {settings!r}"
         if key not in networks:

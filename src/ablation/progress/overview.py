@@ -234,7 +234,7 @@ def _going_on(state: RunState) -> list[str]:
         return []
     if state.kept == state.epochs:
         return ["training has ended, only its evaluation is left"]
-    return [f"goes on after epoch {state.kept} of {state.epochs}"]
+    return [f"resumes after epoch {state.kept} of {state.epochs}"]
 
 
 def _failures(failed: Sequence[Standing]) -> list[Text]:

@@ -1,15 +1,16 @@
-"""The checkpoint of a run: one file after each epoch, which lets training go on to the same bytes.
+"""The checkpoint of a run: one file, written after each epoch, from which training resumes exactly.
 
-Keras' BackupAndRestore keeps neither random states nor early stopping, and writes weights and
-epoch in two steps; hence this one. A run's folder of checkpoints holds
+Keras' BackupAndRestore saves neither random states nor early stopping, and writes weights and epoch
+in two steps. A run's folder of checkpoints contains
 
-- ``checkpoint.npz``: arrays without objects, and among them what they belong to, as JSON;
-- ``finished/``: the run's files, whole, from the end of training until Snakemake has taken note
-  that they are in their place; by then the checkpoint itself is gone;
+- ``checkpoint.npz``: arrays, one of which holds the identity of the run as JSON;
+- ``finished/``: the complete files of the run, from the end of training until Snakemake has
+  recorded them; the checkpoint has been removed by then;
 - ``attempt.log``: the log of the last attempt;
-- ``.lock``: held by the process that trains the run.
+- ``status.json``: see `ablation.training.status`;
+- ``.lock``: locked by the process that trains the run.
 
-Needs no TensorFlow.
+Does not import TensorFlow.
 """
 
 import json
@@ -34,21 +35,21 @@ from ablation.storage import (
 from ablation.training.records import RECORD
 
 CHECKPOINT, FINISHED, LOCK = "checkpoint.npz", "finished", ".lock"
-LOG = "attempt.log"  # a second name of the log of the last attempt
+LOG = "attempt.log"  # a hard link to the log of the last attempt
 FORMAT = 1
 
-_ABOUT = "about"  # the array that holds what a checkpoint belongs to, as JSON
+_ABOUT = "about"  # name of the array that holds the identity, as JSON
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides the result of a run, on one machine.
+    """Everything that decides the result of a run on one machine.
 
     Attributes:
-        settings: everything, as plain values.
+        settings: all settings, as plain values.
         code: digests of the code, by part (`ablation.training.code.run_code`).
         data: hash of the prepared data.
-        weights: SHA-256 of the file of pretrained weights; None without.
+        weights: SHA-256 of the file of pretrained weights; None without one.
     """
 
     settings: dict[str, Any]
@@ -56,8 +57,8 @@ class Identity:
     data: str
     weights: str | None
 
-    def other(self, found: "Identity") -> str | None:
-        """Return what another identity differs in, in words; None if it is the same."""
+    def difference(self, found: "Identity") -> str | None:
+        """Return in words what differs from another identity; None if they are equal."""
         names = {
             "settings": "settings",
             "code": "code",
@@ -73,10 +74,10 @@ class Checkpoint:
     """The state of a run after an epoch.
 
     Attributes:
-        epoch: how many epochs are done, from 1.
-        ended: whether none is left: all are done, or training has stopped or diverged before.
-        values: plain values that JSON can hold.
-        arrays: arrays of numbers, by name.
+        epoch: number of epochs that are finished, from 1.
+        ended: whether no epoch is left: all are trained, or training stopped early or diverged.
+        values: values that JSON can represent.
+        arrays: numeric arrays by name.
     """
 
     epoch: int
@@ -86,10 +87,10 @@ class Checkpoint:
 
 
 def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint of a run; the one before stays until this one is whole and on disk.
+    """Write the checkpoint of a run atomically; it replaces the previous one.
 
     Raises:
-        InputError: it cannot be written; then the one before is as it was.
+        InputError: it cannot be written; then the previous one is unchanged.
     """
     about = {
         "format": FORMAT,
@@ -107,10 +108,10 @@ def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
 
 
 def load(folder: Path, identity: Identity) -> Checkpoint | None:
-    """Return the checkpoint of a run; None if there is none that can be used.
+    """Return the checkpoint of a run; None if there is no usable one.
 
-    A checkpoint of other settings, code, data or weights, or one that cannot be read, is reported
-    and stays until the first epoch of this training replaces it.
+    A checkpoint that cannot be read or has another identity is reported, and stays until the first
+    epoch of this training replaces it.
     """
     file = folder / CHECKPOINT
     if not file.exists():
@@ -128,8 +129,8 @@ def _read(file: Path, identity: Identity) -> Checkpoint:
         if about["format"] != FORMAT:
             raise ValueError(f"it is of format {about['format']}, not {FORMAT}")
         found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
-        if other := identity.other(found):
-            raise ValueError(f"it belongs to other {other}")
+        if different := identity.difference(found):
+            raise ValueError(f"it was made with other {different}")
         arrays = {name: stored[name] for name in stored.files if name != _ABOUT}
     if sorted(arrays) != about["arrays"]:
         raise ValueError("arrays are missing")
@@ -137,11 +138,11 @@ def _read(file: Path, identity: Identity) -> Checkpoint:
 
 
 def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> Path | None:
-    """Return the folder of a run's files if training had ended and they are whole.
+    """Return the folder of a run's files if training has ended and they are complete.
 
     Args:
-        folder: of the run's checkpoints.
-        identity: of the run.
+        folder: the run's folder of checkpoints.
+        identity: identity of the run.
         wanted: names of the files.
     """
     place = folder / FINISHED
@@ -156,12 +157,12 @@ def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> P
             and all(file_sha256(place / name) == sha for name, sha in record["files"].items())
         )
     except UNREADABLE:
-        return None  # training had not ended: its record comes last
-    return place if whole and not identity.other(found) else None
+        return None  # training has not ended, as the record is written last
+    return place if whole and not identity.difference(found) else None
 
 
 def publish(place: Path, outputs: Iterable[Path]) -> None:
-    """Put a run's files where they belong, each whole, the record last; large ones as links.
+    """Put a run's files in place atomically, the record last, as hard links where possible.
 
     Raises:
         InputError: one cannot be written.
@@ -176,27 +177,27 @@ def _link(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # not every file system can
+    except OSError:  # no hard links on this file system
         shutil.copyfile(source, target)
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoint of a run that has finished; its files stay for a while."""
+    """Remove the checkpoint of a finished run; ``finished/`` stays."""
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def keep_log(log: Path, folder: Path) -> None:
-    """Keep the log of the attempt before as ``….log.before``, and that of this one for the next.
+    """Keep the log of the previous attempt as ``….log.before``, and link that of this one.
 
-    Snakemake removes the log of a job before the job starts. A second name in the folder of
+    Snakemake removes the log of a job before the job starts. A hard link in the folder of
     checkpoints keeps its content.
 
     Args:
-        log: the log of this attempt, which has been opened.
-        folder: the run's folder of checkpoints; made if need be.
+        log: the log of this attempt, which exists.
+        folder: the run's folder of checkpoints; made if it is missing.
 
     Raises:
-        InputError: the system refuses to; the message names the file.
+        InputError: a file cannot be moved or linked; the message names it.
     """
     kept = folder / LOG
     with writing(kept):
@@ -206,16 +207,16 @@ def keep_log(log: Path, folder: Path) -> None:
         if not kept.exists():
             try:
                 os.link(log, kept)
-            except OSError as error:  # not every file system can
-                print(f"{log}: will not be kept if it is repeated: {error.strerror}", flush=True)
+            except OSError as error:  # no hard links on this file system
+                print(f"{log}: not kept for the next attempt: {error.strerror}", flush=True)
 
 
 def numbered(prefix: str, arrays: Iterable[Any]) -> dict[str, np.ndarray]:
-    """Name arrays by a prefix and their place."""
+    """Name arrays by a prefix and their position."""
     return {f"{prefix}/{place}": np.asarray(array) for place, array in enumerate(arrays)}
 
 
 def of_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Return what `numbered` has named, in order."""
+    """Return the arrays that `numbered` has named, in order."""
     count = sum(name.startswith(f"{prefix}/") for name in arrays)
     return [arrays[f"{prefix}/{place}"] for place in range(count)]

@@ -1,4 +1,4 @@
-"""The code that a run depends on: what its settings reach, part by part."""
+"""Digests of the code that a run depends on, for each part."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -25,8 +25,8 @@ def run_code(settings: RunSettings) -> dict[str, str]:
     """Return the digests of the code that decides the result of a run.
 
     Returns:
-        By name of the part, in words: `LOOP`, the network's family, the data set's source, and
-        each step of the pipeline.
+        Digests by name of the part: `LOOP`, the family of the network, the source of the data set
+        and each step of the pipeline.
     """
     source, family = source_of(settings.dataset.source), FAMILIES[settings.model.family]
     parts = {
@@ -38,12 +38,12 @@ def run_code(settings: RunSettings) -> dict[str, str]:
 
 
 def code_of(parts: Mapping[str, str]) -> str:
-    """Return one digest for all parts of a run's code: 16 hex digits."""
+    """Return one digest of all parts of a run's code: 16 hex digits."""
     return identity(dict(parts))[:16]
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Say which parts of a run's code differ: ``the code of cutmix has changed``; empty if none."""
+    """Return which parts differ, such as ``the code of cutmix has changed``; empty if none."""
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if not changed:
         return ""

@@ -1,6 +1,6 @@
-"""Which device a training job takes: one that no other job of this machine holds.
+"""Reservation of a device for a training job, so that jobs of one machine do not share it.
 
-Nothing here imports TensorFlow, which reads ``CUDA_VISIBLE_DEVICES`` once.
+Does not import TensorFlow, which reads ``CUDA_VISIBLE_DEVICES`` once.
 """
 
 import os
@@ -21,25 +21,25 @@ from ablation.storage import writing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 RUNS_PER_DEVICE = "ABLATION_RUNS_PER_DEVICE"
-SIMULATED = "ABLATION_SIMULATED_DEVICES"  # for tests: pretend that there are so many
-NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is what Slurm writes
+SIMULATED = "ABLATION_SIMULATED_DEVICES"  # number of simulated devices, for tests
+NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is written by Slurm
 POLL_SECONDS = 1.0
-NVIDIA_SMI_SECONDS = 60  # a machine with many idle GPUs may take some ten
+NVIDIA_SMI_SECONDS = 60  # takes about ten seconds with many idle GPUs
 
 
 @contextmanager
-def claim(check: Callable[[], None] = lambda: None) -> Iterator[str | None]:
-    """Take one device for as long as the block lasts, and wait for one if all are in use.
+def reserved_device(check: Callable[[], None] = lambda: None) -> Iterator[str | None]:
+    """Reserve one device while the block runs; wait for one if all are in use.
 
-    Within the block ``CUDA_VISIBLE_DEVICES`` names that device alone. The kernel releases the
-    device when the process ends, in whatever way. ``ABLATION_RUNS_PER_DEVICE`` is how many jobs
-    may share a device, by default 1; the devices get their first job before any gets a second.
+    Within the block ``CUDA_VISIBLE_DEVICES`` names only that device. The kernel releases the
+    device when the process ends. ``ABLATION_RUNS_PER_DEVICE`` is the number of jobs that may share
+    a device, by default 1. Each device gets a first job before any gets a second.
 
     Args:
-        check: called about once a second while waiting; what it raises ends the wait.
+        check: called about once a second while waiting; an error that it raises ends the wait.
 
     Yields:
-        The device's name; None where there is none, and nothing is waited for.
+        The name of the device; None, without a wait, if the machine has none.
 
     Raises:
         InputError: ``nvidia-smi`` fails, or the folder of the locks cannot be used.
@@ -58,9 +58,9 @@ def claim(check: Callable[[], None] = lambda: None) -> Iterator[str | None]:
 
 
 def available() -> list[str]:
-    """Return the devices that this process may use, by the names that CUDA takes.
+    """Return the devices that this process may use: names for ``CUDA_VISIBLE_DEVICES``.
 
-    They are those of ``CUDA_VISIBLE_DEVICES`` if it is set, otherwise the UUIDs of all GPUs.
+    The entries of ``CUDA_VISIBLE_DEVICES`` if it is set, otherwise the UUIDs of all GPUs.
 
     Raises:
         InputError: ``nvidia-smi`` fails.
@@ -82,14 +82,14 @@ def available() -> list[str]:
         raise _not_listed(" ".join((error.stderr + error.stdout).split())) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _not_listed(str(error)) from error
-    # Where there are none, some versions print a sentence that says so.
+    # Without GPUs, some versions print a sentence.
     return [word for word in listed.stdout.split() if word.startswith("GPU-")]
 
 
 def named(value: str) -> list[str]:
-    """Return the devices that a value of ``CUDA_VISIBLE_DEVICES`` names, each once.
+    """Return the devices in a value of ``CUDA_VISIBLE_DEVICES``, each once.
 
-    As CUDA reads it, up to the first entry that names none.
+    Entries after the first invalid one do not count, as in CUDA.
     """
     entries = (entry.strip() for entry in value.split(","))
     return list(dict.fromkeys(takewhile(lambda entry: entry not in NO_DEVICE, entries)))
@@ -97,20 +97,19 @@ def named(value: str) -> list[str]:
 
 def _not_listed(reason: str) -> InputError:
     return InputError(
-        f"nvidia-smi failed: {reason}; make it work, or set {VISIBLE} to the GPUs to use (-1 for "
-        "none)"
+        f"nvidia-smi failed: {reason}; fix it, or set {VISIBLE} to the GPUs to use (-1 for none)"
     )
 
 
 def _wait(devices: list[str], held: ExitStack, check: Callable[[], None]) -> str:
-    """Return a device whose lock ``held`` holds from now on."""
+    """Wait for a free device, add its lock to ``held`` and return it."""
     folder = Path(tempfile.gettempdir()) / "ablation-devices"
     slots = range(int(os.environ.get(RUNS_PER_DEVICE, "1")))
     waiting = False
     while True:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-            with suppress(PermissionError):  # another user has made it
+            with suppress(PermissionError):  # made by another user
                 folder.chmod(0o777)
             for slot, device in product(slots, devices):
                 file = folder / quote(f"{device}.{slot}", safe="")

@@ -1,4 +1,4 @@
-"""What the machine is called: names of its processor and its GPUs. Needs no TensorFlow."""
+"""Names of the processor and of the GPUs. Does not import TensorFlow."""
 
 import platform
 from pathlib import Path
@@ -14,7 +14,7 @@ def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def gpu_names(folder: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
-    """Return the names of NVIDIA's GPUs as the driver gives them, each once and sorted."""
+    """Return the names of NVIDIA GPUs as the driver reports them, each once, sorted."""
     lines = [line for file in folder.glob("*/information") for line in file.read_text().split("\n")]
     return tuple(
         sorted({line.partition(":")[2].strip() for line in lines if line.startswith("Model:")})

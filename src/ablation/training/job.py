@@ -1,4 +1,7 @@
-"""A training job: what stands around the training of one run, and needs no TensorFlow itself."""
+"""A training job: locks, device, status and files around the training of one run.
+
+Does not import TensorFlow before a device is reserved.
+"""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +13,7 @@ from ablation.quiet import import_tensorflow
 from ablation.storage import exclusive_lock, file_sha256
 from ablation.training.checkpoint import LOCK, Identity, finished_files, keep_log, publish
 from ablation.training.code import code_of, run_code
-from ablation.training.devices import claim
+from ablation.training.devices import reserved_device
 from ablation.training.settings import RunSettings
 from ablation.training.signals import stop_signals
 from ablation.training.status import reporting
@@ -26,22 +29,22 @@ def train_job(
     checkpoints: Path | None = None,
     log: Path | None = None,
 ) -> None:
-    """Train one run and put its files in place, or go on where an attempt before was ended.
+    """Train one run and write its files; an interrupted run continues from its checkpoint.
 
     Args:
         settings: everything that decides the result.
         data_folder: the prepared data.
-        outputs: the files to write; what each holds is told by its name: ``history.csv``,
+        outputs: the files to write; the name decides the content: ``history.csv``,
             ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
-        weights_file: pretrained weights, where the architecture asks for some.
-        code: digest of the code that the run was planned with; None to train with any.
-        checkpoints: folder of the run's checkpoints; None keeps none.
-        log: the file that the output goes to, to be kept for the next attempt.
+        weights_file: pretrained weights; None if the architecture needs none.
+        code: digest of the code that the run was planned with; None for any.
+        checkpoints: folder of the run's checkpoints; None for a temporary one.
+        log: the file that receives the output; kept for the next attempt.
 
     Raises:
-        InputError: the data is not what was prepared or does not fit the settings, the code is
-            another, a file cannot be written, or memory is short.
-        Interrupted: SIGTERM or SIGINT has come; the last epoch's checkpoint is kept.
+        InputError: the data has changed or does not fit the settings, the code has another digest,
+            a file cannot be written, or memory is exhausted.
+        Interrupted: SIGTERM or SIGINT was received; the checkpoint of the last epoch is kept.
     """
     with ExitStack() as stack:
         signals = stack.enter_context(stop_signals())
@@ -56,7 +59,7 @@ def train_job(
             reporting(checkpoints, code_of(parts), settings.training.epochs)
         )
         if weights_file is not None and not weights_file.is_file():
-            raise InputError(f"{weights_file}: no such weights file")
+            raise InputError(f"{weights_file}: weights file not found")
         if code not in (None, code_of(parts)):
             raise InputError("the code was edited while the study ran: run snakemake again")
         identity = Identity(
@@ -68,9 +71,9 @@ def train_job(
         names = [output.name for output in outputs]
         place = finished_files(checkpoints, identity, names)
         if place is None:
-            device = stack.enter_context(claim(signals.check))
+            device = stack.enter_context(reserved_device(signals.check))
             reporter.update(state="running")
-            # Not before: TensorFlow takes the devices that it finds when it is imported.
+            # TensorFlow uses the devices that are visible when it is imported.
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
 
@@ -86,5 +89,5 @@ def train_job(
                 reporter=reporter,
             )
         else:
-            print("training had ended; its files are put in place", flush=True)
+            print("training has finished already; only its files are copied", flush=True)
         publish(place, outputs)

@@ -1,4 +1,4 @@
-"""The optimizer: stochastic gradient descent with its schedule, decay and clipping."""
+"""The optimizer: stochastic gradient descent with schedule, weight decay and clipping."""
 
 import math
 from functools import cached_property
@@ -13,9 +13,9 @@ from ablation.training.settings import Training
 
 @keras.saving.register_keras_serializable("ablation")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate by step: linear warm-up, then constant, falling in steps, or a cosine.
+    """Learning rate by step: linear warm-up, then constant, piecewise constant, or a cosine.
 
-    Keras has no stepwise schedule with warm-up, hence this one. The cosine is that of Loshchilov
+    Keras has no piecewise constant schedule with warm-up. The cosine is that of Loshchilov
     & Hutter (2017), Eq. 5, without restarts: ``peak/2 · (1 + cos(π · t))``, ``t`` from 0 after
     the warm-up to 1 at the end.
     """
@@ -29,7 +29,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         step_at: tuple[float, ...] = (),
         step_factor: float = 1.0,
     ) -> None:
-        """Take ``kind`` (constant, step, cosine), peak rate, and lengths in steps.
+        """Set ``kind`` (constant, step, cosine), peak rate, and lengths in steps.
 
         ``step_at`` are shares of ``steps`` at which the rate is multiplied by ``step_factor``.
         """
@@ -48,7 +48,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Return the learning rate of a step given as a tensor, float32."""
-        # A table, so that graph and Python agree to the last bit.
+        # A table, so that graph and Python agree exactly.
         return tf.gather(self._table, tf.minimum(tf.cast(step, tf.int32), self.steps - 1))
 
     @cached_property
@@ -72,16 +72,16 @@ class CoupledSGD(keras.optimizers.SGD):
     """SGD whose weight decay is added to the gradient, as in He et al. (2015), Sec. 3.4.
 
     Keras' own ``weight_decay`` is decoupled from gradient and momentum (Loshchilov & Hutter
-    2019); the papers that this workflow follows couple them. The decay is added after clipping.
+    2019); He et al. and others couple them. The decay is added after clipping.
     """
 
     def __init__(self, coupled_decay: float = 0.0, **options: Any) -> None:
-        """Take the coefficient of ``w`` in the gradient, and the options of Keras' SGD."""
+        """Set the coefficient of ``w`` in the gradient, and the options of Keras' SGD."""
         super().__init__(**options)
         self.coupled_decay = coupled_decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Add the decay to the gradient of a decayed variable, then step as SGD does."""
+        """Add the decay to the gradient of a decayed variable, then update it as SGD does."""
         if self.coupled_decay and self._use_weight_decay(variable):
             gradient = gradient + self.coupled_decay * keras.ops.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
@@ -110,8 +110,8 @@ def make_optimizer(
 
     Args:
         training: resolved settings.
-        schedule: of the learning rate.
-        model: whose weights it will change; decides which of them decay.
+        schedule: schedule of the learning rate.
+        model: the network, whose weights decide which of them decay.
     """
     decay, coupled = training.weight_decay, training.weight_decay_kind == "coupled"
     clip = {"tensor": "clipnorm", "global": "global_clipnorm"}[training.clip_scope]

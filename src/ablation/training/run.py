@@ -1,4 +1,4 @@
-"""The training of one run: from its resolved settings to its files."""
+"""The training of one run, from its resolved settings to its files."""
 
 import math
 import time
@@ -37,9 +37,7 @@ from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
 from ablation.training.status import Reporter
 
-EVALUATION_BATCH = (
-    256  # at most; evaluation needs less memory than training a batch of the same size
-)
+EVALUATION_BATCH = 256  # maximum; evaluation needs less memory than training
 
 
 def train(
@@ -54,26 +52,26 @@ def train(
     device: str | None,
     reporter: Reporter,
 ) -> Path:
-    """Train one run, from its checkpoint if it has one, and write its files.
+    """Train one run, starting from its checkpoint if it has one, and write its files.
 
     Args:
         settings: of the run.
-        identity: what decides the result, for its files.
+        identity: everything that decides the result.
         data_folder: the prepared data.
         wanted: names of the files to write (`ablation.training.outputs`).
-        checkpoints: folder of the run's checkpoints, which no other process uses.
-        signals: what may ask training to end.
-        weights_file: pretrained weights, where the architecture asks for some.
-        device: the name of the device that this process has taken, for the log; None for none.
-        reporter: keeps the status of this attempt.
+        checkpoints: folder of the run's checkpoints, locked by this process.
+        signals: signals that end training.
+        weights_file: pretrained weights; None if the architecture needs none.
+        device: name of the reserved device, for the log; None without one.
+        reporter: writes the status of this attempt.
 
     Returns:
         The folder in ``checkpoints`` that holds the files.
 
     Raises:
-        InputError: the data is not what was prepared or does not fit the settings, a file cannot
-            be written, or memory is short.
-        Interrupted: a signal has come.
+        InputError: the data has changed or does not fit the settings, a file cannot be written, or
+            memory is exhausted.
+        Interrupted: SIGTERM or SIGINT was received.
     """
     try:
         run = _Run(
@@ -83,10 +81,10 @@ def train(
         run.fit()
         return run.finish(wanted)
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "no more to be had"
+        reason = str(error).splitlines()[0] if str(error) else "allocation failed"
         raise InputError(
-            f"out of memory ({reason}): a smaller batch_size is another run; for this one, let "
-            "fewer run at once, or free the device"
+            f"out of memory ({reason}): train fewer runs at once, free the device, or choose a "
+            "smaller batch_size, which makes another run"
         ) from error
 
 
@@ -113,7 +111,7 @@ class _Run:
         make_deterministic(settings.seed, settings.threads)
         self._data = data = load(data_folder)
         if data.description["hash"] != identity.data:
-            raise InputError(f"{data_folder}: was prepared anew meanwhile; run snakemake again")
+            raise InputError(f"{data_folder}: has been prepared again; run snakemake again")
         share = settings.dataset.train_share
         self._fitted, self._validated = _parts(data, settings.validation, share)
         self._batch_size = training.batch_size
@@ -141,13 +139,13 @@ class _Run:
             optimizer=make_optimizer(training, schedule, self._model),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
-            jit_compile=False,  # XLA on the CPU makes training several times slower
+            jit_compile=False,  # XLA makes training on a CPU several times slower
         )
         self._model.optimizer.build(self._model.trainable_variables)
         self._log = EpochLog(schedule, self._steps, self._batch_size, training.epochs)
         self._stopping = _early_stopping(training.early_stopping)
-        self._tell(device)
-        self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
+        self._print_setup(device)
+        self._attempts: list[dict[str, Any]] = []  # one entry for each process
         self._seconds_before, self._ended = 0.0, False
         self._environment = describe_environment()
         found = kept.load(checkpoints, identity)
@@ -161,11 +159,11 @@ class _Run:
                 "environment": self._environment,
             }
         )
-        self._tell_state()
+        self._update_stop_message()
         resumed = len(self._log.history)
         reporter.update(epoch=resumed, resumed=resumed, ended=self._ended)
 
-    def _tell(self, device: str | None) -> None:
+    def _print_setup(self, device: str | None) -> None:
         taken = f" ({device})" if device else ""
         print(
             f"training on {_device()}{taken}: {len(self._fitted)} images, "
@@ -186,26 +184,26 @@ class _Run:
         then, now = self._attempts[-1]["environment"], self._environment
         for name in ("processor", "packages", "gpus", "variables"):
             if then[name] != now[name]:
-                print(f"other {name} than before: {then[name]} then, {now[name]} now", flush=True)
-        what = "is evaluated" if found.ended else "goes on"
+                print(f"{name} changed from {then[name]} to {now[name]}", flush=True)
+        what = "evaluating" if found.ended else "resuming"
         print(
             f"{what} after epoch {found.epoch} of {self._log.epochs} "
             f"({self._checkpoints / CHECKPOINT})",
             flush=True,
         )
 
-    def _tell_state(self) -> None:
-        """Bring what an interruption tells up to date."""
+    def _update_stop_message(self) -> None:
+        """Update the message that an interruption prints."""
         done = len(self._log.history)
         if done:
             self._signals.state = (
-                f"after epoch {done} of {self._log.epochs}; the same command goes on from there"
+                f"after epoch {done} of {self._log.epochs}; the same command resumes it"
             )
 
     def fit(self) -> None:
-        """Train the epochs that are left."""
+        """Train the remaining epochs."""
         if self._ended:
-            if self._stopping is not None:  # the last thing that it does, which was not kept
+            if self._stopping is not None:  # restores the best weights if configured
                 self._stopping.set_model(self._model)
                 self._stopping.on_train_begin()
                 self._stopping.on_train_end()
@@ -237,12 +235,12 @@ class _Run:
                 checkpoints,
                 self._step_check,
             ],
-            shuffle=False,  # the batches come shuffled
+            shuffle=False,  # the batches are shuffled already
             verbose=0,
         )
 
     def finish(self, wanted: list[str]) -> Path:
-        """Look at the test split, once, and write the files; the checkpoint is gone then."""
+        """Evaluate on the test split, once, write the files and remove the checkpoint."""
         data, tested = self._data, self._data.indices("test")
         probability, val_probability = self._predicted(tested), self._predicted(self._validated)
         clean = self._predicted(self._fitted)
@@ -299,7 +297,7 @@ class _Run:
         values = {"attempts": self._attempts, "seconds": self._seconds()}
         whole = replace(checkpoint, values=checkpoint.values | values)
         kept.save(self._checkpoints, self._identity, whole)
-        self._tell_state()
+        self._update_stop_message()
         first = self._attempts[-1]["first_epoch"]
         self._reporter.epoch_done(
             checkpoint.epoch,
@@ -309,7 +307,7 @@ class _Run:
         )
 
     def _seconds(self) -> float:
-        """What this run has taken, of earlier processes up to their last checkpoint."""
+        """Seconds of this run, including earlier processes up to their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._clock
 
     def _evaluated(self, indices: np.ndarray) -> tf.data.Dataset:
@@ -330,9 +328,9 @@ class _Run:
 
 
 def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices that are trained on and validated on."""
+    """Return the indices of the training and of the validation examples."""
     if validation == "test":
-        # A validation split of the source is trained on as well, as far as the share goes.
+        # A validation split of the source is also trained on; `train_share` applies to it.
         held = data.indices("validation")
         held = held[stratified_share(data.labels[held], share)]
         return np.sort(np.concatenate([data.indices("train"), held])), data.indices("test")

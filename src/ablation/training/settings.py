@@ -1,4 +1,4 @@
-"""What decides the result of a run: the settings of its training, its data and its network."""
+"""The settings of a run: data, network, augmentation, training."""
 
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -102,7 +102,7 @@ class Training(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.step_at != sorted(set(self.step_at)) or not self.step_at:
-            raise refusal("step_at must be rising, for example [0.5, 0.75]")
+            raise refusal("step_at must be increasing, for example [0.5, 0.75]")
         if self.warmup_epochs >= self.epochs:
             raise refusal("warmup_epochs must be less than epochs")
         if self.nesterov and not self.momentum:
@@ -111,7 +111,7 @@ class Training(Strict):
 
 
 class RunSettings(BaseModel):
-    """Everything that decides the result of a run, resolved: equal settings mean equal runs."""
+    """All settings that decide the result of a run, resolved."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,6 +1,6 @@
-"""How far the training of a run is: ``status.json`` in its folder of checkpoints.
+"""The status of training a run: ``status.json`` in its folder of checkpoints.
 
-It is written by the process that holds the lock of that folder. Needs no TensorFlow.
+It is written by the process that holds the lock of that folder. Does not import TensorFlow.
 """
 
 import math
@@ -24,9 +24,9 @@ STATUS = "status.json"
 KILLED = "killed (out of memory?)"
 LONGEST_REASON = 300
 
-# For how long a process on another host counts as alive after its last sign, where the file system
-# does not show its lock: so many of its longest epochs, but at least some minutes; longer as long
-# as nobody knows how long an epoch takes.
+# How long a process on another host counts as alive after its last update, if the file system does
+# not show its lock: this number of its longest epochs, at least these seconds, and more before the
+# first epoch.
 SILENT_EPOCHS = 3
 SILENT_SECONDS = 5 * 60
 SILENT_SECONDS_AT_FIRST = 60 * 60
@@ -41,15 +41,15 @@ class Status(BaseModel):
         reason: one line on why it was interrupted or has failed; otherwise None.
         host: name of the computer.
         code: digest of the code that trains.
-        updated: when this was written, in seconds since 1970.
-        epochs: epochs that are asked for.
-        epoch: the last epoch that is in the checkpoint, 0 before any.
-        resumed: the epoch after which this attempt goes on, 0 if it starts from the beginning.
+        updated: time of writing, in seconds since 1970.
+        epochs: number of epochs to train.
+        epoch: last epoch in the checkpoint, 0 before the first.
+        resumed: epoch after which this attempt resumed, 0 if it started from the beginning.
         ended: whether no epoch is left to train.
-        val_accuracy: after the last epoch of this attempt, 0 to 1; None before any, or if it is
-            not finite.
+        val_accuracy: after the last epoch of this attempt, 0 to 1; None before the first, or if
+            it is not finite.
         epoch_seconds: median time of the epochs of this attempt, without the first if there are
-            more; None before any.
+            more; None before the first.
         longest_epoch: the longest of these times.
     """
 
@@ -75,7 +75,7 @@ class Reporter:
     Args:
         folder: the run's folder of checkpoints, whose lock this process holds.
         code: digest of the code that trains.
-        epochs: epochs that are asked for.
+        epochs: number of epochs to train.
     """
 
     def __init__(self, folder: Path, code: str, epochs: int) -> None:
@@ -105,13 +105,13 @@ class Reporter:
     def epoch_done(
         self, epoch: int, *, ended: bool, val_accuracy: float, seconds: Sequence[float]
     ) -> None:
-        """Report an epoch whose checkpoint is written.
+        """Record an epoch whose checkpoint has been written.
 
         Args:
             epoch: its number, from 1.
             ended: whether no epoch is left.
             val_accuracy: after it, 0 to 1 or not-a-number.
-            seconds: what each epoch of this attempt has taken.
+            seconds: duration of each epoch of this attempt.
         """
         self.update(
             epoch=epoch,
@@ -122,14 +122,14 @@ class Reporter:
         )
 
     def end(self, state: str, reason: str | None = None) -> None:
-        """Report how the attempt has ended, unless the disk does not let it."""
-        with suppress(InputError):  # the attempt's own error is the one to be shown
+        """Record how the attempt ended; a failure to write is ignored."""
+        with suppress(InputError):  # the error of the attempt is reported instead
             self.update(state=state, reason=reason)
 
 
 @contextmanager
 def reporting(folder: Path, code: str, epochs: int) -> Iterator[Reporter]:
-    """Report the status of an attempt, and how it ends; arguments as of `Reporter`."""
+    """Write the status of an attempt while the block runs; arguments as of `Reporter`."""
     reporter = Reporter(folder, code, epochs)
     try:
         yield reporter
@@ -143,9 +143,9 @@ def reporting(folder: Path, code: str, epochs: int) -> Iterator[Reporter]:
 
 
 def read_status(folder: Path) -> Status | None:
-    """Return the status of the last attempt to train a run; None where there is none to read.
+    """Return the status of the last attempt to train a run; None if there is none.
 
-    If the process of the attempt was killed, the state is ``failed``.
+    If the process was killed, the state is ``failed``.
 
     Args:
         folder: the run's folder of checkpoints.
@@ -177,7 +177,7 @@ def _read(folder: Path) -> Status | None:
 
 
 def _is_held(lock: Path) -> bool | None:
-    """Whether a process holds a lock; None where the file system does not show it."""
+    """Return whether a process holds a lock; None if the file system does not show it."""
     if not lock.exists():
         return False
     try:
@@ -192,7 +192,7 @@ def _is_held(lock: Path) -> bool | None:
 def _is_alive(status: Status, held: bool | None) -> bool:
     if held is not None and (held or status.host == platform.node()):
         return held
-    if status.state == "waiting":  # then nothing is written
+    if status.state == "waiting":  # no updates while it waits
         return True
     longest = status.longest_epoch
     silence = (

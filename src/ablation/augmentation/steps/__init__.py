@@ -1,4 +1,4 @@
-"""The augmentation steps, one a file; every file here is imported and registers its step."""
+"""The augmentation steps, one per file. Importing this package registers all of them."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -4,9 +4,9 @@ from ablation.augmentation.registry import Augmented, Draws, Images, Share, Targ
 
 @step(draws=1, kind="colour", probability=1.0, idle={"delta": 0})
 def brightness(images: Images, targets: Targets, draws: Draws, *, delta: Share) -> Augmented:
-    """Add one number, uniform in -delta..delta, to every pixel of an image (0..1 scale).
+    """Add a number, uniform in -delta..delta, to all pixels of an image (0..1 scale).
 
-    Values may leave 0..1; follow with `clip` where they must not.
+    Values may leave 0..1; `clip` limits them.
 
     Args:
         delta: Largest shift, on the 0..1 scale.

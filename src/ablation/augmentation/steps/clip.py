@@ -4,9 +4,9 @@ from ablation.lazy import tf
 
 @step()
 def clip(images: Images, targets: Targets, draws: Draws) -> Augmented:
-    """Limit every pixel to 0..1.
+    """Limit pixel values to 0..1.
 
-    The colour steps do not limit values by themselves, as tf.image does not on floats.
+    Colour steps do not limit values, as functions of tf.image on floats do not.
 
     Source: tf.clip_by_value.
     """

@@ -7,12 +7,12 @@ from ablation.lazy import tf
 def contrast(
     images: Images, targets: Targets, draws: Draws, *, low: Factor, high: Factor
 ) -> Augmented:
-    """Scale an image about the mean of each channel by one factor, uniform in low..high.
+    """Scale the differences from the mean of each channel by a factor, uniform in low..high.
 
-    Factors below 1 lower the contrast, above 1 raise it. Values may leave 0..1; see `clip`.
+    Factors below 1 reduce the contrast. Values may leave 0..1; `clip` limits them.
 
     Args:
-        low: Smallest factor; 1 changes nothing.
+        low: Smallest factor; 1 has no effect.
         high: Largest factor, at least `low`.
 
     Source: tf.image.random_contrast, with a factor per image.

@@ -9,11 +9,11 @@ from ablation.lazy import tf
 
 
 def is_smaller(given: Size | None, returned: Size | None, *, padding: int, **_: object) -> None:
-    """Refuse padding that could push the image out, and beyond which a reflection does not go."""
+    """Check that the padding is smaller than the image."""
     if given is not None and padding >= min(given):
         raise InputError(
-            f"padding must be smaller than the image, which is {given[0]}×{given[1]} pixels; at "
-            f"most {min(given) - 1} here"
+            f"padding must be smaller than the image, {given[0]}×{given[1]} pixels: at most "
+            f"{min(given) - 1}"
         )
 
 
@@ -26,10 +26,10 @@ def crop(
     padding: Annotated[int, Field(ge=0, le=128)],
     fill: Fill = "zero",
 ) -> Augmented:
-    """Pad an image on all sides and cut its size back out at a random position, per image.
+    """Pad an image on all sides and crop it to its size at a random position, per image.
 
-    All (2·padding + 1)² positions are equally likely. The fill `zero` is black; where the paper
-    pads, the mean has been subtracted, so there zero is the mean image.
+    All (2·padding + 1)² positions are equally likely. In the paper the mean image is subtracted
+    before padding with zeros; here zeros are black.
 
     Args:
         padding: Pixels added on each side.
@@ -37,6 +37,6 @@ def crop(
 
     Source: He et al. 2015 (arXiv:1512.03385), section 4.2 (4 pixels at 32×32).
     """
-    # Draws: position down, across. Not Keras' RandomCrop: it takes one position for the batch.
+    # Draws: position down, across. Keras' RandomCrop uses one position for the batch.
     size = tf.shape(images)[1:3]
     return cut(padded(images, padding, padding, fill), size, draws), targets

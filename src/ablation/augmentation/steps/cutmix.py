@@ -28,28 +28,28 @@ def cutmix(
 ) -> Augmented:
     """Paste a box of another image of the batch, and mix the labels by the share of pixels pasted.
 
-    Per image: λ ~ Beta(alpha, alpha); the box measures floor(side·√(1-λ)) along each side of
-    the image, its centre is a uniform pixel, it is clipped at the border, and the partner's
-    label gets the share of pixels really pasted. As in the paper's code a box extends half of its
-    side, rounded down, in both directions from its centre, so its sides are even before clipping.
+    Per image: λ ~ Beta(alpha, alpha). The side of the box is floor(side·√(1-λ)) of the side of the
+    image, its centre is a uniform pixel, and it is clipped at the border. The weight of the
+    partner's label is the share of pixels that are pasted. As in the code of the paper, a box
+    extends half of its side, rounded down, in both directions from its centre.
 
-    The paper's code draws λ and centre once a batch; here each image has its own, which leaves
-    the distribution of a single image as it is. Partners are a permutation of the batch, as
-    there; with `partner=uniform` an image may serve several others.
+    The code of the paper draws λ and centre once per batch; here they are drawn for each image,
+    which does not change the distribution of a single image. As there, partners are a permutation
+    of the batch; with `partner=uniform`, several images may have the same partner.
 
     Args:
         alpha: λ ~ Beta(alpha, alpha); 1 is uniform on 0..1.
-        probability: Chance that an image gets a box.
-        box: `square` takes one λ for both sides (a square on a square image); `independent` takes
-            a λ each for height and width.
-        partner: `permutation`: every image serves one other or itself; `uniform`: any image of
-            the batch, with replacement, itself included.
+        probability: Probability that an image gets a box.
+        box: `square` uses one λ for both sides (a square on a square image); `independent` uses a
+            λ for the height and one for the width.
+        partner: `permutation`: every image is the partner of one image; `uniform`: any image of the
+            batch, with replacement.
 
     Source: Yun et al. 2019 (arXiv:1905.04899), section 3.1 and appendix A, algorithm A1.
     """
-    # Draws: whether at all, λ, λ of the width, centre down, centre across, partner.
-    # Not Keras' CutMix: its box stays inside the image (mean share 0.50, the paper's 0.30) and
-    # its label weight is not the share of pixels pasted.
+    # Draws: whether applied, λ, λ of the width, centre down, centre across, partner.
+    # In Keras' CutMix boxes are inside the image (mean share 0.50, in the paper 0.30), and the
+    # label weight is not the share of pasted pixels.
     size = tf.shape(images)
     height, width = size[1], size[2]
     other = partners(draws[:, 5], partner)
@@ -65,9 +65,9 @@ def cutmix(
 
 
 def span(ratio: Tensor, centre: Tensor, length: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return first and end pixel, int32 ``[batch]`` each, of boxes clipped to 0..length.
+    """Return first and end pixel of boxes clipped to 0..length, int32 ``[batch]`` each.
 
-    Both are equal where a box is empty or its image not chosen.
+    They are equal if the box is empty or the image is not chosen.
     """
     side = tf.cast(tf.cast(length, tf.float32) * tf.sqrt(1.0 - ratio), tf.int32)
     half = tf.where(chosen, side // 2, 0)

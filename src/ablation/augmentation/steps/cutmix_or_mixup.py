@@ -29,19 +29,19 @@ def cutmix_or_mixup(
 ) -> Augmented:
     """Apply either `cutmix` or `mixup` to every batch, drawn once for the whole batch.
 
-    CutMix has a square box; all else is as in the two steps.
+    CutMix uses a square box.
 
     Args:
-        cutmix_share: Chance that a batch gets CutMix, not MixUp.
+        cutmix_share: Probability that a batch gets CutMix instead of MixUp.
         cutmix_alpha: λ of CutMix ~ Beta(cutmix_alpha, cutmix_alpha).
         mixup_alpha: λ of MixUp ~ Beta(mixup_alpha, mixup_alpha).
-        probability: Chance that an image is mixed.
-        partner: `permutation`: every image serves one other or itself; `uniform`: any image of
-            the batch, with replacement, itself included.
+        probability: Probability that an image is mixed.
+        partner: `permutation`: every image is the partner of one image; `uniform`: any image of the
+            batch, with replacement.
 
-    Source: the switch between the two in timm and in torchvision's reference training.
+    Source: the switch between the two in timm and in the training script of torchvision.
     """
-    # Draws: which of the two, of which the batch's first row counts, then those of each.
+    # Draws: which of the two (the first row decides), then those of CutMix and of MixUp.
     to_cut, to_mix = draws[:, 1:7], draws[:, 7:10]
     return tf.cond(
         draws[0, 0] < cutmix_share,

@@ -15,7 +15,7 @@ def hue(
     *,
     delta: Annotated[float, Field(ge=0, le=0.5)],
 ) -> Augmented:
-    """Rotate the hue of an image by one angle, uniform in -delta..delta of a full turn.
+    """Rotate the hue of an image by an angle, uniform in -delta..delta of a full turn.
 
     Args:
         delta: Largest angle, as a share of the colour circle.

@@ -15,13 +15,13 @@ def label_smoothing(
     *,
     epsilon: Annotated[float, Field(ge=0, le=0.9)] = 0.1,
 ) -> Augmented:
-    """Give a share of every label to all K classes alike: (1 - epsilon)·label + epsilon/K.
+    """Mix every label with the uniform distribution: (1 - epsilon)·label + epsilon/K.
 
-    It softens labels but mixes none, so accuracy on training images keeps its meaning, while
-    their loss cannot reach zero. Evaluation keeps hard labels.
+    K is the number of classes. Labels of different images are not mixed, so training accuracy keeps
+    its meaning; the training loss cannot reach zero. Evaluation uses hard labels.
 
     Args:
-        epsilon: Share of the label that all classes get; at 1 no class would differ from another.
+        epsilon: Weight of the uniform distribution.
 
     Source: Szegedy et al. 2016 (arXiv:1512.00567), section 7.
     """

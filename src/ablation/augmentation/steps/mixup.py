@@ -26,23 +26,22 @@ def mixup(
 ) -> Augmented:
     """Mix an image and its label with another of the batch: λ·own + (1-λ)·other.
 
-    λ ~ Beta(alpha, alpha), drawn per image where the paper's code draws it once a batch.
-    Partners are a permutation of the batch, as there. `partner=first_pair` keeps a mistake of the
-    fourth notebook: every image of the batch becomes the same mix of the batch's first two, with
-    one λ and one label.
+    λ ~ Beta(alpha, alpha) is drawn for each image; the code of the paper draws it once per batch.
+    As there, partners are a permutation of the batch. `partner=first_pair` repeats a mistake of the
+    fourth notebook: every image of the batch becomes the same mix of the first two, with one λ and
+    one label.
 
     Args:
         alpha: λ ~ Beta(alpha, alpha); 1 is uniform on 0..1.
-        probability: Chance that an image is mixed.
-        partner: `permutation`: every image serves one other or itself; `uniform`: any image of
-            the batch, with replacement, itself included; `first_pair`: the batch's first two
-            images make the whole batch.
+        probability: Probability that an image is mixed.
+        partner: `permutation`: every image is the partner of one image; `uniform`: any image of the
+            batch, with replacement; `first_pair`: all images become a mix of the first two.
 
     Source: Zhang et al. 2018 (arXiv:1710.09412), section 2; alpha 0.2 for ImageNet, section
     3.1, and 1 for CIFAR-10, section 3.2.
     """
-    # Draws: whether at all, λ, partner. Not Keras' MixUp: it draws from a generator with a state,
-    # and once per batch.
+    # Draws: whether applied, λ, partner. Keras' MixUp uses a stateful generator and draws once
+    # per batch.
     chosen, share = draws[:, 0] < probability, 1.0 - draws[:, 1]
     batch = tf.shape(images)[0]
     if partner == "first_pair":  # row 0 decides for the whole batch

@@ -4,20 +4,19 @@ from ablation.errors import InputError
 
 
 def is_larger(given: Size | None, returned: Size | None) -> None:
-    """Refuse images of the size that would be cut out of them."""
+    """Check that the stored images are larger than the crop."""
     if given == returned:
         raise InputError(
-            "the crop would change nothing: give the data set a stored_size larger than its "
-            "image_size"
+            "the crop has no effect: the data set needs a stored_size larger than its image_size"
         )
 
 
 @step(draws=2, kind="geometric", crops=True, check_size=is_larger)
 def random_crop(images: Images, targets: Targets, draws: Draws, size: Size) -> Augmented:
-    """Cut the size that the network sees out of the stored image at a random position, per image.
+    """Crop the stored image to the input size at a random position, per image.
 
-    All positions are equally likely. It needs a data set whose `stored_size` is larger than its
-    `image_size`; without a step that crops, the centre is cut out.
+    All positions are equally likely. The `stored_size` of the data set must be larger than its
+    `image_size`. Without a step that crops, the centre is used.
 
     Source: Krizhevsky et al. 2012 (ImageNet classification with deep convolutional neural
     networks), section 4.1 (224×224 out of 256×256).

@@ -21,23 +21,23 @@ def random_erasing(
 ) -> Augmented:
     """Cover one random box of an image, independently per image.
 
-    The box's share of the area is uniform in area_low..area_high, its aspect ratio (height over
-    width) uniform in ratio..1/ratio, its sides are rounded to pixels, and all positions inside
-    the image are equally likely. A box that is larger than the image is drawn again, ten times at
-    most; then the image stays as it is. Noise is uniform in 0..1 for every pixel and channel.
-    For `fill=mean` the paper takes the mean of the data set, this the image's own.
+    The area of the box is uniform in area_low..area_high of the image, its aspect ratio (height
+    over width) uniform in ratio..1/ratio. Its sides are rounded to pixels, and all positions inside
+    the image are equally likely. A box that is larger than the image is drawn again; after ten
+    boxes the image is not changed. Noise is uniform in 0..1 for every pixel and channel. `mean` is
+    the mean colour of the image, in the paper that of the data set.
 
     Args:
         area_low: Smallest share of the image's area.
         area_high: Largest share, at least `area_low`.
         ratio: Smallest aspect ratio; the largest is its inverse.
-        fill: `zero` is black; `noise` are random values; `mean` is the image's mean colour.
+        fill: `zero` is black; `noise` is random; `mean` is the mean colour of the image.
 
     Source: Zhong et al. 2017 (arXiv:1708.04896), algorithm 1 and the values of its experiments;
-    the position is drawn once the box fits, as in the authors' code.
+    the position is drawn after the box, as in the authors' code.
     """
-    # Draws: position down, across, two for the noise, then each try's share of the area, then
-    # each try's ratio. Not Keras' RandomErasing: it draws from a generator with a state.
+    # Draws: position down, across, two for the noise, then the areas of all tries, then the
+    # ratios. Keras' RandomErasing uses a stateful generator.
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     areas = between(draws[:, 4 : 4 + TRIES], area_low, area_high)
     aspects = between(draws[:, 4 + TRIES :], ratio, 1 / ratio)
@@ -52,12 +52,12 @@ def random_erasing(
 
 
 def black(images: Tensor, draws: Tensor) -> Tensor:
-    """Return zeros of the images' shape."""
+    """Return zeros of the shape of the images."""
     return tf.zeros_like(images)
 
 
 def noise(images: Tensor, draws: Tensor) -> Tensor:
-    """Return uniform noise in [0, 1) of the images' shape, from two draws an image."""
+    """Return uniform noise in [0, 1) of the shape of the images, from two draws per image."""
     shape = tf.shape(images)[1:]
     # Philox by name: the default generator depends on the device.
     return tf.map_fn(
@@ -68,5 +68,5 @@ def noise(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def mean(images: Tensor, draws: Tensor) -> Tensor:
-    """Return each image's mean colour in the images' shape."""
+    """Return the mean colour of each image, in the shape of the images."""
     return tf.broadcast_to(tf.reduce_mean(images, axis=(1, 2), keepdims=True), tf.shape(images))

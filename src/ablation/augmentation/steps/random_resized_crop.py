@@ -22,13 +22,13 @@ def random_resized_crop(
     scale_high: Scale = 1.0,
     ratio: Ratio = 0.75,
 ) -> Augmented:
-    """Cut a random box out of the stored image and resize it to what the network sees.
+    """Crop a random box of the stored image and resize it to the input size.
 
-    Per image: the box's share of the area is uniform in scale_low..scale_high, its aspect ratio
-    log-uniform in ratio..1/ratio, its sides are rounded to pixels, and all positions inside the
-    image are equally likely. A box that is larger than the image is drawn again, ten times at
-    most; then it is the largest one about the centre whose aspect ratio is allowed. Resizing is
-    bilinear without anti-aliasing, as in the preparation of the data.
+    Per image: the area of the box is uniform in scale_low..scale_high of the image, its aspect
+    ratio log-uniform in ratio..1/ratio. Its sides are rounded to pixels, and all positions inside
+    the image are equally likely. A box that is larger than the image is drawn again; after ten
+    boxes, the largest centred box with an allowed aspect ratio is used. Resizing is bilinear
+    without anti-aliasing, as in the preparation of the data.
 
     Args:
         scale_low: Smallest share of the stored image's area.
@@ -37,8 +37,8 @@ def random_resized_crop(
 
     Source: Szegedy et al. 2015 (arXiv:1409.4842), section 6; tries and centre as in torchvision.
     """
-    # Draws: position down, across, then each try's share of the area, then each try's ratio.
-    # Not Keras' RandomCrop: it takes one position for the whole batch, and boxes of one size.
+    # Draws: position down, across, then the areas of all tries, then the ratios. Keras'
+    # RandomCrop uses one position for the batch, and boxes of one size.
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     areas = between(draws[:, 2 : 2 + TRIES], scale_low, scale_high)
     aspects = in_double(tf.exp, between(draws[:, 2 + TRIES :], log(ratio), -log(ratio)))

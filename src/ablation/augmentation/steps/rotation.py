@@ -20,8 +20,8 @@ def rotation(
 ) -> Augmented:
     """Rotate an image about its centre by an angle that is uniform in -degrees..degrees.
 
-    Positive angles are counter-clockwise. Bilinear; the image keeps its size, so corners are
-    cut off and others are filled.
+    Positive angles are counter-clockwise. Interpolation is bilinear. The image keeps its size;
+    corners are cut off, and empty corners are filled.
 
     Args:
         degrees: Largest angle, in degrees.
@@ -30,11 +30,11 @@ def rotation(
     Source: Simard et al. 2003 (Best practices for convolutional neural networks applied to
     visual document analysis), section 2.
     """
-    # Not Keras' RandomRotation: it draws from a generator with a state.
+    # Keras' RandomRotation uses a stateful generator.
     size = tf.shape(images)[1:3]
     sides = tf.cast(size, tf.float32)
     margin = tf.zeros(2, tf.int32)
-    if fill == "reflect":  # as much of it as the image needs on its diagonal
+    if fill == "reflect":  # large enough for the diagonal of the image
         margin = tf.cast(tf.math.ceil((tf.norm(sides) - sides) / 2), tf.int32) + 1
         images = padded(images, margin[0], margin[1], fill)
     angles = between(draws[:, 0], -radians(degrees), radians(degrees))
@@ -42,7 +42,7 @@ def rotation(
     y, x = tf.unstack((sides - 1) / 2)  # the centre
     from_top, from_left = tf.unstack(tf.cast(margin, tf.float32))
     none = tf.zeros_like(angles)
-    # Column, row and scale of the pixel that each pixel of the result is taken from.
+    # Column, row and scale of the source pixel of each output pixel.
     transforms = tf.stack(
         [
             *(cosine, -sine, x - cosine * x + sine * y + from_left),

@@ -14,10 +14,10 @@ from ablation.lazy import tf
 def saturation(
     images: Images, targets: Targets, draws: Draws, *, low: Factor, high: Factor
 ) -> Augmented:
-    """Scale the saturation of an image (of hue, saturation, value) by one factor in low..high.
+    """Scale the saturation (of HSV) of an image by a factor, uniform in low..high.
 
     Args:
-        low: Smallest factor; 1 changes nothing.
+        low: Smallest factor; 1 has no effect.
         high: Largest factor, at least `low`.
 
     Source: tf.image.random_saturation, with a factor per image.

@@ -14,10 +14,10 @@ def translation(
     vertical: Share,
     fill: Fill = "zero",
 ) -> Augmented:
-    """Shift an image by whole pixels, up or down and to one side, independently per image.
+    """Shift an image by whole pixels, vertically and horizontally, independently per image.
 
-    The largest shifts are rounded to pixels, and all shifts are equally likely: on images of 32
-    pixels `translation(0.125, 0.125)` is `crop(4)`.
+    The largest shifts are rounded to pixels, and all shifts are equally likely. On images of 32
+    pixels, `translation(0.125, 0.125)` is the same as `crop(4)`.
 
     Args:
         horizontal: Largest shift to either side, as a share of the width.

@@ -1,7 +1,7 @@
-"""The sources of images, one file for each: adding a source is adding a file here.
+"""The sources of images. Each is one file in this package; adding a source is adding a file.
 
 A file defines ``SOURCE``, a `SourceType`. No file imports TensorFlow, pandas or Pillow before a
-source is opened. A name that no file defines is one of TensorFlow Datasets (`tfds`).
+source is opened. A name that no file defines is that of a data set of TensorFlow Datasets (`tfds`).
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ def _found() -> dict[str, SourceType]:
 
 
 SOURCES = _found()
-"""Every source by its name."""
+"""All sources by name."""
 
 
 def source_name(source: str) -> str:
@@ -28,18 +28,18 @@ def source_name(source: str) -> str:
 
 
 def source_of(source: str) -> SourceType:
-    """Return the source that ``name[/config][:version]`` names: of a file here, or of TFDS."""
+    """Return the source of ``name[/config][:version]``."""
     return SOURCES.get(source_name(source), SOURCES["tfds"])
 
 
 def check_source(settings: DataSettings, data_dir: str | None = None) -> None:
-    """Refuse settings of a source that does not exist or that they do not fit.
+    """Check that the source exists and that the settings fit it.
 
-    That the path exists is not checked.
+    It is not checked whether the path exists.
 
     Args:
         settings: the settings.
-        data_dir: where TensorFlow Datasets keeps its data; None for its default.
+        data_dir: data folder of TensorFlow Datasets; None for its default.
 
     Raises:
         InputError: ``source`` or ``path`` is wrong.
@@ -50,4 +50,4 @@ def check_source(settings: DataSettings, data_dir: str | None = None) -> None:
         raise InputError(f"source {source.name} needs the key 'path'")
     if source.path is None and settings.path is not None:
         names = " or ".join(sorted(name for name, one in SOURCES.items() if one.path))
-        raise InputError(f"'path' goes with source {names}; give one of them")
+        raise InputError(f"'path' is allowed with source {names} only; leave it out")

@@ -1,4 +1,4 @@
-"""What a source of images is, to a study and to the preparation of a data set."""
+"""The interface of sources of images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PARTS = ("train", "validation", "test")
-"""The parts in which a source may bring its examples."""
+"""The parts of a source."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Image:
-    """An image as it was read.
+    """An image that was read.
 
     Attributes:
         pixels: uint8 [height, width, channels].
-        conversions: what was done to it beside resizing, as short sentences.
+        conversions: what was done to it except resizing, as short texts.
     """
 
     pixels: np.ndarray
@@ -58,7 +58,7 @@ class Source(Protocol):
     """Labelled images in parts.
 
     Attributes:
-        name: full name, with a version where it has one.
+        name: full name, with a version if there is one.
         class_names: name of each class, in the order of the labels.
         citation: BibTeX; empty if there is none.
         channels: 1 if all images are grey, else 3.
@@ -72,14 +72,14 @@ class Source(Protocol):
     shape: tuple[int, int] | None
 
     def examples(self) -> "DataFrame":
-        """Return the examples of all labelled parts, downloading them if need be.
+        """Return the examples of all labelled parts; download them if they are missing.
 
         Returns:
             The columns part (of `PARTS`, in this order), position in the part, name, and label
-            from 0. There is always a part ``train``.
+            from 0. The part ``train`` is required.
 
         Raises:
-            InputError: they cannot be had.
+            InputError: they cannot be downloaded or read.
         """
         ...
 
@@ -88,7 +88,7 @@ class Source(Protocol):
 
         Args:
             examples: some rows of `examples`, in their order.
-            form: what the images are brought to.
+            form: the form of the images.
 
         Yields:
             One image for each row, in the order of the rows.
@@ -96,19 +96,19 @@ class Source(Protocol):
         ...
 
     def issues(self) -> list[DataIssue]:
-        """Return what was left out of the source."""
+        """Return the issues of the source, such as files that are left out."""
         ...
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a source before anything is downloaded.
+    """Properties of a source that are known before a download.
 
     Attributes:
-        shape: height, width and channels of its images; None where they vary or are not known.
-        images: number of labelled images in the parts that are used; None if not known.
-        test: how many of them are the given test split; 0 where the source has none.
-        download: bytes that are still to be downloaded; None if not known.
+        shape: height, width and channels of its images; None if they vary or are unknown.
+        images: number of labelled images in the parts that are used; None if unknown.
+        test: number of these in the test split; 0 if the source has none.
+        download: bytes to download; None if unknown.
     """
 
     shape: tuple[int | None, int | None, int | None] = (None, None, None)
@@ -118,7 +118,7 @@ class Known:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of all images; None where they vary or are not known."""
+        """Height and width of all images; None if they vary or are unknown."""
         height, width, _ = self.shape
         return None if height is None or width is None else (height, width)
 
@@ -128,12 +128,12 @@ class SourceType:
     """A kind of source, as a study names it.
 
     Attributes:
-        name: how a study names it.
-        open: opens it; nothing is downloaded yet. Raises `InputError` where that is not possible.
-        about: what is known of it beforehand, if anything.
-        path: what the setting ``path`` must be; None: there is no such setting.
-        files: of local images, which have a ``path``: each image file with what else identifies
-            the example. Raises `InputError` where the path cannot be read.
+        name: its name in studies.
+        open: opens the source, without a download; raises `InputError` if that fails.
+        about: what is known before the source is opened; None for nothing.
+        path: kind of the setting ``path``; None if the source does not have it.
+        files: for local images, returns each image file with the values that identify the example;
+            raises `InputError` if the path cannot be read.
     """
 
     name: str
@@ -144,24 +144,24 @@ class SourceType:
 
     @property
     def module(self) -> str:
-        """Full name of the module that holds its code."""
+        """Full name of the module that defines it."""
         return self.open.__module__
 
     def known(self, source: str) -> Known | None:
-        """Return what is known before anything is downloaded; None for nothing.
+        """Return what is known before a download; None for nothing.
 
         Args:
-            source: as the study has it: ``name[/config][:version]``.
+            source: ``name[/config][:version]``, as in the study.
         """
         del source
         return self.about
 
     def check(self, settings: DataSettings, data_dir: str | None) -> None:
-        """Refuse settings that cannot be of this source; imports no large library.
+        """Check settings for this source, without importing large libraries.
 
         Args:
             settings: the settings.
-            data_dir: where TensorFlow Datasets keeps its data; None for its default.
+            data_dir: data folder of TensorFlow Datasets; None for its default.
 
         Raises:
             InputError: ``source`` or ``path`` is wrong.

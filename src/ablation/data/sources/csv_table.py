@@ -16,8 +16,8 @@ COLUMNS = ("path", "label", "split")
 def open_table(settings: DataSettings) -> Source:
     """Open a CSV file of images.
 
-    It has the columns path (absolute, or relative to the CSV file's folder), label (text or
-    number) and, if the splits are given, split (one of `PART_NAMES`). Other columns do not count.
+    Its columns are path (absolute, or relative to the folder of the CSV file), label (text or
+    number) and optionally split (one of `PART_NAMES`). Other columns are ignored.
 
     Raises:
         InputError: a column or a value is missing or wrong; the message names file and line.
@@ -34,9 +34,7 @@ def open_table(settings: DataSettings) -> Source:
                 raise InputError(f"{where}: {column} is empty")
         part = PART_NAMES.get(row.get("split", "train").casefold())
         if part is None:
-            raise InputError(
-                f"{where}: split: '{row['split']}' is none of train, validation and test"
-            )
+            raise InputError(f"{where}: split: '{row['split']}' is not train, validation or test")
         file = Path(path).parent / row["path"]
         same = os.path.normpath(file)
         if same in lines:
@@ -44,21 +42,21 @@ def open_table(settings: DataSettings) -> Source:
         lines[same] = line
         if not os.path.isfile(file):  # noqa: PTH113 (Path.is_file raises for a name too long)
             raise InputError(
-                f"{where}: there is no file {row['path']} (paths are relative to the folder of "
+                f"{where}: file {row['path']} not found (paths are relative to the folder of "
                 "the CSV file)"
             )
         name = visible(os.path.normpath(row["path"]))
         examples.append(ImageFile(part, name, visible(row["label"]), file))
     labels = {example.class_name for example in examples}
     if len(labels) < 2:
-        raise InputError(f"{path}: two labels or more are needed, found {listed(labels) or 'none'}")
+        raise InputError(f"{path}: at least two labels needed, found {listed(labels) or 'none'}")
     numbers = all(label.isascii() and label.isdigit() and len(label) < 19 for label in labels)
     class_names = sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
     return ImageFiles(f"csv {path}", examples, class_names)
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and the values of path, label and split (if given) of each row.
+    """Yield the line number and the values of path, label and, if given, split of each row.
 
     Raises:
         InputError: the file cannot be read, or a column or value is missing.
@@ -70,10 +68,10 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             for column in COLUMNS:
                 count = columns.count(column)
                 if count > 1:
-                    raise InputError(f"{path}:1: there are {count} columns '{column}'")
+                    raise InputError(f"{path}:1: {count} columns are named '{column}'")
                 if not count and column != "split":
                     raise InputError(
-                        f"{path}:1: there is no column '{column}'{nearest(column, columns)}"
+                        f"{path}:1: column '{column}' is missing{nearest(column, columns)}"
                     )
             for values in reader:
                 if not values:
@@ -85,7 +83,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     )
                 row = dict(zip(columns, map(str.strip, values), strict=True))
                 if "\0" in row["path"]:
-                    raise InputError(f"{path}:{reader.line_num}: path holds a NUL character")
+                    raise InputError(f"{path}:{reader.line_num}: path contains a NUL character")
                 yield reader.line_num, {name: row[name] for name in COLUMNS if name in row}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV in UTF-8: {error}") from None

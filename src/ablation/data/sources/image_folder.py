@@ -13,11 +13,11 @@ from ablation.errors import InputError, visible
 def open_folder(settings: DataSettings) -> Source:
     """Open a folder of images.
 
-    Its images are ``path/CLASS/**/IMAGE``, or ``path/SPLIT/CLASS/**/IMAGE`` where each folder
-    directly in ``path`` is one of `PART_NAMES`. Hidden files and folders do not count.
+    Its images are ``path/CLASS/**/IMAGE``, or ``path/SPLIT/CLASS/**/IMAGE`` if all folders in
+    ``path`` are named as in `PART_NAMES`. Hidden files and folders are ignored.
 
     Raises:
-        InputError: folders of splits lie beside others, or there are too few classes or images.
+        InputError: folders of splits are mixed with others, or there are too few classes or images.
     """
     from ablation.data.image_files import ImageFiles  # noqa: PLC0415 (imports TensorFlow)
 
@@ -38,7 +38,7 @@ def open_folder(settings: DataSettings) -> Source:
             label = visible(class_folder.name)
             examples += [ImageFile(part, _name(file, root), label, file) for file in images]
         if not any(example.part == part for example in examples) and folder != root:
-            raise InputError(f"{folder}: there are no images in the split {part}")
+            raise InputError(f"{folder}: no images in the split {part}")
     for folder in {root, *parts.values()}:
         for file in files_below(folder, deep=False):
             (outside if is_image(file) else no_images).append(_name(file, root))
@@ -46,7 +46,7 @@ def open_folder(settings: DataSettings) -> Source:
     if len(class_names) < 2:
         where = f"{path}/CLASS" if parts == {"train": root} else f"{path}/SPLIT/CLASS"
         raise InputError(
-            f"{path}: images of two classes or more are needed in {where}/…, found "
+            f"{path}: images of at least two classes are needed in {where}/…, found "
             f"{listed(class_names) or 'none'}"
         )
     return ImageFiles(
@@ -68,7 +68,7 @@ def image_files(path: Path) -> list[tuple[tuple[str, ...], Path]]:
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """Return the folder of each part: the folders of splits, or the whole one for training."""
+    """Return the folder of each part: the folders of splits, or the whole folder for training."""
     folders = _folders(root)
     splits = [folder for folder in folders if folder.name.casefold() in PART_NAMES]
     if not splits:
@@ -76,9 +76,9 @@ def _parts(root: Path) -> dict[str, Path]:
     others = [folder.name for folder in folders if folder not in splits]
     if others:
         raise InputError(
-            f"{root}: the folders {listed(f.name for f in splits)} are named like splits and lie "
-            f"beside {listed(others)}: either all of them are splits with a folder for each class "
-            "in it, or none is; a class with such a name can be given by a CSV file"
+            f"{root}: the folders {listed(f.name for f in splits)} are named like splits, "
+            f"but {listed(others)} are not; either all folders are splits with a folder for each "
+            "class, or none is; a class with such a name can be given by a CSV file"
         )
     parts: dict[str, Path] = {}
     for folder in splits:
@@ -90,7 +90,7 @@ def _parts(root: Path) -> dict[str, Path]:
             )
         parts[part] = folder
     if "train" not in parts:
-        raise InputError(f"{root}: there is no folder 'train' beside {listed(parts)}")
+        raise InputError(f"{root}: the folder 'train' is missing; found {listed(parts)}")
     return parts
 
 

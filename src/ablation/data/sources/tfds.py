@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 GREY = (28, 28, 1)
 SMALL = (32, 32, 3)
 COLOUR = (None, None, 3)
-# Downloads are those in the checksums that TensorFlow Datasets 4.9.10 carries, for the config that
-# a name without config means.
+# Sizes of downloads are those in the checksums of TensorFlow Datasets 4.9.10, for the default
+# config.
 KNOWN = {
     "mnist": Known(GREY, 70_000, 10_000, 11_594_722),
     "fashion_mnist": Known(GREY, 70_000, 10_000, 30_878_645),
@@ -43,27 +43,27 @@ KNOWN = {
     "stanford_dogs": Known(COLOUR, 20_580, 8_580, 815_912_960),
 }
 FIRST_CONFIG = {"eurosat": "rgb", "emnist": "byclass"}
-"""The config that a name without config means."""
+"""The default config of data sets with several configs."""
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _DELETE = "delete that folder and run snakemake again"
 
 
 def data_dir(configured: str | None = None) -> Path:
-    """Return the folder of TFDS: the one configured, TFDS_DATA_DIR, or its default."""
+    """Return the data folder of TFDS: as configured, TFDS_DATA_DIR, or its default."""
     return Path(
         configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
 
 
 def in_table(source: str) -> Known | None:
-    """Return what `KNOWN` says of ``name[/config][:version]``."""
+    """Return the entry of ``name[/config][:version]`` in `KNOWN`; None if there is none."""
     name, _, config = source.partition(":")[0].partition("/")
     return KNOWN.get(name) if config in ("", FIRST_CONFIG.get(name)) else None
 
 
 def is_stored(source: str) -> bool:
-    """Return whether TFDS has a source stored, so that nothing is downloaded.
+    """Return whether a source is stored already.
 
     Args:
         source: ``name[/config][:version]``; without a version, any counts.
@@ -71,12 +71,12 @@ def is_stored(source: str) -> bool:
     path, _, version = source.partition(":")
     folder = data_dir() / path
     found = [*folder.glob("*/dataset_info.json"), *folder.glob("*/*/dataset_info.json")]
-    names = {file.parent.name for file in found}  # an unfinished one has another name
+    names = {file.parent.name for file in found}  # an unfinished one is named differently
     return version in names if version else any(map(_VERSION.fullmatch, names))
 
 
 def known_names(configured: str | None) -> list[str]:
-    """Return the names that TFDS can build, and those that are stored in its folder."""
+    """Return the names of data sets that TFDS can build or has stored."""
     names = set(tfds.list_builders(with_community_datasets=False))
     folder = data_dir(configured)
     if folder.is_dir():
@@ -104,10 +104,10 @@ class _Tfds(SourceType):
 
 
 class TfdsSource:
-    """A data set of TFDS, as `ablation.data.sources.base.Source` describes.
+    """A data set of TFDS: an `ablation.data.sources.base.Source`.
 
     Raises:
-        InputError: the source is unknown, or is no image classification.
+        InputError: the source is unknown, or not an image classification data set.
     """
 
     def __init__(self, settings: DataSettings) -> None:
@@ -129,13 +129,13 @@ class TfdsSource:
         self.shape = None if None in (height, width) else (height, width)
 
     def issues(self) -> list[DataIssue]:
-        """Return nothing: TFDS does not say what it leaves out."""
+        """Return an empty list: TFDS reports no issues."""
         return []
 
     def examples(self) -> "DataFrame":
-        """Return the examples, and download the data set if it is not stored yet."""
+        """Return the examples; download the data set if it is not stored."""
         download(self._builder, self._source)
-        self.citation = str(self._builder.info.citation)  # may be known only of what is stored
+        self.citation = str(self._builder.info.citation)  # may be known only after the download
         with self._reading():
             splits = self._builder.info.splits
             if "train" not in splits:
@@ -184,7 +184,7 @@ class TfdsSource:
         return None if frame.empty or (frame["label"] < 0).any() else frame
 
     def _read(self, split: str, key: str) -> Any:
-        """Return one feature and the name of each example, in the order in which TFDS stores."""
+        """Return one feature and the name of each example, in the order of storage."""
         config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1)
         wanted = tfds.decode.PartialDecoding({key: self._builder.info.features[key]})
         return self._builder.as_dataset(
@@ -193,7 +193,7 @@ class TfdsSource:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """Name the folder in the message where what TFDS stored cannot be read."""
+        """Turn errors of reading stored data into an InputError that names the folder."""
         try:
             yield
         except (tf.errors.OpError, OSError, ValueError, AssertionError) as error:
@@ -207,13 +207,13 @@ def make_builder(source: str) -> Any:
     """Return the TFDS builder of ``name[/config][:version]``.
 
     Raises:
-        InputError: TFDS has no such data set, or not in this version.
+        InputError: TFDS does not have this data set, config or version.
     """
     stored = data_dir() / source.replace(":", "/")
     hint = f"; if {stored} is damaged, {_DELETE}" if stored.is_dir() else ""
     try:
         return tfds.builder(source, data_dir=str(data_dir()))
-    except Exception as error:  # of a wrong name, version or config, or of a broken file
+    except Exception as error:  # wrong name, version or config, or a damaged file
         raise InputError(
             f"TensorFlow Datasets cannot build '{source}': {_reason(error)}{hint}"
         ) from error
@@ -234,20 +234,20 @@ def _keys(builder: Any, source: str) -> tuple[str, str]:
 
 
 def download(builder: Any, source: str) -> None:
-    """Let TFDS download and store a data set, if it has not done so yet.
+    """Download and store a data set, unless it is stored.
 
     Args:
-        builder: of the data set.
+        builder: builder of the data set.
         source: its name in the study.
 
     Raises:
-        InputError: the disk has not enough space, or the download fails.
+        InputError: disk space is not enough, or the download fails.
     """
-    if builder.data_path.exists():  # TFDS renames it to this when it is whole
+    if builder.data_path.exists():  # TFDS renames the folder when it is complete
         return
     folder, name, size = data_dir(), builder.name, download_size(builder, source)
     downloads = folder / "downloads"
-    # One download at a time, so that the disk space that was checked is still free.
+    # One download at a time, so that the checked disk space stays free.
     with exclusive_lock(
         folder / ".downloads.lock", f"waiting for another job that downloads into {folder}"
     ):
@@ -257,7 +257,7 @@ def download(builder: Any, source: str) -> None:
             folder,
             DOWNLOAD_FACTOR * (size or 0),
             f"'{source}' (a download of {(size or 0) / 1e6:.0f} MB, unpacked and stored)",
-            "free some, or name another folder by data_dir in config/config.yaml or TFDS_DATA_DIR",
+            "free some, or set data_dir in config/config.yaml or TFDS_DATA_DIR to another folder",
         )
         before = folder_size(downloads, ("extracted",))
 
@@ -269,10 +269,10 @@ def download(builder: Any, source: str) -> None:
             return downloaded(name, max(done, 0), size) if size else None
 
         def once() -> None:
-            # What an attempt left that failed or was killed is never used again.
+            # TFDS does not reuse the files of failed attempts.
             for left in [*_unfinished(builder), *(downloads / name).glob("*.tmp.*")]:
                 shutil.rmtree(left, ignore_errors=True)
-            with contextlib.redirect_stdout(io.StringIO()):  # TFDS draws for a terminal
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints progress bars
                 builder.download_and_prepare()
 
         if size:
@@ -282,12 +282,12 @@ def download(builder: Any, source: str) -> None:
         try:
             with progress_lines(line):
                 with_retries(once, name, damaged)
-        except Exception as error:  # builders raise whatever a broken download leads to
+        except Exception as error:  # builders raise errors of any type
             advice = (
                 "run snakemake again when the network is back"
                 if is_network_error(error)
                 else f"if a download is damaged, delete {downloads / name} and run snakemake "
-                "again; if it has moved, a newer TensorFlow Datasets may know its address"
+                "again; if its address has changed, upgrade TensorFlow Datasets"
             )
             raise InputError(
                 f"'{source}' could not be downloaded into {folder}: {_reason(error)}; {advice}"
@@ -297,23 +297,23 @@ def download(builder: Any, source: str) -> None:
 
 
 def download_size(builder: Any, source: str) -> int | None:
-    """Return the bytes that a source has to download; None if not known."""
+    """Return the size of the download of a source, in bytes; None if unknown."""
     known = in_table(source)
     if known is not None:
         return known.download
-    # Of all configs together: more than needed where there are several.
+    # The sum of all configs: too large if there are several.
     infos = builder.url_infos
     return sum(info.size for info in infos.values()) if infos else None
 
 
 def _unfinished(builder: Any) -> list[Path]:
-    """Return the folders where TFDS stores this version of a data set until it is whole."""
+    """Return the temporary folders of this version of a data set."""
     stored = Path(builder.data_path)
     return list(stored.parent.glob(f"incomplete.*_{stored.name}"))
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error in one line, without the names of TensorFlow's operations."""
+    """Return an error as one line, without names of TensorFlow operations."""
     return re.sub(r"\{\{.*?\}\} ?| *\[Op:.*| *\[\[.*", "", one_line(error))
 
 

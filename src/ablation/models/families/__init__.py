@@ -1,8 +1,8 @@
-"""The networks that a study can name, by families.
+"""The families of networks.
 
 A family is one file in this package that defines ``FAMILY``, a `base.Family`: names, settings and a
-builder. Every file is found by itself; docs/adding-a-model.md adds one. Importing a family imports
-neither TensorFlow nor Keras.
+builder. Adding a family is adding a file, see docs/adding-a-model.md. Importing a family does not
+import TensorFlow or Keras.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,12 +24,12 @@ def _families() -> dict[str, Family]:
 
 
 FAMILIES: dict[str, Family] = _families()
-"""Every family by name."""
+"""All families by name."""
 
 ARCHITECTURES: dict[str, Family] = {
     name: family for family in FAMILIES.values() for name in family.names
 }
-"""The family of every architecture that a study can name."""
+"""The family of each architecture."""
 
 
 def family_of(name: str) -> Family | None:
@@ -38,14 +38,14 @@ def family_of(name: str) -> Family | None:
 
 
 def resolve_network(name: str, options: Mapping[str, Any]) -> NetworkSettings:
-    """Resolve the name of an architecture and options to every setting of the network.
+    """Return all settings of a network, from the name of an architecture and options.
 
     Args:
         name: one of `ARCHITECTURES`.
-        options: options of its family; None counts as not given.
+        options: options of its family; None means not given.
 
     Raises:
-        InputError: the name, an option or a value is unknown, or they do not go together.
+        InputError: the name, an option or a value is wrong, or they do not fit together.
     """
     family = family_of(name)
     if family is None:
@@ -55,7 +55,7 @@ def resolve_network(name: str, options: Mapping[str, Any]) -> NetworkSettings:
             raise InputError(f"architecture {name}: {reason}")
     try:
         given = family.check_options(options)
-        # The family is set, not left to its default, so that it is in every file of settings.
+        # Set explicitly, because defaults are left out of the plan file.
         settings = {**family.names[name], **given, "family": family.name}
         if settings.get("weights") == "none":
             settings["weights"] = None
@@ -65,10 +65,10 @@ def resolve_network(name: str, options: Mapping[str, Any]) -> NetworkSettings:
 
 
 def network_settings(values: Mapping[str, Any] | NetworkSettings) -> NetworkSettings:
-    """Return settings, given as plain values, as those of their family.
+    """Return settings as the model of their family.
 
     Raises:
-        ValueError: the family is unknown, or the settings are none of its networks.
+        ValueError: the family is unknown, or a setting is wrong.
     """
     if isinstance(values, NetworkSettings):
         return values
@@ -82,23 +82,23 @@ def network_settings(values: Mapping[str, Any] | NetworkSettings) -> NetworkSett
 
 
 Network = Annotated[SerializeAsAny[NetworkSettings], BeforeValidator(network_settings)]
-"""The type of a field with the settings of a network of any family."""
+"""Type of a field with the settings of a network of any family."""
 
 
 def refused_option(name: str, option: str, others: Iterable[str] = ()) -> str | None:
-    """Return why an architecture does not take an option; None if it does.
+    """Return why an option is refused for an architecture; None if it is allowed.
 
     Args:
-        name: of an architecture; an unknown one takes the options of every family.
-        option: the option's name.
-        others: keys besides the options that could be meant.
+        name: name of the architecture; an unknown one accepts the options of all families.
+        option: name of the option.
+        others: other keys to suggest.
     """
     own = family_of(name)
     owners = [family.name for family in FAMILIES.values() if option in family.options.model_fields]
     if (own.name in owners) if own else owners:
         return None
     if own and option in own.settings.model_fields:
-        return f"'{option}' follows from the name, leave it out"
+        return f"'{option}' follows from the name; leave it out"
     families = [own] if own else FAMILIES.values()
     taken = [key for family in families for key in family.options.model_fields]
     if own and owners:
@@ -110,10 +110,9 @@ def refused_option(name: str, option: str, others: Iterable[str] = ()) -> str | 
 
 
 def option_schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of every family's options, by option.
+    """Return the JSON Schemas of the options of all families, by option.
 
-    An option of several families takes the values of any of them, as only the architecture decides
-    which family is meant.
+    An option of several families accepts the values of any of them.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, family in FAMILIES.items():
@@ -131,7 +130,7 @@ def option_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _first(error: ValidationError) -> str:
-    """Return the first mistake in one line."""
+    """Return the first error as one line."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:

@@ -1,4 +1,4 @@
-"""What a family of networks is: names, settings and a builder."""
+"""The interface of families of networks."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -19,11 +19,11 @@ Weights = Annotated[str, Field(min_length=1)]
 
 
 class NetworkSettings(BaseModel):
-    """Every setting of a network: networks are equal exactly where their settings are.
+    """All settings of a network.
 
-    A family subclasses it and overrides ``family`` with its name, as a literal and as the default.
-    Comparisons read two settings by name: ``depth`` (a whole number) is the factor ``depth``, and
-    ``kind`` (``residual`` or ``plain``) is the factor ``shortcut``.
+    A family makes a subclass with its name as type (a literal) and default of ``family``. Two
+    settings are factors of comparisons: ``depth`` (an integer) is the factor ``depth``, ``kind``
+    (``residual`` or ``plain``) the factor ``shortcut``.
     """
 
     model_config = STRICT
@@ -46,11 +46,11 @@ class NetworkSettings(BaseModel):
     def check_imagenet_weights(self) -> None:
         """Raise ValueError if ``weights: imagenet`` does not fit the network."""
         raise ValueError(
-            f"there are no weights 'imagenet' for {self.family} networks; give the path of a file"
+            f"no weights 'imagenet' exist for {self.family} networks; give the path of a file"
         )
 
     def check_channels(self, channels: int) -> None:
-        """Raise InputError if the network does not take images with so many channels."""
+        """Raise InputError if the network does not accept images with this number of channels."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,14 @@ class Family:
     """A family of networks.
 
     Attributes:
-        names: the architectures that a study can name, each with the settings that it stands for.
-            Settings that it leaves out have the default of ``settings``.
-        about: what the networks are and where they come from, in a sentence or two.
+        names: the architectures, each with its settings; others have the default of ``settings``.
+        about: a description of the networks with their source.
         settings: the model of the settings.
-        build: returns the network, of the settings, the symbolic images (float32, of shape (batch,
-            height, width, channels)), the number of classes and the `Parts` that carry seed and
-            precision: a functional model from the images to float32 probabilities. The report
-            groups layers whose names begin with ``stem``, ``stage1_block1``, … or ``head``.
-        fixed: settings that follow from the name and are no options.
+        build: called with the settings, symbolic images (float32, of shape (batch, height, width,
+            channels)), the number of classes, and the `Parts` with seed and precision. Returns a
+            functional model from the images to float32 probabilities. The report groups layers
+            whose names begin with ``stem``, ``stage1_block1``, … or ``head``.
+        fixed: settings that follow from the name and are not options.
     """
 
     names: Mapping[str, Mapping[str, Any]]
@@ -87,7 +86,7 @@ class Family:
 
     @cached_property
     def options(self) -> type[BaseModel]:
-        """The model of the options that a study can give: None means that one is not given."""
+        """The model of the options; None means that an option is not given."""
         fields: dict[str, Any] = {}
         for name, field in self.settings.model_fields.items():
             if name not in ("family", *self.fixed):
@@ -97,7 +96,7 @@ class Family:
         return create_model(f"{self.settings.__name__}Options", __config__=STRICT, **fields)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options that are given, each checked by itself.
+        """Return the given options after checking each of them.
 
         Raises:
             pydantic.ValidationError: an option or a value is wrong.

@@ -1,6 +1,6 @@
 """Residual and plain networks: He et al. 2015 (arXiv:1512.03385).
 
-Layers are named by their place: ``stem_conv``, ``stage2_block1_conv1``,
+Layers are named by their position: ``stem_conv``, ``stage2_block1_conv1``,
 ``stage2_block1_shortcut_conv``, ``head``. Stage 1 is the first group of blocks, the paper's conv2_x
 in the ImageNet form.
 """
@@ -28,11 +28,10 @@ IMAGENET_BLOCKS: dict[int, tuple[int, int, int, int]] = {
 }
 """Blocks of each stage by depth, He et al. 2015, Table 1."""
 
-_CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)  # 8 and 14, for quick trials, are not in the paper
+_CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)  # 8 and 14 are not in the paper
 _BOTTLENECK_FROM = 50
 
-# The weights do not depend on the momentum, which acts on what is learned from here on, on the
-# initializer, which draws the new head, and on the scaling, which a study may want to compare.
+# The settings that the weights depend on. Momentum, initializer and scaling may differ.
 _IMAGENET_WEIGHTS = {
     "width": 64,
     "stem": "imagenet",
@@ -47,8 +46,8 @@ _IMAGENET_WEIGHTS = {
 class ResNetSettings(NetworkSettings):
     """The settings of a residual or plain network.
 
-    Settings that do not matter are None, whatever is given: the projection of a plain network,
-    `stride_on` of basic blocks, `padding` where only 1×1 convolutions have a stride.
+    Settings without effect are set to None: the projection of a plain network, `stride_on` of basic
+    blocks, `padding` if only 1×1 convolutions have a stride.
     """
 
     family: Literal["resnet"] = "resnet"
@@ -155,9 +154,9 @@ class ResNetSettings(NetworkSettings):
         return self
 
     def check_imagenet_weights(self) -> None:
-        """Raise ValueError unless Keras' weights of ResNet-50 fit, not just in shape."""
+        """Raise ValueError unless all settings are those of Keras' weights of ResNet-50."""
         if (self.kind, self.form, self.depth) != ("residual", "imagenet", 50):
-            raise ValueError("there are weights 'imagenet' for residual networks of 50 layers only")
+            raise ValueError("weights 'imagenet' exist for residual networks of 50 layers only")
         wrong = [
             f"{name} {getattr(self, name)} should be {value}"
             for name, value in _IMAGENET_WEIGHTS.items()
@@ -170,22 +169,22 @@ class ResNetSettings(NetworkSettings):
             )
 
     def check_channels(self, channels: int) -> None:
-        """Raise InputError if ``scaling: caffe`` meets images without three channels."""
+        """Raise InputError if ``scaling: caffe`` is used with images without three channels."""
         if self.scaling == "caffe" and channels != 3:
             raise InputError(
-                f"scaling 'caffe' needs images with 3 channels, not {channels}; 'unit' takes any"
+                f"scaling 'caffe' needs images with 3 channels, not {channels}; use 'unit'"
             )
 
 
 def _paper(kind: Kind, depth: int) -> dict[str, Any]:
     """Return the settings of a network of He et al. 2015, sections 3.3, 3.4 and 4.2.
 
-    No biases before batch norm, he-normal kernels, option-B shortcuts (1×1) in the ImageNet form
-    and option-A ones (zero padding) in the CIFAR form, symmetric padding. The paper does not give
-    batch norm's momentum and epsilon: 0.9 and 1e-5 are PyTorch's (which calls the former 0.1).
-    Bottleneck blocks have their stride on the 3×3 convolution, as torchvision's ("v1.5"): 4.089 G
-    multiply-adds for 50 layers at 224 px. The paper's text and its authors' Caffe models have it on
-    the first 1×1 (3.858 G): ``stride_on: first``.
+    No biases before batch norm, he-normal kernels, option-B shortcuts (1×1) in the ImageNet form,
+    option-A shortcuts (zero padding) in the CIFAR form, symmetric padding. The paper does not give
+    momentum and epsilon of batch norm: 0.9 and 1e-5 are those of PyTorch (where momentum is called
+    0.1). Bottleneck blocks have the stride on the 3×3 convolution, as in torchvision ("v1.5"):
+    4.089 G multiply-adds for 50 layers at 224 px. The text of the paper and its authors' Caffe
+    models have it on the first 1×1 (3.858 G): ``stride_on: first``.
     """
     large = depth in IMAGENET_BLOCKS
     form: Form = "imagenet" if large else "cifar"
@@ -221,10 +220,10 @@ _PRETRAINED = {
 def build(settings: ResNetSettings, image: Any, classes: int, parts: "Parts") -> Any:
     """Build a residual or plain network.
 
-    The two differ in the shortcuts and the additions only, and with one seed they start from the
-    same kernels. Every kernel, including the head's, comes from the settings' initializer ("we
-    initialize the weights as in [13]", section 3.4). Batch norm starts as the identity (scale 1,
-    offset 0), also in the last layer of a block.
+    The two differ in the shortcuts only, and with the same seed they start from the same kernels.
+    All kernels, including that of the head, use the initializer of the settings ("we initialize the
+    weights as in [13]", section 3.4). Batch norm starts as the identity (scale 1, offset 0), also in
+    the last layer of a block.
     """
     network = _Network(settings, parts)
     x = network.stem(image)
@@ -260,7 +259,7 @@ class _Network:
         x = self._relu(x, "stem_relu")
         if large:
             x, padding = self._padded(x, 3, 2, "stem_pool")
-            # Zeros do not change the maximum, as nothing is negative after a ReLU.
+            # After a ReLU, padding with zeros does not change the maximum.
             x = keras.layers.MaxPooling2D(
                 3, 2, padding=padding, dtype=self.dtype, name="stem_pool"
             )(x)
@@ -317,7 +316,7 @@ class _Network:
 
     def _padded(self, x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
         """Return the features and the padding argument for a sliding window."""
-        # Without a stride SAME is symmetric already, and a 1×1 window needs no padding.
+        # Without a stride SAME is symmetric, and a 1×1 window needs no padding.
         if self.settings.padding == "symmetric" and size > 1 and stride > 1:
             pad = keras.layers.ZeroPadding2D(size // 2, dtype=self.dtype, name=f"{name}_pad")
             return pad(x), "valid"
@@ -330,7 +329,7 @@ FAMILY = Family(
         **{f"plain{n}": _paper("plain", n) for n in (*IMAGENET_BLOCKS, *_CIFAR_DEPTHS)},
         "resnet50-pretrained": _PRETRAINED,
     },
-    about="Residual networks and plain networks, which lack the shortcuts only, as in He et al. "
+    about="Residual networks and plain networks, which only lack the shortcuts, as in He et al. "
     "2015 (arXiv:1512.03385): in the ImageNet form with 18, 34, 50, 101 or 152 layers, in the "
     "CIFAR form with 8, 14, 20, 32, 44, 56 or 110. `resnet50-pretrained` is "
     "keras.applications' ResNet50 with its ImageNet weights and preprocessing.",
