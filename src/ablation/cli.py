@@ -112,6 +112,7 @@ def _add_commands_of_studies(commands: Any) -> None:
     ):
         of_study = commands.add_parser(name, help=text)
         of_study.add_argument("plan", type=Path, help="the plan, as 'resolve' writes it")
+        of_study.add_argument("--digest", help="refuse a plan with another digest")
         of_study.set_defaults(command=command)
 
     partial = commands.add_parser("partial", help="render a report on what has finished")
@@ -253,14 +254,18 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _resolve(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
+    write_plan(_plan(arguments), arguments.file)
+
+
+def _plan_of(arguments: argparse.Namespace) -> Plan:
+    plan = read_plan(arguments.plan)
     if arguments.digest not in (None, plan_digest(plan)):
         raise InputError("the study was edited while it ran: run snakemake again")
-    write_plan(plan, arguments.file)
+    return plan
 
 
 def _describe_models(arguments: argparse.Namespace) -> None:
-    plan = read_plan(arguments.plan)
+    plan = _plan_of(arguments)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.models.table import describe_models
@@ -269,7 +274,7 @@ def _describe_models(arguments: argparse.Namespace) -> None:
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
-    plan = read_plan(arguments.plan)
+    plan = _plan_of(arguments)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
@@ -281,7 +286,7 @@ def _analyse(arguments: argparse.Namespace) -> None:
     from ablation.analysis.analyse import analyse
     from ablation.progress.sweep import sweep
 
-    plan = read_plan(arguments.plan)
+    plan = _plan_of(arguments)
     analyse(plan, _results(plan))
     sweep(plan.runs.values())
 
@@ -289,7 +294,7 @@ def _analyse(arguments: argparse.Namespace) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from ablation.report.render import render
 
-    plan = read_plan(arguments.plan)
+    plan = _plan_of(arguments)
     render(plan.name, _results(plan), Path("reports"))
 
 

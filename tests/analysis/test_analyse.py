@@ -654,7 +654,7 @@ def test_a_study_edited_meanwhile_is_reported(plan):
     from ablation.cli import main
 
     with pytest.raises(SystemExit, match="was edited while it ran"):
-        main(["resolve", "--digest", "0" * 16, "plan.json"])
+        main(["analyse", "plan.json", "--digest", "0" * 16])
 
 
 def test_the_same_runs_give_the_same_bytes(plan):

@@ -23,7 +23,7 @@ from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
 from ablation.study.plan import load_config, load_plan
-from ablation.study.plan_file import plan_digest
+from ablation.study.plan_file import plan_digest, write_plan
 from ablation.study.requests import digest, gallery_request, models_request
 from ablation.study.schema import NAME_PATTERN
 from ablation.training.code import code_of, data_code, run_code
@@ -42,6 +42,9 @@ if CONFIG.data_dir is not None:
 os.environ.update(ABLATION_RUNS_PER_DEVICE=str(CONFIG.runs_per_device))
 
 STUDY = PLAN.name
+# The resolved plan, which the jobs of the study read instead of the study (see `onstart`).
+PLAN_FILE = f"results/{STUDY}/plan.json"
+PLAN_DIGEST = plan_digest(PLAN)
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")

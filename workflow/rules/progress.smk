@@ -15,6 +15,7 @@ onstart:
             date_back(Path(folder))
         for weights in {run.weights_file for run in RUNS.values()} - {None}:
             date_back(Path(weights))
+        write_plan(PLAN, Path(PLAN_FILE))
     except InputError as error:
         workflow.persistence.unlock()
         sys.exit(f"error: {error}")

@@ -8,29 +8,9 @@ OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
 NARRATIVES = [one.narrative for one in PLAN.experiments if one.narrative is not None]
 
 
-# The resolved plan, which the jobs below read instead of the study. It is `ancient` for them,
-# because what they depend on in it is in their params.
-rule resolve:
-    output:
-        plan=f"results/{STUDY}/plan.json",
-    log:
-        f"results/logs/{STUDY}/resolve.log",
-    conda:
-        "../../envs/cpu.yaml"
-    params:
-        config=CONFIG_JSON,
-        digest=plan_digest(PLAN),
-    message:
-        f"Resolve {STUDY}"
-    shell:
-        "python -m ablation resolve --config {params.config:q} --digest {params.digest}"
-        " {output.plan:q} 2>&1 | tee {log:q}"
-
-
 rule describe_models:
     input:
         [f"{folder}/description.json" for folder in DATA],
-        plan=ancient(rules.resolve.output.plan),
     output:
         f"results/{STUDY}/models.json",
     log:
@@ -38,18 +18,18 @@ rule describe_models:
     conda:
         "../../envs/cpu.yaml"
     params:
+        plan=PLAN_FILE,
         request=digest(models_request(PLAN)),
         code=models_code(PLAN),
     message:
         f"Describe the networks of {STUDY}"
     shell:
-        "python -m ablation describe-models {input.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation describe-models {params.plan:q} 2>&1 | tee {log:q}"
 
 
 rule gallery:
     input:
         [f"{folder}/description.json" for folder in DATA],
-        plan=ancient(rules.resolve.output.plan),
     output:
         f"results/{STUDY}/gallery.npz",
     log:
@@ -57,19 +37,19 @@ rule gallery:
     conda:
         "../../envs/cpu.yaml"
     params:
+        plan=PLAN_FILE,
         request=digest(gallery_request(PLAN)),
         code=gallery_code(PLAN),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
-        "python -m ablation gallery {input.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation gallery {params.plan:q} 2>&1 | tee {log:q}"
 
 
 rule analyse:
     input:
         of_all_runs(rules.train.output),
         [f"{folder}/description.json" for folder in DATA],
-        plan=ancient(rules.resolve.output.plan),
     output:
         [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
@@ -85,12 +65,13 @@ rule analyse:
     conda:
         "../../envs/cpu.yaml"
     params:
-        plan=plan_digest(PLAN),
+        plan=PLAN_FILE,
+        digest=PLAN_DIGEST,
         code=analysis_code(),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
-        "python -m ablation analyse {input.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation analyse {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -100,7 +81,6 @@ rule report:
         rules.gallery.output,
         [f"{folder}/description.json" for folder in DATA],
         NARRATIVES,
-        plan=ancient(rules.resolve.output.plan),
     output:
         html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",
@@ -112,10 +92,11 @@ rule report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        plan=plan_digest(PLAN),
+        plan=PLAN_FILE,
+        digest=PLAN_DIGEST,
         narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
         code=report_code(),
     message:
         f"Write the report of {STUDY}"
     shell:
-        "python -m ablation report {input.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation report {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"
