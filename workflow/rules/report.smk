@@ -1,15 +1,15 @@
-# From the files of the runs to the report.
+# Analysis and report of the runs.
 from ablation.analysis.tables import TABLES
 from ablation.study.code import analysis_code, gallery_code, models_code, report_code
 
-# What the analysis tabulates, besides what Snakemake's own report shows.
+# Tables that Snakemake's own report does not show.
 OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
-# The authors' own texts, which only the report reads.
+# Texts by the authors of the study.
 NARRATIVES = [one.narrative for one in PLAN.experiments if one.narrative is not None]
 
 
-# The resolved plan, which the jobs below read instead of the study. It is `ancient` for them,
-# because what they depend on in it is in their params.
+# The resolved plan, which the jobs below read instead of the study. It is an `ancient` input,
+# because the part that a job depends on is in its params.
 rule resolve:
     output:
         plan=f"results/{STUDY}/plan.json",
