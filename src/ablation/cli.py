@@ -313,11 +313,11 @@ def _partial(arguments: argparse.Namespace) -> None:
 
 def _show_plan(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, plan_parts
+    from ablation.progress.overview import overview_of, plan_parts
     from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_parts
     from ablation.progress.terminal import show
 
-    overview = look_over(plan)
+    overview = overview_of(plan)
     done = {standing.run.folder for standing in overview.of("done")}
     found = sensitivities(plan, done, factor_of(plan))
     show([*plan_parts(overview, arguments.at_once), *sensitivity_parts(found)], arguments.log)
@@ -325,10 +325,10 @@ def _show_plan(arguments: argparse.Namespace) -> None:
 
 def _show_status(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, status_parts
+    from ablation.progress.overview import overview_of, status_parts
     from ablation.progress.terminal import show
 
-    show(status_parts(look_over(plan), arguments.at_once), arguments.log)
+    show(status_parts(overview_of(plan), arguments.at_once), arguments.log)
 
 
 def _recheck(arguments: argparse.Namespace) -> None:

@@ -181,16 +181,16 @@ def test_steps_that_need_colour_are_refused_on_other_images():
     ("text", "size", "stored", "message"),
     [
         ("crop(27, reflect)", (28, 40), None, None),
-        ("flip | crop(28)", (40, 28), None, r"crop\(28\): .* 40×28 pixels; at most 27"),
+        ("flip | crop(28)", (40, 28), None, r"crop\(28\): .* 40×28 pixels: at most 27"),
         ("crop(28)", None, None, None),  # unknown
         # Padding is compared with the image that the step is given.
         ("crop(35) | random_crop | crop(27)", (28, 28), (40, 36), None),
-        ("random_resized_crop | crop(28)", (28, 28), (40, 36), "28×28 pixels; at most 27"),
-        ("crop(36) | random_crop", (28, 28), (40, 36), "40×36 pixels; at most 35"),
+        ("random_resized_crop | crop(28)", (28, 28), (40, 36), "28×28 pixels: at most 27"),
+        ("crop(36) | random_crop", (28, 28), (40, 36), "40×36 pixels: at most 35"),
         ("crop(28)", (28, 28), (40, 36), "at most 27"),  # it sees the centre
         ("flip | random_crop", (28, 28), (28, 29), None),
         ("flip | random_crop", (28, 28), [28, 28], "random_crop: the crop has no effect"),
-        ("flip | random_crop", [28, 28], None, "give the data set a stored_size larger than its"),
+        ("flip | random_crop", [28, 28], None, "the data set needs a stored_size larger than its"),
         ("flip | random_crop", None, None, "random_crop: the crop has no effect"),
         ("random_resized_crop", (28, 28), None, None),  # this one changes something
     ],

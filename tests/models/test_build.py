@@ -168,7 +168,7 @@ def test_caffe_scaling_is_keras_preprocessing(dtype):
 
 
 def test_caffe_scaling_needs_colour():
-    with pytest.raises(InputError, match="3 channels, not 1; 'unit' takes any"):
+    with pytest.raises(InputError, match="3 channels, not 1; use 'unit'"):
         build(_small(scaling="caffe"), (16, 16, 1), 10)
 
 

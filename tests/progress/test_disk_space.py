@@ -89,5 +89,5 @@ def test_the_text_warns_when_it_will_not_fit(monkeypatch, free, fits):
     assert "1.43 GB are needed" in shown
     assert f"{free / 1e9:.2f} GB are free" in shown
     assert ("WARNING: not enough disk space" in shown) is not fits
-    assert re.search(r"^food101 +not known +not known$", text, re.M)
-    assert "What is not known is not counted." in shown
+    assert re.search(r"^food101 +unknown +unknown$", text, re.M)
+    assert "Unknown sizes are not counted." in shown

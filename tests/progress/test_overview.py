@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ablation import cli
 from ablation.progress.machine import Machine
-from ablation.progress.overview import look_over, plan_parts, status_parts
+from ablation.progress.overview import overview_of, plan_parts, status_parts
 from ablation.progress.terminal import WIDTH, duration, plain, show, table
 from ablation.training.code import run_code
 
@@ -33,12 +33,12 @@ def rows(text):
 
 
 def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
-    text = plan_text(look_over(place.plan))
+    text = plan_text(overview_of(place.plan))
     assert "9 runs, 0 done, 0 running, 0 failed, 9 to do" in text
     assert rows(text) == {
         (arm, "0 1 2"): ["to do", "4", "-", "none: new network"] for arm in ("none", "flip", "crop")
     }
-    assert "Training time still needed: not known" in text
+    assert "Training time still needed: unknown" in text
     assert "No finished run was trained on this machine" in text
     assert "digits is not prepared yet" in text
     assert re.search(r"^digits +- +0\.00 GB$", text, re.M)  # no download, 5,000 small images
@@ -56,7 +56,7 @@ def test_a_cell_of_two_experiments_is_listed_under_each(place):
     place.prepare()
     place.finish(place.run("none", 0), total=300.0)
     place.status(place.run("none", 1), "failed", [0.5], reason="no")
-    text = plan_text(look_over(place.plan))
+    text = plan_text(overview_of(place.plan))
     first, longer = text.split("Experiment ")[1:]
     assert re.search(r" flip +0 1 2 +to do +4 ", first)
     assert longer.startswith("much-longer-training:\n")
@@ -66,9 +66,9 @@ def test_a_cell_of_two_experiments_is_listed_under_each(place):
 
 def test_runs_of_another_machine_are_named_and_do_not_count(place):
     place.finish(place.run(), machine=Machine("Strange CPU", ()))
-    text = plan_text(look_over(place.plan))
-    assert "Runs of another machine do not count: Strange CPU." in text
-    assert "Training time still needed: not known" in text
+    text = plan_text(overview_of(place.plan))
+    assert "Runs of another machine are not used: Strange CPU." in text
+    assert "Training time still needed: unknown" in text
 
 
 def test_the_plan_tells_each_state_and_what_is_left(place):
@@ -77,7 +77,7 @@ def test_the_plan_tells_each_state_and_what_is_left(place):
     place.status(place.run("none", 1), "running", [0.5, 0.75], seconds=60.0)
     place.status(place.run("none", 2), "failed", reason="the disk is full")
     failed = place.log(place.run("none", 2))
-    text = plan_text(look_over(place.plan), 3)
+    text = plan_text(overview_of(place.plan), 3)
     assert "9 runs, 1 done, 1 running, 1 failed, 6 to do" in text
     assert rows(text) == {
         ("none", "0"): ["done", "4", "-", "-"],
@@ -92,14 +92,14 @@ def test_the_plan_tells_each_state_and_what_is_left(place):
     assert "With 3 runs at a time: 15 min, at best" in text
     assert "not prepared" not in text
     assert "GB" not in text
-    assert "With" not in plan_text(look_over(place.plan))
+    assert "With" not in plan_text(overview_of(place.plan))
 
 
 def test_runs_without_an_estimate_are_counted_beside_the_time(place):
     place.edit("models: [resnet8]", "models: [resnet8, resnet14]")
     place.prepare()
     place.finish(place.run("none", 0), total=300.0)
-    assert ", and 9 runs for which nothing is known" in plan_text(look_over(place.plan))
+    assert ", and 9 runs without an estimate" in plan_text(overview_of(place.plan))
 
 
 def test_what_other_code_has_made_is_to_do_again(place):
@@ -107,7 +107,7 @@ def test_what_other_code_has_made_is_to_do_again(place):
     for seed in (0, 1):
         run = place.run("none", seed)
         place.finish(run, code=run_code(run.settings) | {"mnist5k": "0"})
-    text = plan_text(look_over(place.plan))
+    text = plan_text(overview_of(place.plan))
     assert "0 done" in text
     assert "2 runs: the code of mnist5k has changed" in text
     assert rows(text)["none", "0 1"][0].startswith("to do: the code of mnist5k")
@@ -118,7 +118,7 @@ def test_a_failed_preparation_is_told(place):
     log = place.folder / (data.folder.replace("results/data", "results/logs/prepare") + ".log")
     log.parent.mkdir(parents=True)
     log.write_text("error: 'mnist5k' could not be fetched\n")
-    text = status_text(look_over(place.plan))
+    text = status_text(overview_of(place.plan))
     assert "'mnist5k' could not be fetched" in text
     assert str(log.relative_to(place.folder)) in text
 
@@ -129,7 +129,7 @@ def test_status_tells_epoch_accuracy_reason_and_end(place):
     place.status(place.run("none", 1), "running", [0.5, 0.75], seconds=60.0)
     place.status(place.run("none", 2), "failed", reason="the disk is full")
     log = place.log(place.run("none", 2))
-    text = status_text(look_over(place.plan))
+    text = status_text(overview_of(place.plan))
     assert "9 runs, 1 done, 1 running, 1 failed, 6 to do" in text
     ((arm, (*shown, last_sign)),) = rows(text).items()
     assert (arm, shown) == (("none", "1"), ["2/4", "━" * 8, "75.00 %", "2 min"])
@@ -148,11 +148,11 @@ def test_an_interrupted_run_goes_on_and_only_the_rest_is_counted(place):
     place.status(run, "failed", [0.1, 0.2, 0.3], reason="no")
     place.status(place.run("none", 2), "interrupted", [0.1, 0.2], ended=True)
     place.status(place.run("flip", 0), "interrupted", [0.1])
-    text = plan_text(look_over(place.plan))
+    text = plan_text(overview_of(place.plan))
     assert rows(text)["none", "1"] == ["failed, resumes after epoch 3 of 4", "4", "2 min", "same"]
     assert rows(text)["none", "2"][2] == "1 min"
     assert "one run at a time: 32 min" in text  # 5 of 5 minutes, and two, one and four
-    text = status_text(look_over(place.plan))
+    text = status_text(overview_of(place.plan))
     assert f"    no\n    resumes after epoch 3 of 4\n    {log}" in text
     assert "Nothing is training. Time still needed: 32 min" in text
 
@@ -162,7 +162,7 @@ def test_a_resumed_run_that_trains_tells_its_epoch(place):
     place.finish(place.run("none", 0), seconds=(120.0, 60.0, 60.0, 60.0), total=300.0)
     place.status(place.run("none", 1), "running", resumed=3)
     place.status(place.run("none", 2), "waiting")
-    text = status_text(look_over(place.plan))
+    text = status_text(overview_of(place.plan))
     assert rows(text)["none", "1"][:4] == ["3/4", "━" * 12, "-", "2 min"]
     assert rows(text)["none", "2"][:3] == ["waiting", "-", "5 min"]
 
@@ -172,7 +172,7 @@ def test_a_clock_that_jumps_prints_no_negative_time(place, seconds):
     place.prepare()
     place.finish(place.run("none", 0), total=300.0)
     place.status(place.run("none", 1), "running", [0.5, 0.75], seconds=60.0, age=-seconds)
-    overview = look_over(place.plan)
+    overview = overview_of(place.plan)
     for text in (plan_text(overview), status_text(overview)):
         assert "1 done, 1 running" in text
         assert not re.search(r"(?<![\w-])-\d", text)
@@ -183,7 +183,7 @@ def test_as_many_run_at_once_as_are_seen(place):
     place.finish(place.run("none", 0), total=3600.0)
     for seed in (1, 2):
         place.status(place.run("none", seed), "running", [0.5, 0.75], seconds=60.0)
-    text = status_text(look_over(place.plan))
+    text = status_text(overview_of(place.plan))
     assert "over in 3 h 2 min" in text
     assert "2 runs at a time" in text
 
@@ -192,14 +192,14 @@ def test_when_nothing_trains_failed_runs_are_still_to_do(place):
     place.prepare()
     place.finish(place.run("none", 0), total=3600.0)
     place.status(place.run("none", 1), "failed", reason="the disk is full")
-    text = status_text(look_over(place.plan), 2)
+    text = status_text(overview_of(place.plan), 2)
     assert "Nothing is training. Time still needed: 4 h (2 runs at a time" in text
 
 
 def test_all_done_is_said_and_nothing_else(place):
     for run in place.plan.runs.values():
         place.finish(run)
-    for text in (plan_text(look_over(place.plan), 2), status_text(look_over(place.plan), 2)):
+    for text in (plan_text(overview_of(place.plan), 2), status_text(overview_of(place.plan), 2)):
         assert text.endswith("All runs are done.")
 
 
@@ -207,14 +207,14 @@ def test_early_stopping_makes_it_a_bound(place):
     place.edit("batch_size: 50", "batch_size: 50, early_stopping: {}")
     place.prepare()
     place.finish(place.run("none", 0))
-    assert "Runs that stop early take less." in plan_text(look_over(place.plan))
+    assert "Runs that stop early take less." in plan_text(overview_of(place.plan))
 
 
 def test_lines_fit_whatever_the_names(place):
     place.edit("name: digits", f"name: {'d' * 80}")
     place.edit("models: [resnet8]", f"models: [{{name: {'m' * 80}, architecture: resnet8}}]")
     place.edit('{none: ""', '{none: "", ' + f"{'a' * 80}: mixup")
-    for text in (plan_text(look_over(place.plan)), status_text(look_over(place.plan))):
+    for text in (plan_text(overview_of(place.plan)), status_text(overview_of(place.plan))):
         wide = [line for line in text.splitlines() if len(line) > WIDTH]
         assert all(" " not in line for line in wide)  # a name alone
 

@@ -69,7 +69,7 @@ def test_failing_pairs_the_arms_alone_tell_as_if_independent(place):
     done = finish(place, {("flip", 0): 5, ("flip", 1): 7, ("none", 2): 5})
     (found,) = sensitivities(place.plan, done, two)
     assert found.spread == pytest.approx(math.sqrt(2) * statistics.stdev([0.5, 0.7]))
-    assert found.spread_of == "the arms alone"
+    assert found.spread_of == "single arms"
 
 
 def test_a_diverged_run_tells_nothing(place):
@@ -97,7 +97,7 @@ def test_seeds_count_that_both_arms_have(place):
 
 def test_a_study_that_compares_nothing_says_so(place):
     place.edit("    baseline: {augmentation: none}\n", "")
-    assert "compares nothing" in plain(sensitivity_parts(sensitivities(place.plan, set(), two)))
+    assert "has no comparisons" in plain(sensitivity_parts(sensitivities(place.plan, set(), two)))
 
 
 def test_the_table_tells_points_where_it_can(place):

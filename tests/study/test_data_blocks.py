@@ -53,8 +53,8 @@ def test_a_stored_size_that_is_the_image_size_is_none(project):
             "{name: a, source: cifar10, path: here}",
             "'path' is allowed with source csv or image_folder",
         ),
-        ("{name: a, source: image_folder, path: nowhere}", "path: there is no folder 'nowhere'"),
-        ("{name: a, source: csv, path: nowhere.csv}", "path: there is no file 'nowhere.csv'"),
+        ("{name: a, source: image_folder, path: nowhere}", "path: folder 'nowhere' not found"),
+        ("{name: a, source: csv, path: nowhere.csv}", "path: file 'nowhere.csv' not found"),
         ("{name: a, source: cifar10, stored_size: 40}", "stored_size needs image_size"),
         (
             "{name: a, source: cifar10, image_size: [32, 40], stored_size: [40, 32]}",

@@ -90,7 +90,7 @@ def test_defaults_names_and_options_resolve(mixer, name, options, settings):
          "'patch' is an option of mixer networks; plain8 is of the family resnet"),
         (("patch: 2", "family: mixer"), "models[2].family", "'family' follows from the name"),
         (("patch: 2", "weights: imagenet"), "models[2]", "no weights 'imagenet' for mixer"),
-        (("patch: 2", "weights: no.h5"), "models[2]", "there is no file 'no.h5'"),
+        (("patch: 2", "weights: no.h5"), "models[2]", "file 'no.h5' not found"),
         (("architecture: mixer", "architecture: mixr"), "models[2]", "did you mean 'mixer'?"),
         (("architecture: mixer", "architecure: mixer"), "models[2].architecure",
          "did you mean 'architecture'?"),

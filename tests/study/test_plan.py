@@ -160,13 +160,13 @@ def test_a_narrative_changes_the_report_and_no_run(project):
 @pytest.mark.parametrize("make", [lambda file: None, lambda file: file.mkdir(parents=True)])
 def test_a_narrative_that_is_not_there_is_refused(project, make):
     make(Path("config/studies/texts/grid.md.j2"))
-    with pytest.raises(InputError, match=r"tiny.yaml:\d+:\d+: .*narrative: there is no file"):
+    with pytest.raises(InputError, match=r"tiny.yaml:\d+:\d+: .*narrative: file .* not found"):
         plan_of(project, STUDY.replace("    seeds:", NARRATIVE))
 
 
 def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
     Path("config/studies/{x}.md").touch()
-    with pytest.raises(InputError, match=r"narrative: .*Snakemake cannot take a path with"):
+    with pytest.raises(InputError, match=r"narrative: .*Snakemake does not accept paths with"):
         plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
 
 
@@ -238,7 +238,7 @@ def test_experiments_share_runs(project):
         ('""', "hue(0.1)", "augmentations.none", "grey"),
         ("[mnist5k]", "[cifar11]", "5:16: experiments.first.datasets[0]", "did you mean 'cifar10"),
         ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "not a source"),
-        ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
+        ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "duplicate '0'"),
         ("[0, 1]", "[]", "seeds", "at least 1 item"),
         ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
         (
@@ -261,7 +261,7 @@ def test_experiments_share_runs(project):
         ("crop(2) | cutmix", '""', "augmentations.mix", "'none' and 'mix' are the same"),
         ("plain20", "{name: p, architecture: resnet20}", "models[1]", "are the same"),
         ("plain20", "{name: plain20, widht: 8}", "models[1].widht", "did you mean 'width'?"),
-        ("plain20", "resnet20", "models[1]", "'resnet20' stands twice"),
+        ("plain20", "resnet20", "models[1]", "duplicate 'resnet20'"),
         (
             "plain20",
             "{name: p, architecture: plain20, weights: no.h5}",
@@ -277,7 +277,7 @@ def test_experiments_share_runs(project):
             "seeds:",
             "overrides: [{where: {seed: 1}, training: {epochs: 2}}]\n    seeds:",
             "overrides[0].where.seed",
-            "would pass for its spread",
+            "must not differ between the seeds of a cell",
         ),
         (
             "[mnist5k]",

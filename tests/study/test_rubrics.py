@@ -78,7 +78,7 @@ def test_an_edit_of_the_rubric_renews_the_analysis_and_no_run(plan):
         ("kind: plain", "family: vgg", "model[1].family: there is no family 'vgg'; known are"),
         ("cutmix}", "cutmx}", "augmentation: there is no augmentation 'cutmx'; did you mean 'cutm"),
         ("test_accuracy", "accuracy", "metric: there is no metric 'accuracy'; did you mean"),
-        ("[resnet8, plain8]", "resnet8", "checks[2]: a table has two arms at least"),
+        ("[resnet8, plain8]", "resnet8", "checks[2]: a table needs at least two arms"),
         ("network, model: resnet8", "network", "checks[3]: the key 'model' is missing"),
         ("question: Does", "questions: Does", "questions: unknown key 'questions'; did you mean"),
         (RUBRIC, "criteria: []\n", "criteria: List should have at least 1 item"),
@@ -93,7 +93,7 @@ def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(plan, old, 
 
 
 def test_an_unknown_rubric_names_the_nearest(plan):
-    message = r"tiny.yaml:2:1: rubric: there is no config/rubrics/mien.yaml; did you mean 'mine'\?"
+    message = r"tiny.yaml:2:1: rubric: config/rubrics/mien.yaml not found; did you mean 'mine'\?"
     with pytest.raises(InputError, match=message):
         plan(study=STUDY.replace("mine", "mien"))
 

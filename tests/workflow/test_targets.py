@@ -113,7 +113,7 @@ def looked_on(tmp_path_factory):
 
 def test_the_plan_is_told_before_anything_and_makes_nothing(looked_on):
     assert "3 runs, 0 done, 0 running, 0 failed, 3 to do" in looked_on.before
-    assert "Training time still needed: not known" in looked_on.before
+    assert "Training time still needed: unknown" in looked_on.before
     assert "give no verdicts" in looked_on.before  # one seed
     assert looked_on.left_by_plan == ["logs"]
 
@@ -125,7 +125,7 @@ def test_status_tells_the_epoch_of_a_run_that_is_training(looked_on):
     assert int(epoch.removesuffix("/100000")) >= 2
     assert re.fullmatch(r"\d+\.\d\d %", accuracy)
     # Of the runs that wait nothing is known yet, so the end is told as the earliest there is.
-    assert "Training will not be over before" in looked_on.during
+    assert "Training will end at" in looked_on.during
 
 
 def test_looking_on_leaves_the_lock_of_the_study(looked_on):

@@ -1,6 +1,5 @@
-# Run by name, before, after and while the study runs: `snakemake plan`, `status`, `partial`;
-# `recheck` when something has finished. They have neither inputs nor outputs, so no lock keeps
-# them out. None but `recheck` trains.
+# Targets that are called by name, also while the study runs: they have no inputs and outputs, so
+# Snakemake does not lock them. Only `recheck` trains.
 localrules:
     plan,
     status,
@@ -30,7 +29,7 @@ rule plan:
         config=CONFIG_JSON,
         at_once=lambda wildcards: runs_at_once(),
     message:
-        f"What {STUDY} will take"
+        f"Show the plan of {STUDY}"
     shell:
         "python -m ablation plan --config {params.config:q}"
         " --at-once {params.at_once} --log {log:q}"
@@ -45,7 +44,7 @@ rule status:
         config=CONFIG_JSON,
         at_once=lambda wildcards: runs_at_once(),
     message:
-        f"How far {STUDY} is"
+        f"Show the progress of {STUDY}"
     shell:
         "python -m ablation status --config {params.config:q}"
         " --at-once {params.at_once} --log {log:q}"
@@ -76,6 +75,6 @@ rule partial:
     params:
         config=CONFIG_JSON,
     message:
-        f"Report on what there is of {STUDY}"
+        f"Report on the finished runs of {STUDY}"
     shell:
         "python -m ablation partial --config {params.config:q} 2>&1 | tee {log:q}"

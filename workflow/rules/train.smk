@@ -1,5 +1,5 @@
-# One job a run. `train` and `train_keeping_weights` differ in one more output; which of them
-# makes a run is decided by its id.
+# One job per run. `train_keeping_weights` has one more output; the id of a run decides which of
+# the two rules is used.
 rule train:
     input:
         data=description_for,
@@ -21,9 +21,9 @@ rule train:
     params:
         settings=lambda wildcards: run_of(wildcards).settings.json_text,
         code=lambda wildcards: code_of(run_code(run_of(wildcards).settings)),
-        # Not {input.data}: a finished run may have none.
+        # Not {input.data}, which a finished run may not have.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
-        # Not among the outputs, which Snakemake removes before a job and after one that failed.
+        # Not an output, because Snakemake removes outputs before a job and after a failure.
         checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"

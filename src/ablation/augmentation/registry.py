@@ -58,8 +58,9 @@ class Step:
         needs_colour: whether it needs images with three channels.
         mixes_labels: whether it mixes the labels of several images.
         crops: whether it crops the stored image to the input size of the network.
-        has_probability: whether it has a parameter ``probability``, which the function does not get; the
-            pipeline draws for each image whether the step is applied. It must not change targets.
+        has_probability: whether it has a parameter ``probability``, which the function does not
+            get; the pipeline draws for each image whether the step is applied. Such a step must
+            not change targets.
         idle: values of parameters with which it has no effect.
         ordered: two parameters; the first must not be larger than the second.
         prepare: called as ``prepare(draws, **parameters)`` with the NumPy table of the step's draws

@@ -30,8 +30,9 @@ def costs(model: keras.Model) -> dict[str, int | None]:
     """Return the size and the cost of a network.
 
     Returns:
-        ``parameters`` (all, including batch norm's moving statistics, which are not trained),
-        ``trainable_parameters``, ``shortcut_parameters`` (trainable ones of projections) and ``multiply_adds`` (see `multiply_adds`).
+        ``parameters`` (all, including the moving statistics of batch norm),
+        ``trainable_parameters``, ``shortcut_parameters`` (trainable ones of projections) and
+        ``multiply_adds`` (see `multiply_adds`).
     """
     shortcuts = [layer for layer in model.layers if "_shortcut" in layer.name]
     return {
@@ -47,8 +48,8 @@ def multiply_adds(model: keras.Model) -> int | None:
 
     Each kernel weight counts once for each output pixel or position; biases, norms, pooling and
     additions do not count, as in the FLOPs of He et al. 2015 (arXiv:1512.03385), Table 1. Supported
-    layers are ``Conv2D``, ``DepthwiseConv2D``, ``SeparableConv2D`` and ``Dense``. A custom layer gives its
-    count in the attribute ``multiply_adds``.
+    layers are ``Conv2D``, ``DepthwiseConv2D``, ``SeparableConv2D`` and ``Dense``. A custom layer
+    gives its count in the attribute ``multiply_adds``.
 
     Returns:
         The count; None if it is unknown for some layer.

@@ -27,7 +27,7 @@ def describe_models(request: list[dict[str, Any]], file: Path) -> None:
     for wanted in request:
         label, settings = wanted["model"], network_settings(wanted["architecture"])
         data = load(Path(wanted["data"]), verify=False)
-        keras.utils.clear_session()  # so that names in the summary do not depend on earlier networks
+        keras.utils.clear_session()  # resets the names of layers
         model = build(settings, data.input_shape, len(data.class_names), seed=0)
         key = f"{label} {settings!r}"
         if key not in networks:

@@ -1,4 +1,4 @@
-"""Whether runs and prepared data were made from the files and by the code of today."""
+"""Whether runs and prepared data are up to date with the local images and the code."""
 
 import json
 from functools import cache
@@ -16,17 +16,16 @@ ARRAYS = ("images.npy", "examples.csv")
 def result_state(
     run: Run, files_digest: str, *, weights: bool = False
 ) -> Literal["current", "outdated", "none"]:
-    """Return what a run's result is worth today.
+    """Return whether the result of a run is up to date.
 
-    ``current``: it was made by this code, from this data. ``outdated``: by other code, or from
-    other data. ``none``: a file is missing or cannot be read. Where the data is prepared from the
-    files of today, the hash of its content decides; where it has to be prepared, the digest of the
-    files does.
+    ``current``: made with this code and this data. ``outdated``: made with other code or data.
+    ``none``: a file is missing or cannot be read. If the prepared data is up to date, its content
+    hash is compared, otherwise the digest of the local images.
 
     Args:
         run: the run.
         files_digest: digest of the local images now (`ablation.data.files_digest`).
-        weights: whether the run's weights have to be there as well.
+        weights: whether the weights of the run are required.
     """
     folder = Path(run.folder)
     outputs = [*OUTPUTS, WEIGHTS] if weights else OUTPUTS
@@ -47,7 +46,7 @@ def result_state(
 
 
 def is_prepared(data: PreparedData, files_digest: str) -> bool:
-    """Return whether data is there, prepared from the files and by the code of today.
+    """Return whether prepared data exists and is up to date with the local images and the code.
 
     Args:
         data: the data set.
@@ -62,11 +61,10 @@ def is_prepared(data: PreparedData, files_digest: str) -> bool:
 
 @cache
 def _prepared(folder: str) -> dict[str, Any] | None:
-    """The description of prepared data; None if there is none that can be read.
+    """Return the description of prepared data; None if it cannot be read.
 
-    It is read once for all runs of a study, before any job of this call runs.
-    Unlike `ablation.data.prepared.read_description` it needs no pandas, whose import would slow
-    every call of Snakemake.
+    Unlike `ablation.data.prepared.read_description`, this does not import pandas, which would slow
+    down every call of Snakemake.
     """
     try:
         description = json.loads(Path(folder, "description.json").read_bytes())

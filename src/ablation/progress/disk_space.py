@@ -1,4 +1,4 @@
-"""What the data sets of a study still need on the disk, without downloading anything."""
+"""The disk space that the data sets of a study still need."""
 
 import math
 import shutil
@@ -14,18 +14,18 @@ from ablation.data.sources.tfds import data_dir
 from ablation.progress.terminal import Part, table
 from ablation.study.grid import PreparedData
 
-NOT_KNOWN = "not known"
+NOT_KNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one data set still needs.
+    """Disk space that a data set still needs.
 
     Attributes:
         dataset: its label.
-        source: where it comes from.
-        download: bytes to download; None if not known.
-        prepared: bytes of the prepared images, at most; None if not known.
+        source: its source.
+        download: bytes to download; None if unknown.
+        prepared: maximum size of the prepared images in bytes; None if unknown.
     """
 
     dataset: str
@@ -35,7 +35,7 @@ class Need:
 
 
 def needs(data: Iterable[PreparedData]) -> list[Need]:
-    """Return what the data sets that are not prepared yet need."""
+    """Return the needs of the data sets that are not prepared."""
     return [_need(one) for one in data if not (Path(one.folder) / "description.json").is_file()]
 
 
@@ -48,7 +48,7 @@ def _need(data: PreparedData) -> Need:
         return Need(data.dataset, settings.source, None, None)
     size, prepared = settings.stored_size or settings.image_size or known.size, None
     if size is not None and known.images is not None:
-        # Where the channels are not known, the images may be grey and need a third of this.
+        # If the channels are unknown, three are assumed.
         channels = settings.channels or known.shape[2] or 3
         images = images_prepared(settings, known.images, known.test)
         prepared = images * math.prod(size) * channels
@@ -56,12 +56,12 @@ def _need(data: PreparedData) -> Need:
 
 
 def images_prepared(settings: DataSettings, images: int, test: int) -> int:
-    """Return about how many images of a source are prepared.
+    """Return the approximate number of images of a source that are prepared.
 
     Args:
-        settings: of the prepared data set.
-        images: how many the source has.
-        test: how many of these are a given test split; 0 if it has none.
+        settings: settings of the prepared data set.
+        images: number of images of the source.
+        test: number of these in the test split; 0 if the source has none.
     """
     training = images - (test or images * settings.test_share)
     if settings.limit is not None:
@@ -72,7 +72,7 @@ def images_prepared(settings: DataSettings, images: int, test: int) -> int:
 
 
 def disk_space_parts(wanted: list[Need]) -> list[Part]:
-    """Show the needs, what is free, and whether it is enough; nothing if nothing is needed."""
+    """Show needed and free disk space; nothing if nothing is needed."""
     if not wanted:
         return []
     rows = [[one.dataset, _shown(one.download), _shown(one.prepared)] for one in wanted]
@@ -94,7 +94,7 @@ def disk_space_parts(wanted: list[Need]) -> list[Part]:
             f"{DOWNLOAD_FACTOR} times: downloaded, unpacked, stored), {gigabytes(free)} are free."
         )
     if any(None in (one.download, one.prepared) for one in wanted):
-        parts.append("What is not known is not counted.")
+        parts.append("Unknown sizes are not counted.")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Which machine this is, named as in the records of the runs, without TensorFlow."""
+"""The machine, named as in the records of runs. Does not import TensorFlow."""
 
 import os
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from ablation.training.hardware import gpu_names, processor_name
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides how fast a machine trains.
+    """The hardware that decides how fast a machine trains.
 
     Attributes:
         processor: name of the processor.
-        gpus: names of the GPUs, each once and sorted; empty where there is none.
+        gpus: names of the GPUs, each once, sorted; empty without GPUs.
     """
 
     processor: str
@@ -22,13 +22,13 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """Processor and GPUs in words."""
+        """Processor and GPUs as text."""
         return " with ".join(filter(None, [self.processor, ", ".join(self.gpus)]))
 
     def matches(self, other: "Machine") -> bool:
-        """Whether times on the other machine hold here.
+        """Return whether times of the other machine apply to this one.
 
-        A job may have seen some of several GPUs only.
+        The other one may list only some of the GPUs.
         """
         return (
             self.processor == other.processor
@@ -38,8 +38,8 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return the machine that this runs on, with the GPUs that a job started here would see."""
-    # Which of several GPUs are visible is not looked at: those of one machine are mostly alike.
+    """Return this machine, with the GPUs that a job started here can use."""
+    # Which of several GPUs are visible is ignored, as GPUs of a machine are mostly equal.
     hidden = VISIBLE in os.environ and not named(os.environ[VISIBLE])
     return Machine(processor_name(), () if hidden else gpu_names())
 
@@ -48,7 +48,7 @@ def machine_of(record: dict[str, Any]) -> Machine:
     """Return the machine that a run was trained on.
 
     Args:
-        record: the content of its ``run.json``, or one of the attempts that it tells of.
+        record: the content of ``run.json``, or one of its attempts.
     """
     environment = record["environment"]
     return Machine(environment["processor"], tuple(sorted(set(environment["gpus"]))))

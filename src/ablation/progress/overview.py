@@ -1,4 +1,4 @@
-"""What `snakemake plan` and `snakemake status` show."""
+"""The output of `snakemake plan` and `snakemake status`."""
 
 import time
 from collections import Counter
@@ -31,19 +31,19 @@ STATES = {"done": "done", "running": "running", "failed": "failed", "missing": "
 STYLES = {"done": "green", "running": "cyan", "failed": "red", "missing": ""}
 NOTHING = "-"
 BAR = 16
-PARALLEL = "at best, because jobs that share a machine slow each other"
+PARALLEL = "at best, because jobs on one machine slow each other down"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A run, how far it is, and what it still needs.
+    """A run, its state and the time that it still needs.
 
     Attributes:
         run: the run.
-        experiments: the names of the experiments that ask for it.
-        state: how far it is.
-        expected: the estimate for all of it.
-        left: seconds that it still needs; None where nothing is known.
+        experiments: names of the experiments that contain it.
+        state: its state.
+        expected: estimate for the whole run.
+        left: seconds that it still needs; None if unknown.
     """
 
     run: Run
@@ -55,14 +55,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Overview:
-    """A study at one moment.
+    """The state of a study at one time.
 
     Attributes:
         plan: the study.
         machine: this machine.
         past: the finished runs of all studies.
         standings: its runs in the order of the file.
-        now: the moment, in seconds since 1970.
+        now: the time, in seconds since 1970.
     """
 
     plan: Plan
@@ -72,12 +72,12 @@ class Overview:
     now: float
 
     def of(self, *states: str) -> list[Standing]:
-        """The runs of some states."""
+        """Return the runs with these states."""
         return [one for one in self.standings if one.state.status in states]
 
 
-def look_over(plan: Plan) -> Overview:
-    """Look how far a study is.
+def overview_of(plan: Plan) -> Overview:
+    """Return the state of a study.
 
     Args:
         plan: the study.
@@ -100,11 +100,11 @@ def look_over(plan: Plan) -> Overview:
 
 
 def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
-    """Show a study's runs, and the time that they will take.
+    """Show the runs of a study and the time that they will take.
 
     Args:
         overview: the study.
-        at_once: how many runs train at a time; None if that is not known.
+        at_once: number of runs that train at once; None if unknown.
     """
     tables = [
         _plan_table(names, alike) for names, alike in _by_experiment(overview.standings).items()
@@ -132,23 +132,23 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
             seconds = makespan(begun, others, at_once)
             parts.append(f"With {at_once} runs at a time: {duration(seconds)}, {PARALLEL}")
     else:
-        parts.append("Training time still needed: not known")
+        parts.append("Training time still needed: unknown")
     return [*parts, *disk_space_parts(needs(_data_of(waiting))), *_notes(overview)]
 
 
 def _reasons(missing: Sequence[Standing]) -> list[Part]:
-    """Return why runs that had finished or started are to be trained, with their number."""
+    """Return the reasons for training runs again, with the number of runs."""
     reasons = Counter(one.state.reason for one in missing if one.state.reason)
     return [f"{count(number, 'run')}: {reason}" for reason, number in reasons.items()]
 
 
 def status_parts(overview: Overview, at_once: int | None) -> list[Part]:
-    """Show how far a study is, and when its training will be over.
+    """Show the progress of a study and the expected end of training.
 
     Args:
         overview: the study.
-        at_once: how many runs train at a time; None if that is not known. If more are running,
-            their number counts.
+        at_once: number of runs that train at once; None if unknown. If more are running, their
+            number is used.
     """
     running = _by_experiment(overview.of("running"))
     return [
@@ -170,7 +170,7 @@ def _headline(overview: Overview) -> Text:
 
 
 def _by_experiment(standings: Sequence[Standing]) -> dict[str, list[Standing]]:
-    """Runs by experiment, because two experiments may train a cell in different ways."""
+    """Group runs by experiment, because two experiments may train a cell differently."""
     groups: dict[str, list[Standing]] = {}
     for one in standings:
         groups.setdefault(one.experiments, []).append(one)
@@ -178,19 +178,19 @@ def _by_experiment(standings: Sequence[Standing]) -> dict[str, list[Standing]]:
 
 
 def _plan_table(names: str, standings: Sequence[Standing]) -> Table:
-    """A row for the seeds of a cell that are alike in everything that is shown."""
+    """Return a table with one row for all seeds of a cell that have equal values."""
     rows: dict[tuple[str, ...], list[Standing]] = {}
     for one in standings:
         status, reason = one.state.status, one.state.reason
         state = ", ".join(
             [
                 STATES[status] + (f": {reason}" if status != "failed" and reason else ""),
-                *_going_on(one.state),
+                *_resumption(one.state),
             ]
         )
         done, own = status == "done", status == "running" and one.state.epoch_seconds
         basis = NOTHING if done else "own epochs" if own else one.expected.text
-        # Running ones have their own time left; estimates are alike within a cell.
+        # Only running runs of a cell differ in the time left.
         left = NOTHING if done or one.left is None else duration(one.left)
         key = (*one.run.cell, state, str(one.state.epochs), left, basis)
         rows.setdefault(key, []).append(one)
@@ -228,17 +228,17 @@ def _running_table(names: str, running: Sequence[Standing], now: float) -> Table
     return table([*header, "last sign"], rows, right=[3, 4, 6, 7, 8], title=title)
 
 
-def _going_on(state: RunState) -> list[str]:
-    """From where the next attempt goes on, if it does."""
+def _resumption(state: RunState) -> list[str]:
+    """Return what the next attempt resumes, if anything."""
     if not state.kept:
         return []
     if state.kept == state.epochs:
-        return ["training has ended, only its evaluation is left"]
+        return ["training has ended, only the evaluation is left"]
     return [f"resumes after epoch {state.kept} of {state.epochs}"]
 
 
 def _failures(failed: Sequence[Standing]) -> list[Text]:
-    """What failed, each with its reason and log in full, to be copied."""
+    """Return failed runs with their reasons and the paths of their logs."""
     text = Text("Failed:", STYLES["failed"])
     for one in failed:
         run, state = one.run, one.state
@@ -247,15 +247,15 @@ def _failures(failed: Sequence[Standing]) -> list[Text]:
             f"({one.experiments})"
         )
         log = [str(state.log)] if state.log else []
-        for line in [str(state.reason), *_going_on(state), *log]:
+        for line in [str(state.reason), *_resumption(state), *log]:
             text.append(f"\n    {line}", "default")
     return [text] if failed else []
 
 
 def _prospect(overview: Overview, at_once: int | None) -> str:
-    """When the training will be over.
+    """Return the expected end of training.
 
-    A study under way does not try again what has failed; one that is started anew does.
+    Failed runs are counted only if nothing is running, as a running study does not retry them.
     """
     running = overview.of("running")
     waiting = overview.of("missing") if running else overview.of("missing", "failed")
@@ -265,7 +265,7 @@ def _prospect(overview: Overview, at_once: int | None) -> str:
     others, more = _known(waiting)
     unknown += more
     if not begun and not others:
-        return f"Training time still needed: not known{'' if running else '; nothing is training'}"
+        return f"Training time still needed: unknown{'' if running else '; nothing is training'}"
     lanes = max(at_once or 1, len(running))
     seconds = makespan(begun, others, lanes)
     how = "one run at a time" if lanes == 1 else f"{lanes} runs at a time, {PARALLEL}"
@@ -279,21 +279,21 @@ def _prospect(overview: Overview, at_once: int | None) -> str:
     clock = time.strftime(f"{day}%H:%M", end)
     if unknown:
         return (
-            f"Training will not be over before {clock}: {duration(seconds)} more"
+            f"Training will end at {clock} at the earliest: {duration(seconds)} more"
             f"{_and_unknown(unknown)} ({how})"
         )
-    return f"Training will be over in {duration(seconds)}, at {clock} ({how})"
+    return f"Training will end in {duration(seconds)}, at {clock} ({how})"
 
 
 def _known(standings: Iterable[Standing]) -> tuple[list[float], int]:
-    """The seconds that runs still need, and for how many that is not known."""
+    """Return the known seconds that runs still need, and the number of runs without an estimate."""
     left = [one.left for one in standings]
     known = [seconds for seconds in left if seconds is not None]
     return known, len(left) - len(known)
 
 
 def _and_unknown(unknown: int) -> str:
-    return f", and {count(unknown, 'run')} for which nothing is known" if unknown else ""
+    return f", and {count(unknown, 'run')} without an estimate" if unknown else ""
 
 
 def _data_of(standings: Iterable[Standing]) -> list[PreparedData]:
@@ -301,37 +301,37 @@ def _data_of(standings: Iterable[Standing]) -> list[PreparedData]:
 
 
 def _notes(overview: Overview) -> list[str]:
-    """What the reader has to know about the times."""
+    """Return notes on the estimates."""
     waiting = overview.of("running", "failed", "missing")
     past, notes = overview.past, []
     if not waiting:
         return []
     if not past.timed:
         notes.append(f"No finished run was trained on this machine ({overview.machine.name}).")
-        notes += [f"Runs of another machine do not count: {other}." for other in past.elsewhere]
+        notes += [f"Runs of another machine are not used: {other}." for other in past.elsewhere]
     elif any(one.expected.seconds is not None for one in waiting):
         notes.append(
-            f"Estimates are from {count(len(past.timed), 'run')} that this machine "
-            f"({overview.machine.name}) has finished; starting Python takes some seconds more."
+            f"Estimates are from {count(len(past.timed), 'run')} on this machine "
+            f"({overview.machine.name}); starting Python takes some seconds more."
         )
         if any(one.run.settings.training.early_stopping for one in waiting):
             notes.append("Runs that stop early take less.")
     notes += _preparation(_data_of(waiting))
-    notes += [f"Not read, because its files are damaged: {folder}." for folder in past.unreadable]
+    notes += [f"Not used, because its files are damaged: {folder}." for folder in past.unreadable]
     return notes
 
 
 def _preparation(wanted: Iterable[PreparedData]) -> list[str]:
-    """Data that is still to be prepared, and why its preparation has failed."""
+    """Return notes on data that is not prepared, with the error of a failed preparation."""
     notes = []
     for data in wanted:
         if (Path(data.folder) / "description.json").is_file():
             continue
-        note = f"{data.dataset} is not prepared yet; the time that this takes is not estimated."
+        note = f"{data.dataset} is not prepared yet; the time for this is not estimated."
         log = Path("results/logs/prepare", *Path(data.folder).parts[2:]).with_suffix(".log")
         lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
         errors = [line for line in lines if line.startswith("error: ")]
         if errors:
-            note += f" The last try failed: {errors[-1].removeprefix('error: ')} ({log})"
+            note += f" The last attempt failed: {errors[-1].removeprefix('error: ')} ({log})"
         notes.append(note)
     return notes

@@ -1,4 +1,4 @@
-"""The report on what has finished so far of a study."""
+"""The report on the finished runs of a study."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from ablation.study.requests import gallery_request, models_request
 def report_partial(plan: Plan) -> None:
     """Analyse the runs that have finished and render ``reports/NAME-partial.html``.
 
-    Beside the files of the whole study, which stay as they are.
+    The files of the complete study do not change.
 
     Raises:
         InputError: no data is prepared, or a finished run has damaged files.
@@ -35,8 +35,8 @@ def _prepared(request: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not part:
         names = ", ".join(dict.fromkeys(wanted["dataset"] for wanted in request))
         raise InputError(
-            f"no data is prepared ({names}), so there is nothing to report; 'snakemake' starts "
-            "the study, or 'snakemake data' prepares its data"
+            f"no data is prepared ({names}), so there is nothing to report; 'snakemake' runs "
+            "the study, 'snakemake data' only prepares its data"
         )
     return part
 

@@ -1,4 +1,4 @@
-"""Rechecking: a finished run once more, and its bytes compared."""
+"""Repetition of a finished run and comparison of its files."""
 
 import subprocess
 import sys
@@ -19,20 +19,20 @@ MACHINE = ("processor", "packages", "python", "variables", "gpus")
 
 
 def recheck(plan: Plan, wanted: str | None) -> bool:
-    """Train a finished run once more, aside, and compare its files byte by byte.
+    """Train a finished run again in ``results/recheck`` and compare its files byte by byte.
 
-    What was made aside stays if it is not the same.
+    The new files stay if they differ.
 
     Args:
         plan: the study.
-        wanted: the run's id; None for the one that took least time.
+        wanted: id of the run; None for the fastest one.
 
     Returns:
-        Whether all files are the same.
+        Whether all files are equal.
 
     Raises:
-        InputError: there is no such run, it has not been finished by this code, its files have
-            changed since, or it could not be trained.
+        InputError: no such run is finished with the current code, its files have changed, or it
+            could not be trained.
     """
     run, record = _choose(plan, wanted)
     check_files(Path(run.folder), record)
@@ -55,7 +55,7 @@ def recheck(plan: Plan, wanted: str | None) -> bool:
 
 
 def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
-    """Compare what was made aside with a run's files, and print how they differ."""
+    """Compare the new files with those of a run, and print the differences."""
     same = True
     for name in COMPARED:
         content = (aside / name).read_bytes()
@@ -74,13 +74,13 @@ def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
         then = "; ".join(dict.fromkeys(str(one[name]) for one in before))
         print(f"{name}: {then} then, {now[name]} now")
     if not changed:
-        print("processor, versions and variables are those of then")
+        print("processor, versions and variables have not changed")
     print(f"{run.folder}: repeated, NOT the same; see {aside}")
     return False
 
 
 def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
-    """The run to repeat, and its record."""
+    """Return the run to repeat and its record."""
     states = run_states(plan.runs.values())
     done = {
         run.id: (run, read_record(Path(run.folder), run.id))
@@ -90,15 +90,13 @@ def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
     if wanted is None:
         if not done:
             raise InputError(
-                f"study '{plan.name}': no run has been finished by this code yet, so that there is "
+                f"study '{plan.name}': no run is finished with the current code, so there is "
                 "nothing to repeat"
             )
         return min(done.values(), key=lambda one: float(one[1]["seconds"]))
     if wanted not in done:
         ids = ", ".join(sorted(done)) or "none"
-        raise InputError(
-            f"study '{plan.name}': there is no finished run '{wanted}'; finished are {ids}"
-        )
+        raise InputError(f"study '{plan.name}': no finished run '{wanted}'; finished runs: {ids}")
     return done[wanted]
 
 
@@ -110,6 +108,6 @@ def _train(run: Run, folder: Path) -> None:
         *("--checkpoints", str(folder / "checkpoints"), "--"),
         *(str(folder / name) for name in OUTPUTS),
     ]
-    done = subprocess.run(command, check=False, stdout=sys.stderr)  # which goes to the log
+    done = subprocess.run(command, check=False, stdout=sys.stderr)  # goes to the log
     if done.returncode:
         raise InputError(f"{run.folder}: could not be repeated (exit code {done.returncode})")

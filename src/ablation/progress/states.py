@@ -1,4 +1,4 @@
-"""How far each run of a study is, by its files and the status of its training."""
+"""The state of each run of a study, from its files and the status of its training."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ State = Literal["done", "running", "failed", "missing"]
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is.
+    """The state of a run.
 
     Attributes:
-        status: ``done`` (a diverged run is done, that is its result), ``running``, ``failed``
-            (its last attempt ended with an error, or its files cannot be used) or ``missing``
-            (not started, interrupted, or to be made again).
-        reason: why it failed, why it has to be made again, or what it waits for; otherwise None.
-        log: its log, if there is one.
-        epoch: the last epoch that is done, if it is running or failed; otherwise 0.
-        epochs: epochs that are asked for.
-        val_accuracy: after the last epoch of the last attempt, 0 to 1; None before any.
+        status: ``done`` (including diverged runs), ``running``, ``failed`` (the last attempt ended
+            with an error, or the files cannot be used) or ``missing`` (not started, interrupted, or
+            outdated).
+        reason: why it failed, why it is outdated, or what it waits for; otherwise None.
+        log: its log; None if there is none.
+        epoch: last finished epoch of a running or failed run; otherwise 0.
+        epochs: number of epochs to train.
+        val_accuracy: after the last epoch of the last attempt, 0 to 1; None before the first.
         epoch_seconds: median time in seconds of the epochs of the last attempt, without the
-            first if there are more; None before any.
-        updated: when the status was last written, in seconds since 1970; None without any, or if
-            the run is done.
-        resumed: the epoch after which the last attempt has gone on.
-        kept: epochs that the next attempt does not train again, if it is failed or missing; all
-            that are asked for where only the evaluation is left.
+            first if there are more; None before the first.
+        updated: when the status was last written, in seconds since 1970; None without a status, or
+            if the run is done.
+        resumed: epoch after which the last attempt resumed.
+        kept: number of epochs of a failed or missing run that the next attempt does not train
+            again; all of them if only the evaluation is left.
     """
 
     status: State
@@ -61,7 +61,7 @@ def run_states(runs: Iterable[Run], *, weights: Iterable[str] = ()) -> dict[str,
 
     Args:
         runs: the runs.
-        weights: folders of the runs whose weights are kept; without them they are ``missing``.
+        weights: folders of runs whose weights are kept; they are ``missing`` without the weights.
     """
     kept = set(weights)
     return {run.folder: run_state(run, weights=run.folder in kept) for run in runs}
@@ -70,13 +70,12 @@ def run_states(runs: Iterable[Run], *, weights: Iterable[str] = ()) -> dict[str,
 def run_state(run: Run, *, weights: bool = False) -> RunState:
     """Return the state of one run.
 
-    Its four files decide first: where ``run.json`` is of this run and as it was written, the run
-    is done; that the other files are as they were written, the analysis checks. Without them,
-    the status of its last attempt decides.
+    With all four files and an unchanged, current ``run.json`` the run is done; the analysis checks
+    the hashes of the other files. Otherwise the status of the last attempt decides.
 
     Args:
         run: the run.
-        weights: whether the run's weights are kept.
+        weights: whether the weights of the run are kept.
     """
     result, attempt = _result(run, weights), read_status(Path(run.checkpoints))
     if result is not None and result[0] == "done":
@@ -106,7 +105,7 @@ def run_state(run: Run, *, weights: bool = False) -> RunState:
 
 
 def _result(run: Run, weights: bool) -> tuple[State, str | None] | None:
-    """Status and reason by the run's files; None where some are missing."""
+    """Return status and reason from the files of a run; None if some are missing."""
     folder = Path(run.folder)
     try:
         sizes = {name: (folder / name).stat().st_size for name in OUTPUTS}
@@ -122,12 +121,12 @@ def _result(run: Run, weights: bool) -> tuple[State, str | None] | None:
     if changed := changes(record["code"], run_code(run.settings)):
         return "missing", changed
     if weights and not (folder / WEIGHTS).is_file():
-        return "missing", "its weights were not kept"
+        return "missing", "its weights are missing"
     return "done", None
 
 
 def _kept(run: Run, attempt: Status | None) -> int:
-    """How many epochs the next attempt does not train again."""
+    """Return the number of epochs that the next attempt does not train again."""
     folder = Path(run.checkpoints)
     if attempt is None or attempt.code != code_of(run_code(run.settings)):
         return 0

@@ -1,4 +1,4 @@
-"""Removing what finished runs have left in their folders of checkpoints."""
+"""Removal of checkpoint folders of finished runs."""
 
 import shutil
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from ablation.training.checkpoint import FINISHED
 def sweep(runs: Iterable[Run]) -> None:
     """Remove the folders of checkpoints of finished runs.
 
-    They hold the runs' files until Snakemake has taken note of them: killed before that, it
-    deletes them from their place and asks for them again. So this belongs behind the analysis,
-    whose job Snakemake starts when it has taken note of all runs.
+    They contain copies of the files of a run, because Snakemake, killed before it records them as
+    complete, deletes the originals and repeats the job. Snakemake starts the analysis after it has
+    recorded all runs, so this is called after the analysis.
 
     Args:
-        runs: runs whose files are in their place.
+        runs: runs whose files are in place.
     """
     for run in runs:
         folder = Path(run.checkpoints)

@@ -14,7 +14,7 @@ from rich.text import Text
 from ablation.storage import atomically
 
 WIDTH = 100
-"""Columns of what does not go to a terminal."""
+"""Columns of output that does not go to a terminal."""
 
 Part = str | Text | Table
 
@@ -22,11 +22,11 @@ Part = str | Text | Table
 def show(parts: Iterable[Part], log: Path | None = None) -> None:
     """Print parts with empty lines between them.
 
-    In colour and as wide as the terminal; as plain text where the output goes elsewhere.
+    On a terminal in colour and in its width, otherwise as plain text.
 
     Args:
-        parts: tables, paragraphs (texts), and lines that are not broken (``Text``).
-        log: a file that gets the plain text as well.
+        parts: tables, paragraphs (str), and lines that are not wrapped (``Text``).
+        log: file for a copy as plain text.
 
     Raises:
         InputError: the file cannot be written.
@@ -46,7 +46,7 @@ def show(parts: Iterable[Part], log: Path | None = None) -> None:
 
 
 def plain(parts: Iterable[Part]) -> str:
-    """Return parts as text without colour, 100 columns wide where paths and names let it."""
+    """Return parts as plain text, 100 columns wide; long paths and names are not broken."""
     file = io.StringIO()
     console = Console(
         file=file, width=WIDTH, force_terminal=False, color_system=None, markup=False,
@@ -69,7 +69,7 @@ def _print(parts: Iterable[Part], console: Console) -> None:
 
 
 def _wrap(text: str, width: int) -> str:
-    """Break a paragraph into lines; long words, such as paths, stay whole."""
+    """Wrap a paragraph; long words, such as paths, are not broken."""
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
@@ -82,10 +82,10 @@ def table(
     """Return a table.
 
     Args:
-        header: the columns' names.
-        rows: their cells.
-        right: numbers of the columns that are set to the right and not broken.
-        title: a line above it.
+        header: names of the columns.
+        rows: cells of each row.
+        right: indices of columns that are aligned to the right and not wrapped.
+        title: title above the table.
     """
     made = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
@@ -102,10 +102,10 @@ def table(
 
 
 def duration(seconds: float) -> str:
-    """Write a time with two significant units: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``.
+    """Return a time as text with two units: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``.
 
     Args:
-        seconds: 0 or more.
+        seconds: at least 0.
     """
     if round(seconds) < 60:
         return f"{max(1, round(seconds))} s" if seconds else "0 s"
@@ -120,5 +120,5 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number and what it counts: ``1 run``, ``2 runs``."""
+    """Return a number with its noun: ``1 run``, ``2 runs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

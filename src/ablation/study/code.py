@@ -1,4 +1,4 @@
-"""The code that the jobs of a study besides its runs depend on."""
+"""Digests of the code of the jobs of a study other than training."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""From a study to its runs: the full grid, every setting resolved, every run identified."""
+"""The runs of a study: the grid with all settings resolved."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +17,12 @@ IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set in the one form in which runs read it.
+    """A data set in the form in which runs read it.
 
     Attributes:
         dataset: its label.
-        settings: everything that decides its content; ``stored_size`` is None where it is
-            ``image_size``, and ``held_out`` is 0 where the test split serves for validation.
+        settings: its settings; ``stored_size`` is None if it equals ``image_size``, ``held_out``
+            is 0 if validation uses the test split.
     """
 
     dataset: str
@@ -35,7 +35,7 @@ class PreparedData:
 
     @property
     def folder(self) -> str:
-        """Where it lies, relative to the working directory."""
+        """Its folder, relative to the working directory."""
         size = self.settings.stored_size or self.settings.image_size
         shape = "x".join(map(str, size)) if size else "native"
         return f"results/data/{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
@@ -47,8 +47,8 @@ class Run:
 
     Attributes:
         dataset, model, augmentation: the labels of the cell.
-        settings: everything that decides the result.
-        data: the prepared data that it reads.
+        settings: all settings.
+        data: the prepared data.
     """
 
     dataset: str
@@ -69,7 +69,7 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Where its files lie, relative to the working directory."""
+        """Folder of its files, relative to the working directory."""
         return (
             f"results/runs/{self.dataset}/{self.model}/{self.augmentation}/"
             f"seed-{self.seed}-{self.id}"
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def checkpoints(self) -> str:
-        """Where its checkpoints lie until it is done, relative to the working directory."""
+        """Folder of its checkpoints, relative to the working directory."""
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
     @property
@@ -92,7 +92,7 @@ class Run:
 
     @property
     def weights_file(self) -> str | None:
-        """The file of pretrained weights that it starts from, if any."""
+        """The file of pretrained weights; None without one."""
         weights = self.settings.model.weights
         return IMAGENET_WEIGHTS if weights == "imagenet" else weights
 
@@ -107,7 +107,7 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 
     Args:
         dataset: the block.
-        validation: as the experiment has it.
+        validation: as in the experiment.
     """
     values = dataset.model_dump(exclude={"name"})
     if values["stored_size"] == values["image_size"]:
@@ -123,16 +123,16 @@ def expand(
     pipelines: dict[str, Pipeline],
     threads: int,
 ) -> list[Run]:
-    """Return the runs of an experiment: the full product, less what is excluded.
+    """Return the runs of an experiment: the product of all lists without excluded cells.
 
     Args:
         experiment: its block.
-        networks: settings of each model's network, by name.
-        pipelines: resolved steps of each augmentation's label.
+        networks: settings of the networks, by name of the model.
+        pipelines: resolved pipelines, by label of the augmentation.
         threads: CPU threads of a training job.
 
     Raises:
-        pydantic.ValidationError: an override makes training settings that do not fit together.
+        pydantic.ValidationError: training settings do not fit together after an override.
     """
     runs = []
     datasets = {

@@ -49,7 +49,7 @@ class Document:
         return ":".join(map(str, (self.path, *self.position(place))))
 
     def error(self, place: Place, message: object) -> InputError:
-        """Return the error for a mistake at a place."""
+        """Return an error at a place."""
         return InputError(f"{self.where(place)}: {dotted(place) or 'the file'}: {message}")
 
 

@@ -1,4 +1,4 @@
-"""Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
+"""Loading of configuration files into a plan of runs."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -29,24 +29,24 @@ CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 RUBRICS = "rubrics"  # beside the folder of the studies
 EXAMPLE = "example"
-MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
+MAX_RUNS = 10_000  # per study; Snakemake needs half a minute for so many
 
 Declared = tuple[str, Experiment, Mapping[str, str], Document]  # with the pipelines of its file
 
 
 @dataclass(frozen=True)
 class PlannedExperiment:
-    """An experiment with everything resolved.
+    """An experiment, resolved.
 
     Attributes:
         name: its key in the study file.
-        block: what the file says.
-        architectures: the network of each model's name.
-        pipelines: resolved steps by augmentation label.
+        block: its block in the file.
+        architectures: networks by name of the model.
+        pipelines: resolved pipelines by label of the augmentation.
         runs: its runs, in the order of the file.
-        comparisons: what is compared with what, each once.
+        comparisons: its comparisons, each once.
         factorials: its declared factorial grids.
-        narrative: file with the text that the report places, relative to the working directory.
+        narrative: file with a text for the report, relative to the working directory; None without.
     """
 
     name: str
@@ -60,19 +60,19 @@ class PlannedExperiment:
 
     @property
     def questions(self) -> int:
-        """How many distinct comparisons it makes, one and its reverse counting once."""
+        """Number of comparisons; one and its reverse count once."""
         return len({comparison.question for comparison in self.comparisons})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with everything resolved.
+    """A study, resolved.
 
     Attributes:
         name: the study's name.
-        study: what the file says.
+        study: content of the file.
         experiments: its experiments.
-        rubric: what it is graded on, if anything.
+        rubric: its rubric; None without one.
     """
 
     name: str
@@ -82,22 +82,22 @@ class Plan:
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Every run once, by folder; experiments may share runs."""
+        """All runs by folder; experiments may share runs."""
         return {run.folder: run for experiment in self.experiments for run in experiment.runs}
 
     @property
     def data(self) -> dict[str, PreparedData]:
-        """Every prepared data set once, by folder."""
+        """All prepared data sets by folder."""
         return {run.data.folder: run.data for run in self.runs.values()}
 
     @property
     def comparing(self) -> int:
-        """How many of its experiments compare anything."""
+        """Number of experiments with comparisons."""
         return sum(bool(experiment.comparisons) for experiment in self.experiments)
 
     @property
     def kept_weights(self) -> set[str]:
-        """Folders of the runs whose weights some experiment keeps."""
+        """Folders of the runs whose weights are kept."""
         return {
             run.folder
             for experiment in self.experiments
@@ -107,13 +107,12 @@ class Plan:
 
 
 def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE) -> Config:
-    """Read ``config/config.yaml``; keys ``given`` on the command line go before it.
+    """Read ``config/config.yaml``; keys ``given`` on the command line take precedence.
 
     Raises:
         InputError: a key or value is wrong; the message names the file or the command line.
     """
-    there = os.path.lexists(file)  # a link to nowhere is meant to be something
-    document = read_yaml(file) if there else Document(file, {}, {})
+    document = read_yaml(file) if os.path.lexists(file) else Document(file, {}, {})
     data = document.data if document.data is not None else {}
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
@@ -127,8 +126,8 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
         number = shown_value(study)
         if not os.path.lexists(STUDIES / f"{number}.yaml"):
             raise InputError(
-                f"study {number}: there is no {STUDIES / number}.yaml; if the name only looks like "
-                "a number, such as 007, write --config 'study=\"007\"'"
+                f"study {number}: {STUDIES / number}.yaml not found; if the name only looks like a "
+                "number, such as 007, write --config 'study=\"007\"'"
             )
         merged["study"] = number
     recheck = merged.get("recheck")
@@ -145,21 +144,21 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
 
 
 def _check_data_dir(folder: str, document: Document) -> None:
-    """Refuse a data folder that can be none; one that is not there yet will be made."""
+    """Check that the data folder is a folder or missing."""
     problem = ""
     try:
         if not S_ISDIR(Path(folder).expanduser().stat().st_mode):
             problem = "is not a folder"
     except FileNotFoundError:
         return
-    except (OSError, RuntimeError) as error:  # too long, no such user's home
+    except (OSError, RuntimeError) as error:  # too long, or unknown user
         problem = getattr(error, "strerror", None) or str(error)
     if problem:
         raise document.error(("data_dir",), f"{folder[:200]!r}: {problem}")
 
 
 def study_names(folder: Path = STUDIES) -> list[str]:
-    """Return the names of the studies, or of the rubrics, in a folder, sorted."""
+    """Return the names of the studies or rubrics in a folder, sorted."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
@@ -167,7 +166,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     """Read the study that the config names and resolve it.
 
     Raises:
-        InputError: something in the study is wrong; the message names file, line and place.
+        InputError: the study is wrong; the message names file, line and place.
     """
     if config.study == EXAMPLE:
         raise InputError(
@@ -177,7 +176,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     file = folder / f"{config.study}.yaml"
     if not os.path.lexists(file):
         hint = nearest(config.study, study_names(folder))
-        raise InputError(f"study '{config.study}': there is no {file}{hint}")
+        raise InputError(f"study '{config.study}': {file} not found{hint}")
     document = read_yaml(file)
     study = validate(Study, document, document.data)
     rubric = _rubric(study, document, folder.parent / RUBRICS)
@@ -189,15 +188,13 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     for name, _, _, origin in declared:
         if name in documents:
             place: Place = ("experiments", name) if origin is document else ("include",)
-            raise document.error(
-                place, f"there is an experiment '{name}' in {documents[name].path} as well"
-            )
+            raise document.error(place, f"experiment '{name}' is also in {documents[name].path}")
         documents[name] = origin
     experiments: list[PlannedExperiment] = []
-    room = MAX_RUNS
+    runs_left = MAX_RUNS
     for name, block, named, origin in declared:
-        experiments.append(_plan_experiment(name, block, named, origin, config, room))
-        room -= len(experiments[-1].runs)
+        experiments.append(_plan_experiment(name, block, named, origin, config, runs_left))
+        runs_left -= len(experiments[-1].runs)
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
         _check_sources(experiment, documents[experiment.name], config)
@@ -205,20 +202,20 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
 
 
 def _rubric(study: Study, document: Document, folder: Path) -> Rubric | None:
-    """The rubric that a study names."""
+    """Return the rubric of a study."""
     if study.rubric is None:
         return None
     file = folder / f"{study.rubric}.yaml"
     if not file.exists():
         hint = nearest(study.rubric, study_names(folder))
-        raise document.error(("rubric",), f"there is no {file}{hint}")
+        raise document.error(("rubric",), f"{file} not found{hint}")
     origin = read_yaml(file)
     return validate(Rubric, origin, origin.data)
 
 
 def _included(study: Study, document: Document, own: str, folder: Path) -> Iterator[Declared]:
-    """The experiments of the studies that a study includes."""
-    _refuse_twice(study.include, ("include",), document)
+    """Yield the experiments of included studies."""
+    _refuse_duplicates(study.include, ("include",), document)
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
         file = folder / f"{name}.yaml"
@@ -226,23 +223,21 @@ def _included(study: Study, document: Document, own: str, folder: Path) -> Itera
             raise document.error(place, f"study '{name}' includes itself; leave it out")
         if not file.exists():
             hint = nearest(name, [other for other in study_names(folder) if other != own])
-            raise document.error(place, f"there is no study '{name}'{hint}")
+            raise document.error(place, f"study '{name}' not found{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
         if own in other.include:
-            raise document.error(
-                place, f"{name} includes {own} in turn; only one can include the other"
-            )
+            raise document.error(place, f"{name} includes {own}; only one can include the other")
         if other.include:
             raise document.error(
                 place,
-                f"{name} includes other studies itself; include {', '.join(other.include)} instead",
+                f"{name} includes other studies; include {', '.join(other.include)} instead",
             )
         yield from _experiments(other, origin)
 
 
 def _experiments(study: Study, document: Document) -> Iterator[Declared]:
-    """The experiments of a study's own file, whose named pipelines are checked."""
+    """Yield the experiments in the file of a study, and check its named pipelines."""
     for name in study.pipelines:
         with _placed(document, ("pipelines", name)):
             parse_pipeline(name, study.pipelines)
@@ -256,15 +251,17 @@ def _plan_experiment(
     named: Mapping[str, str],
     document: Document,
     config: Config,
-    room: int,
+    runs_left: int,
 ) -> PlannedExperiment:
     place: Place = ("experiments", name)
-    _refuse_twice([d.name for d in block.datasets], (*place, "datasets"), document)
-    _refuse_twice([m.name for m in block.models], (*place, "models"), document)
-    _refuse_twice(block.seeds, (*place, "seeds"), document)
+    _refuse_duplicates([d.name for d in block.datasets], (*place, "datasets"), document)
+    _refuse_duplicates([m.name for m in block.models], (*place, "models"), document)
+    _refuse_duplicates(block.seeds, (*place, "seeds"), document)
     lists = (block.datasets, block.models, block.augmentations, block.seeds)
-    if (size := prod(map(len, lists))) > room:
-        before = "" if room == MAX_RUNS else f", the experiments above {MAX_RUNS - room:,}"
+    if (size := prod(map(len, lists))) > runs_left:
+        before = (
+            "" if runs_left == MAX_RUNS else f", the experiments above {MAX_RUNS - runs_left:,}"
+        )
         raise document.error(
             place, f"its grid has {size:,} runs{before}; a study has at most {MAX_RUNS:,}"
         )
@@ -287,8 +284,7 @@ def _plan_experiment(
             at: Place = (*place, "overrides", i, "where", "seed")
             raise document.error(
                 at,
-                "settings that differ between the seeds of "
-                "a cell would pass for its spread; leave the seed out",
+                "settings must not differ between the seeds of a cell; leave the seed out",
             )
         _refuse_unknown(override.where.given(), known, (*place, "overrides", i, "where"), document)
     for i, cells in enumerate(block.exclude):
@@ -320,7 +316,7 @@ def _plan_experiment(
 def _compare(
     experiments: list[PlannedExperiment], documents: Mapping[str, Document]
 ) -> list[PlannedExperiment]:
-    """Find what each experiment compares, which may be with another one."""
+    """Add the comparisons of each experiment."""
     by_name = {experiment.name: experiment for experiment in experiments}
     compared = []
     for experiment in experiments:
@@ -357,7 +353,7 @@ def _pipelines(
     augmentations = block.augmentations
     labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
     if isinstance(augmentations, list):
-        _refuse_twice(augmentations, (*place, "augmentations"), document)
+        _refuse_duplicates(augmentations, (*place, "augmentations"), document)
     for i, (label, text) in enumerate(labelled.items()):
         key = label if isinstance(augmentations, dict) else i
         with _placed(document, (*place, "augmentations", key)):
@@ -369,7 +365,7 @@ def _pipelines(
 
 @contextmanager
 def _placed(document: Document, place: Place) -> Iterator[None]:
-    """Put the place before the message of an error that a resolver raises."""
+    """Add the place to the message of an error."""
     try:
         yield
     except InputError as error:
@@ -377,7 +373,7 @@ def _placed(document: Document, place: Place) -> Iterator[None]:
 
 
 def _check_images(steps: Pipeline, dataset: Dataset) -> None:
-    """Refuse steps that make no sense on images of this shape, as far as it is known."""
+    """Check that the steps accept images of this shape, as far as it is known."""
     known = source_of(dataset.source).known(dataset.source)
     channels = _channels(dataset)
     if channels is not None:
@@ -388,44 +384,44 @@ def _check_images(steps: Pipeline, dataset: Dataset) -> None:
 
 
 def _channels(dataset: Dataset) -> int | None:
-    """Return how many channels the prepared images have; None where that is not known."""
+    """Return the number of channels of the prepared images; None if unknown."""
     known = source_of(dataset.source).known(dataset.source)
     return dataset.channels or (known.shape[2] if known else None)
 
 
 def _expect_plain(key: str, path: str) -> None:
-    """Refuse a path that means something else to Snakemake, whose input it becomes."""
+    """Check that Snakemake can use a path as an input."""
     if set("{}") & set(path) or path.startswith("-") or path != path.strip():
         raise InputError(
-            f"{key}: {path[:200]!r}: Snakemake cannot take a path with {{ or }}, a - in front or "
-            "space around it; give the file another name"
+            f"{key}: {path[:200]!r}: Snakemake does not accept paths with {{ or }}, a leading - or "
+            "surrounding spaces; rename the file"
         )
 
 
 def _expect(key: str, path: str, kind: Literal["file", "folder"]) -> None:
-    """Refuse a path where there is no such thing."""
+    """Check that a file or folder exists."""
     problem = ""
     try:
         mode = Path(path).stat().st_mode
-        there = S_ISREG(mode) if kind == "file" else S_ISDIR(mode)
+        exists = S_ISREG(mode) if kind == "file" else S_ISDIR(mode)
     except (FileNotFoundError, NotADirectoryError):
-        there = False
-    except (OSError, ValueError) as error:  # too long, not permitted, a character that none has
-        there, problem = False, f": {getattr(error, 'strerror', None) or error}"
-    if not there:
-        raise InputError(f"{key}: there is no {kind} {path[:200]!r}{problem}")
+        exists = False
+    except (OSError, ValueError) as error:  # too long, not permitted, or an invalid character
+        exists, problem = False, f": {getattr(error, 'strerror', None) or error}"
+    if not exists:
+        raise InputError(f"{key}: {kind} {path[:200]!r} not found{problem}")
 
 
-def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
+def _refuse_duplicates(values: list[Any], place: Place, document: Document) -> None:
     seen = set()
     for i, value in enumerate(values):
         if value in seen:
-            raise document.error((*place, i), f"'{value}' stands twice")
+            raise document.error((*place, i), f"duplicate '{value}'")
         seen.add(value)
 
 
 def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document: Document) -> None:
-    """Refuse two names for the same thing: their runs would be the same."""
+    """Check that no two names have the same settings."""
     seen: dict[str, str] = {}
     for i, (name, settings) in enumerate(resolved.items()):
         text = repr(settings)
@@ -453,7 +449,7 @@ def _refuse_unknown(
 def _check_claims(
     experiment: PlannedExperiment, experiments: list[PlannedExperiment], document: Document
 ) -> None:
-    """Refuse claims that nobody makes, that nothing tests, and revisits of nothing."""
+    """Check that claims exist and are tested, and that the revisited experiment exists."""
     place: Place = ("experiments", experiment.name)
     block, by_name = experiment.block, {other.name: other for other in experiments}
     known = dict(block.claims)
@@ -473,8 +469,7 @@ def _check_claims(
                 raise document.error(
                     at,
                     f"{block.revisits}, which this experiment "
-                    "revisits, states a claim of this name; leave it out here, or give it a name "
-                    "of its own",
+                    "revisits, has a claim of this name; leave it out here or rename it",
                 )
         known |= stated
     for i, comparison in enumerate(block.comparisons):
@@ -482,8 +477,8 @@ def _check_claims(
             at = (*place, "comparisons", i, "claim")
             raise document.error(
                 at,
-                f"there is no claim '{comparison.claim}' in "
-                f"the experiment's claims{nearest(comparison.claim, known)}",
+                f"the experiment has no claim '{comparison.claim}'"
+                f"{nearest(comparison.claim, known)}",
             )
     tested = {comparison.claim for comparison in block.comparisons}
     for name in block.claims:
@@ -495,7 +490,7 @@ def _check_claims(
 
 
 def _check_sources(experiment: PlannedExperiment, document: Document, config: Config) -> None:
-    """Refuse sources and local images that do not exist."""
+    """Check that sources and local images exist."""
     for i, dataset in enumerate(experiment.block.datasets):
         with _placed(document, ("experiments", experiment.name, "datasets", i)):
             check_source(dataset, config.data_dir)

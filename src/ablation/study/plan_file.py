@@ -1,4 +1,4 @@
-"""The resolved plan as a file, which the jobs of a study read instead of the study."""
+"""The file of the resolved plan, which jobs read instead of the study."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ablation.storage import atomically
 from ablation.study.plan import Plan
 
 _PLAN = TypeAdapter(Plan)
-# What only another part of the plan depends on: the resolved pipelines, the runs, their files.
+# Keys whose effect is in other parts of the plan: resolved pipelines, runs, their files.
 _RESOLVED_ELSEWHERE: Any = {
     "study": {"experiments"},
     "experiments": {"__all__": {"block": {"augmentations", "exclude", "keep_weights"}}},
@@ -24,8 +24,7 @@ def write_plan(plan: Plan, file: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    # What was not set stays so, because a default and the same value given can mean different
-    # things.
+    # Unset keys stay unset, because a default and the same value given can differ in meaning.
     content = _PLAN.dump_json(plan, exclude_unset=True)
 
     def write(part: Path) -> None:
@@ -51,6 +50,6 @@ def read_plan(file: Path) -> Plan:
 def plan_digest(plan: Plan) -> str:
     """Return the hash of a plan: 16 hex digits.
 
-    The plan is resolved, so the same study written in another way has the same digest.
+    Different texts of the same study have the same digest.
     """
     return identity(_PLAN.dump_python(plan, mode="json", exclude=_RESOLVED_ELSEWHERE))[:16]

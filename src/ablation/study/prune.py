@@ -1,4 +1,4 @@
-"""Pruning: results that no study uses any more."""
+"""Removal of results that no study uses."""
 
 import re
 import shutil
@@ -15,18 +15,17 @@ RESULTS = Path("results")
 
 _RUN = re.compile(r"seed-\d+-[0-9a-f]{8}")
 _DATA = re.compile(r"[a-z0-9]+-[a-z]+-[0-9a-f]{8}")
-# Where runs, checkpoints and prepared data are, and the names of their folders. Nothing else is
-# ever touched.
+# Folders of runs, checkpoints and prepared data. Nothing else is removed.
 _KINDS = (("runs/*/*/*/*", _RUN), ("checkpoints/*/*/*/*", _RUN), ("data/*/*", _DATA))
 
 
 def unused(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -> list[Path]:
     """Return the folders of runs, checkpoints and prepared data that no study uses.
 
-    Runs with another number of threads than ``config`` has count as unused.
+    Runs with another number of threads than in ``config`` count as unused.
 
     Raises:
-        InputError: a study cannot be read; then nobody knows what it uses.
+        InputError: a study cannot be read.
     """
     used: set[Path] = set()
     for name in study_names(studies):
@@ -46,12 +45,12 @@ def unused(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -> 
 
 
 def prune(config: Config) -> None:
-    """List what no study uses, or remove it if the config says so.
+    """List or remove folders that no study uses, as configured.
 
-    What another process has locked stays.
+    Folders that another process has locked are not removed.
 
     Raises:
-        InputError: a study cannot be read, or something cannot be removed.
+        InputError: a study cannot be read, or a folder cannot be removed.
     """
     found = unused(config)
     total = 0
@@ -76,7 +75,7 @@ def prune(config: Config) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a run or data set, if it has one; False if another process holds it."""
+    """Hold the lock of a run or data set; yield False if another process holds it."""
     if _RUN.fullmatch(folder.name):
         file = Path(folder.parts[0], "checkpoints", *folder.parts[2:], LOCK)
     else:

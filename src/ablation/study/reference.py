@@ -1,4 +1,4 @@
-"""The reference part of ``config/README.md``: every key, step and architecture."""
+"""The reference part of ``config/README.md``: keys, architectures and steps."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -71,7 +71,7 @@ def reference_text() -> str:
     parts = [BEGIN, "", "# Reference", ""]
     for title, model in BLOCKS:
         parts += [f"## {title}", "", cleandoc(model.__doc__ or "").replace("``", "`"), ""]
-        # What all checks have in common stands once.
+        # Fields that all checks share are listed once.
         shared = Check.model_fields if model is not Check and issubclass(model, Check) else {}
         own = [key for key in model.model_fields if key not in shared]
         keys = _keys(model.model_json_schema(), own)
@@ -100,10 +100,10 @@ def reference_text() -> str:
 
 
 def with_reference(text: str) -> str:
-    """Return a document with its reference part renewed.
+    """Return a document with an updated reference part.
 
     Raises:
-        InputError: the document has no line where the reference begins.
+        InputError: the document does not contain the line before the reference.
     """
     before, mark, _ = text.partition(BEGIN)
     if not mark:
@@ -112,7 +112,7 @@ def with_reference(text: str) -> str:
 
 
 def write_reference(file: Path) -> None:
-    """Renew the reference part of a document."""
+    """Update the reference part of a document."""
     file.write_text(with_reference(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
-"""What the files of a study besides its runs are made from, and digests of it.
+"""The inputs of the model table and of the gallery, and their digests.
 
-Snakemake compares a rule's params with those of the last time, so a digest among them makes
-exactly those jobs run again whose content it stands for.
+Snakemake repeats a job if its params change, so a digest is a param of these jobs.
 """
 
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from ablation.study.plan import Plan
 
 
 def models_request(plan: Plan) -> list[dict[str, Any]]:
-    """Return each model and data set of a plan once: what the model table describes."""
+    """Return the input of the model table: each pair of model and data set of a plan once."""
     return _once(
         {
             "model": run.model,
@@ -25,7 +24,7 @@ def models_request(plan: Plan) -> list[dict[str, Any]]:
 
 
 def gallery_request(plan: Plan) -> list[dict[str, Any]]:
-    """Return each augmentation and data set of a plan once: what the gallery shows."""
+    """Return the input of the gallery: each pair of augmentation and data set of a plan once."""
     return _once(
         {
             "augmentation": run.augmentation,

@@ -35,7 +35,7 @@ from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
 from ablation.training.settings import Training
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-NAME_LENGTH = 80  # a path component, with room for a suffix
+NAME_LENGTH = 80  # a path component, with space for a suffix
 MAX_SEED = 2**31 - 1
 
 
@@ -76,7 +76,7 @@ def _not_blank(text: str) -> str:
 
 
 def _pipeline_name(name: str) -> str:
-    """Refuse a name that a pipeline cannot use, or that means something else there."""
+    """Check that a name can be used in a pipeline and is not taken."""
     problem = ""
     if not (name.isascii() and name.isidentifier()) or iskeyword(name):
         problem = "is not an identifier: use letters, digits and _, and begin with a letter"
@@ -97,7 +97,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class NotEmpty(Strict):
-    """A block in which at least one key has to be given."""
+    """A block with at least one key."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -107,7 +107,7 @@ class NotEmpty(Strict):
 
 
 class Named(Strict):
-    """A block that may be written as just its name."""
+    """A block that can be written as its name only."""
 
     name: Name = Field(description="The label in tables, figures and paths.")
 
@@ -120,7 +120,7 @@ class Named(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors accept both forms."""
+        """Accept both forms in the schema."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         return {"anyOf": [NAME_SCHEMA, schema], "description": schema.get("description", "")}
 
@@ -147,7 +147,7 @@ class Dataset(DataSettings, Named):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors know that the source may be left out, and that something is held out."""
+        """Make the source optional and ``held_out`` positive in the schema."""
         schema = super().__get_pydantic_json_schema__(core_schema, handler)
         block = schema["anyOf"][-1]
         block["required"] = ["name"]
@@ -159,7 +159,7 @@ class Dataset(DataSettings, Named):
 class Model(Named):
     """A network: an architecture and its options. Just a name selects that architecture."""
 
-    model_config = ConfigDict(extra="allow")  # the options, which the family checks
+    model_config = ConfigDict(extra="allow")  # options, checked by the family
 
     architecture: str | None = Field(
         default=None,
@@ -174,14 +174,14 @@ class Model(Named):
 
     @classmethod
     def _refused(cls, key: str, data: dict[str, Any]) -> str | None:
-        """Return why the family of the architecture has no such option; None if it has."""
+        """Return why an option is refused; None if the family has it."""
         architecture = str(data.get("architecture") or data.get("name"))
         return refused_option(architecture, key, cls.model_fields)
 
     @model_validator(mode="after")
     def _options_are_right(self) -> Self:
         family = family_of(self.architecture or self.name)
-        if family is not None:  # the plan refuses an unknown architecture
+        if family is not None:  # an unknown architecture is refused by the plan
             family.check_options(self.options)
         return self
 
@@ -189,7 +189,7 @@ class Model(Named):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors know the options of every family."""
+        """Add the options of all families to the schema."""
         schema = super().__get_pydantic_json_schema__(core_schema, handler)
         block = schema["anyOf"][-1]
         block["properties"] |= option_schemas()
@@ -198,7 +198,7 @@ class Model(Named):
 
 
 def _patch_of(model: type[Strict], name: str) -> type[Strict]:
-    """A copy of a model in which every key may be left out and nothing is filled in."""
+    """Return a copy of a model in which all keys are optional and have no default."""
     fields: dict[str, Any] = {}
     for key, info in model.model_fields.items():
         patch = copy(info)
@@ -460,7 +460,7 @@ class Experiment(Strict):
 
     @field_validator("final_seeds")
     @classmethod
-    def _has_room_for_the_seeds(cls, final: int | None, found: ValidationInfo) -> int | None:
+    def _is_not_below_the_seeds(cls, final: int | None, found: ValidationInfo) -> int | None:
         seeds = len(found.data.get("seeds", []))
         if final is not None and final < seeds:
             raise refusal(f"is {final}, but seeds names {seeds}: give {seeds} or more")

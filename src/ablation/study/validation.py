@@ -1,4 +1,4 @@
-"""Validation: from the data of a configuration file to its typed model."""
+"""Validation of the data of configuration files by typed models."""
 
 import re
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ Block = TypeVar("Block", bound=BaseModel)
 
 
 def validate(model: type[Block], document: Document, data: Any) -> Block:
-    """Make a typed model of a document's data.
+    """Return the data of a document as a typed model.
 
     Raises:
-        InputError: the first mistake in the file, with its place.
+        InputError: the first error in the file, with its place.
     """
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values")
@@ -27,7 +27,7 @@ def validate(model: type[Block], document: Document, data: Any) -> Block:
 
 
 def _first(errors: list[ErrorDetails], document: Document, data: Any) -> InputError:
-    """The first error in the file; of a union's branches, the one that got furthest."""
+    """Return the first error in the file; of the branches of a union, the deepest."""
     placed = [(_place(error, data), error) for error in errors]
     above = {place[:length] for place, _ in placed for length in range(len(place))}
     deepest = [(place, error) for place, error in placed if place not in above]
@@ -36,7 +36,7 @@ def _first(errors: list[ErrorDetails], document: Document, data: Any) -> InputEr
 
 
 def _place(error: ErrorDetails, data: Any) -> Place:
-    """Return an error's location without the names of a union's branches."""
+    """Return the location of an error without the names of the branches of a union."""
     place: list[str | int] = []
     for part in error["loc"]:
         try:
@@ -52,9 +52,9 @@ def _place(error: ErrorDetails, data: Any) -> Place:
 
 
 def _message(error: ErrorDetails) -> str:
-    """Return pydantic's message, with the value if it is short and the nearest right one."""
+    """Return the message of pydantic, with a short value and the nearest right one."""
     message, value, context = error["msg"], error["input"], error.get("ctx", {})
-    if "url" not in error:  # the models' own message, which names the value where that helps
+    if "url" not in error:  # a message of this project
         return message
     if not isinstance(value, list | dict) and len(repr(value)) <= SHOWN:
         message += f", not {value!r}"

@@ -46,7 +46,7 @@ class NetworkSettings(BaseModel):
     def check_imagenet_weights(self) -> None:
         """Raise ValueError if ``weights: imagenet`` does not fit the network."""
         raise ValueError(
-            f"no weights 'imagenet' exist for {self.family} networks; give the path of a file"
+            f"no weights 'imagenet' for {self.family} networks; give the path of a file"
         )
 
     def check_channels(self, channels: int) -> None:

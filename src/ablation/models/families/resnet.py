@@ -222,8 +222,8 @@ def build(settings: ResNetSettings, image: Any, classes: int, parts: "Parts") ->
 
     The two differ in the shortcuts only, and with the same seed they start from the same kernels.
     All kernels, including that of the head, use the initializer of the settings ("we initialize the
-    weights as in [13]", section 3.4). Batch norm starts as the identity (scale 1, offset 0), also in
-    the last layer of a block.
+    weights as in [13]", section 3.4). Batch norm starts as the identity (scale 1, offset 0), also
+    in the last layer of a block.
     """
     network = _Network(settings, parts)
     x = network.stem(image)
