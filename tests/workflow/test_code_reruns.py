@@ -57,6 +57,10 @@ def comments_and_docstrings(project):
         file.write_text(f"# A comment.\n{text}# Another one.\n")
 
 
+def template(project):
+    append(project, "report/templates/report.md.j2", "{# edited #}\n")
+
+
 def new_step(project):
     (project.folder / PACKAGE / "augmentation/steps/nothing.py").write_text(NEW_STEP)
 
@@ -73,10 +77,13 @@ def new_family(project):
         (new_family, {}),
         (change("augmentation/steps/flip.py"), {}),  # a step that no run uses
         (change("augmentation/steps/cutmix.py"), {"gallery": 1, "train": 1, **AFTERWARDS}),
+        # What that one imports.
+        (change("augmentation/geometry.py"), {"gallery": 1, "train": 1, **AFTERWARDS}),
         (change("models/families/resnet.py"), {"describe_models": 1, "train": 2, **AFTERWARDS}),
         (change("training/run.py"), {"train": 2, **AFTERWARDS}),
         (change("analysis/verdicts.py"), AFTERWARDS),
         (change("report/text.py"), {"report": 1}),
+        (template, {"report": 1}),
         (change("progress/overview.py"), {}),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -120,7 +120,7 @@ def test_code_that_is_edited_while_the_study_runs_makes_no_result(tmp_path):
         while not list(project.folder.glob("results/logs/prepare/*/*.log")):
             time.sleep(0.05)
         with edited.open("a") as file:
-            file.write("# another thought\n")
+            file.write("\nADDED = 1\n")
 
     thread = threading.Thread(target=edit)
     thread.start()

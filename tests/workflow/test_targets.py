@@ -167,7 +167,7 @@ def test_afterwards_the_plan_estimates_what_is_to_come(looked_on, tmp_path):
 def test_edited_training_code_makes_every_run_one_to_do(looked_on, tmp_path):
     project = looked_on.copy(tmp_path / "project")
     with (project.folder / "src/ablation/training/optimizer.py").open("a") as file:
-        file.write("# another thought\n")
+        file.write("\nADDED = 1\n")
     text = told(project, "status")
     assert "3 runs, 0 done, 0 running, 2 failed, 1 to do" in text
 

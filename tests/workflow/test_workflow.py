@@ -159,27 +159,6 @@ def test_two_values_swapped(project):
     assert project.plan() == {"train": 2, **AFTERWARDS}
 
 
-@pytest.mark.parametrize(
-    ("file", "expected"),
-    [
-        ("src/ablation/training/run.py", {"train": 2, **AFTERWARDS}),
-        ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
-        ("src/ablation/augmentation/steps/cutmix.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
-        (
-            "src/ablation/models/families/resnet.py",
-            {"describe_models": 1, "train": 2, **AFTERWARDS},
-        ),
-        ("src/ablation/analysis/effects.py", AFTERWARDS),
-        ("src/ablation/report/templates/report.md.j2", {"report": 1}),
-    ],
-)
-def test_code_that_decides_a_result_runs_it_again(project, file, expected):
-    path = project.folder / file
-    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
-    path.write_text(path.read_text() + comment)
-    assert project.plan() == expected
-
-
 def test_what_an_editor_leaves_behind_runs_nothing(project):
     for name in ("training/.run.py.swp", "models/.DS_Store", "data/prepare.py.orig"):
         (project.folder / "src/ablation" / name).write_text("x")
