@@ -77,10 +77,8 @@ def new_family(project):
         (new_family, {}),
         (change("augmentation/steps/flip.py"), {}),  # a step that no run uses
         (change("augmentation/steps/cutmix.py"), {"gallery": 1, "train": 1, **AFTERWARDS}),
-        (
-            change("augmentation/geometry.py"),
-            {"gallery": 1, "train": 1, **AFTERWARDS},
-        ),  # its helper
+        # What that one imports.
+        (change("augmentation/geometry.py"), {"gallery": 1, "train": 1, **AFTERWARDS}),
         (change("models/families/resnet.py"), {"describe_models": 1, "train": 2, **AFTERWARDS}),
         (change("training/run.py"), {"train": 2, **AFTERWARDS}),
         (change("analysis/verdicts.py"), AFTERWARDS),
