@@ -118,7 +118,7 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         ("  second:", "  first:", "experiment 'first' is also in config/studies/first.yaml"),
         ("revisits: first", "revisits: frist", "no other experiment 'frist'; did you mean 'first'"),
         ("revisits: first", "revisits: second", "no other experiment 'second'"),
-        ("claim: helps", "claim: help", "no claim 'help' in the experiment's claims; did you mean"),
+        ("claim: helps", "claim: help", "the experiment has no claim 'help'; did you mean"),
         ("        says: better\n", "", "claim and says go together"),
         ("says: better", "says: best", "should be 'better', 'worse', 'same' or 'different'"),
         (
@@ -129,7 +129,7 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         (
             "    revisits: first\n",
             "    revisits: first\n    claims: {helps: {text: t, source: s}}\n",
-            "claims.helps: first, which this experiment revisits, states a claim of this name",
+            "claims.helps: first, which this experiment revisits, has a claim of this name",
         ),
     ],
 )

@@ -266,7 +266,7 @@ def test_experiments_share_runs(project):
             "plain20",
             "{name: p, architecture: plain20, weights: no.h5}",
             "models[1]",
-            "no file 'no.h5'",
+            "file 'no.h5' not found",
         ),
         ("crop(2) | cutmix", '"crop(28, fill=reflect)"', "augmentations.mix", "28"),
         ("question: Which?", "question: 3", "question", "valid string, not 3"),
@@ -289,7 +289,7 @@ def test_experiments_share_runs(project):
             "plain20",
             "{name: p, architecture: plain20, weights: " + 300 * "x" + "}",
             "models[1]",
-            "no file",
+            "not found",
         ),
         ("plain20", "resnet50-pretrained", "models[1]", "needs images with 3 channels, not 1"),
         ("plain20", "{name: p, architecture: plain20, width: 9999}", "models[1].width", "4096"),
@@ -335,7 +335,9 @@ def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(
 
 def test_an_unknown_study_names_the_nearest(project):
     project(STUDY)
-    with pytest.raises(InputError, match=r"config/studies/tinny.yaml; did you mean 'tiny'"):
+    with pytest.raises(
+        InputError, match=r"config/studies/tinny.yaml not found; did you mean 'tiny'"
+    ):
         load_plan(load_config({"study": "tinny"}))
 
 
