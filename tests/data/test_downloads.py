@@ -248,7 +248,7 @@ def test_a_download_that_fails(server, digits, tfds_dir, tmp_path, way, asked, r
     assert re.match(text, message)
     assert "\n" not in message
     assert ("run snakemake again when the network is back" in message) == (way == "short")
-    assert ("a newer TensorFlow Datasets may know its address" in message) != (way == "short")
+    assert ("upgrade TensorFlow Datasets" in message) != (way == "short")
     assert server.requests == asked
     assert not is_stored("fetched_digits")
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""The heads of the studies tell what the studies cost; here it is counted."""
+"""The costs in the comments of the studies, compared with computed ones."""
 
 import re
 from functools import cache
@@ -18,7 +18,7 @@ from ..conftest import ROOT
 from .test_studies import STUDIES
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "cats_vs_dogs": 2, "eurosat": 10, "stanford_dogs": 120}
-# The notebooks' card: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
+# The notebooks' GPU: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
 # whose forward pass is 3.858 G multiply-adds; training takes three times the forward pass.
 OPERATIONS_A_SECOND = 16 / 0.207 * 3.858e9 * 2 * 3
 
@@ -32,16 +32,16 @@ def forward(network, shape, classes):
 def operations(run):
     """Floating-point operations of a run's training."""
     data, training = run.settings.dataset, run.settings.training
-    source = source_name(data["source"])
-    shape = tuple(data["image_size"] or known(data["source"]).shape[:2])
-    of_source = known(data["source"])
-    images = of_source.images - (of_source.test or of_source.images * data["test_share"])
-    images *= data["train_share"]
+    source = source_name(data.source)
+    shape = tuple(data.image_size or known(data.source).shape[:2])
+    of_source = known(data.source)
+    images = of_source.images - (of_source.test or of_source.images * data.test_share)
+    images *= data.train_share
     if run.settings.validation == "held-out":
-        images *= 1 - data["held_out"]
+        images *= 1 - data.held_out
     network = run.settings.model
     one = 3 * 2 * forward(network, (*shape, 3), CLASSES[source])
-    return one * images * training["epochs"]
+    return one * images * training.epochs
 
 
 def gigabytes_prepared(data):
