@@ -185,8 +185,9 @@ def test_switching_branches_and_back_runs_nothing(project):
     git("add", ".")
     git("commit", "-m", "one")
     git("switch", "-c", "other")
-    for file in ("src/ablation/training/run.py", "workflow/rules/train.smk"):
-        project.edit("\n", "\n# another\n", project.folder / file)
+    for name in ("src/ablation/training/run.py", "workflow/rules/train.smk"):
+        file = project.folder / name
+        file.write_text(f"{file.read_text()}\n\nADDED = 1\n")
     git("commit", "-am", "two")
     assert project.plan()["train"] == 2
     git("switch", "main")
@@ -259,7 +260,6 @@ def test_prune_leaves_alone_what_is_not_its_own(project, tmp_path):
     (project.folder / "results/data/tfds/cifar10").mkdir(parents=True)
     words = ("prune", "--cores", "1", "--config", "prune=remove")
     assert "0 folder(s)" in project.snakemake(*words).output
-    assert "0 folder(s)" in project.snakemake(*words, "threads=3").output
     assert (elsewhere / "description.json").exists()
 
 

@@ -14,7 +14,10 @@ onstart:
             date_back(Path(folder))
         for weights in {run.weights_file for run in RUNS.values()} - {None}:
             date_back(Path(weights))
-        write_plan(PLAN, Path(PLAN_FILE))
+        # Not for targets that resolve the study themselves, as one may be edited while it runs.
+        targets = set(workflow.dag_settings.targets)
+        if not targets or targets - {"data", "plan", "status", "partial", "recheck", "prune"}:
+            write_plan(PLAN, Path(PLAN_FILE))
     except InputError as error:
         workflow.persistence.unlock()
         sys.exit(f"error: {error}")
