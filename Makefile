@@ -52,14 +52,17 @@ venv-dev: ## Make .venv with the tools for the targets below
 
 .PHONY: test
 test: venv-dev ## Run all tests except test-browser and test-studies (ARGS for pytest)
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long" $(ARGS)
 
-.PHONY: test-unit test-workflow test-browser test-studies test-kill
+.PHONY: test-unit test-workflow test-browser test-long test-studies test-kill
 test-unit: venv-dev ## Run the tests without Snakemake
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not workflow" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not workflow" $(ARGS)
 
 test-workflow: venv-dev ## Run the tests with Snakemake
-	@$(IN_VENV) $(PYTEST) -m "workflow and not studies" $(ARGS)
+	@$(IN_VENV) $(PYTEST) -m "workflow and not studies and not long" $(ARGS)
+
+test-long: venv-dev ## Run the tests that take a minute or more each
+	@$(IN_VENV) python -m pytest -m long $(ARGS)
 
 test-kill: venv-dev ## Kill a study at random times and compare its bytes (KILLS=24)
 	@$(IN_VENV) KILLS=$(or $(KILLS),24) python -m pytest tests/kill $(ARGS)

@@ -50,6 +50,7 @@ def parameters(width, depth, kernel, patch, channels, classes):
     return bare + norms * 4 * width, bare + norms * 2 * width
 
 
+@pytest.mark.long
 @needs_bfloat16
 def test_the_network_of_the_page_trains_and_is_counted_right(example, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

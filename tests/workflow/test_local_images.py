@@ -137,6 +137,7 @@ def test_an_edit_of_images_that_is_undone_retrains_nothing(trained):
     assert "train" not in trained.plan(trained.run)
 
 
+@pytest.mark.long
 def test_deleted_data_whose_images_have_changed_is_trained_again(trained):
     again = {"prepare": 1, "train": 1}
     shutil.rmtree(trained.data)

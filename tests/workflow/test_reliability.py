@@ -189,6 +189,7 @@ def test_times_in_the_past_and_in_the_future_run_nothing(project):
     assert "2 done" in project.snakemake("status").output
 
 
+@pytest.mark.long
 def test_a_clock_that_went_back_fails_no_job(project):
     """Snakemake refuses output that is older than its input."""
     later = time.time() + 3600
