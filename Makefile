@@ -1,8 +1,7 @@
 # One command each: run, test, check. `make help` lists them.
 #
-# .venv comes from the locks in envs/ and is kept in step with them; nothing else is needed than
-# make, git and Python 3.11 to 3.13. What can be set: PYTHON, STUDY, CORES, GPU=1, ARGS,
-# CHROMIUM, KILLS.
+# .venv is made from the locks in envs/ and updated with them. Requirements: make, git and Python
+# 3.11 to 3.13. Variables: PYTHON, STUDY, CORES, GPU=1, ARGS, CHROMIUM, KILLS.
 
 .DEFAULT_GOAL := run
 MAKEFLAGS += --no-builtin-rules
@@ -10,14 +9,14 @@ MAKEFLAGS += --no-builtin-rules
 
 CORES ?= 8
 VENV := PYTHON='$(PYTHON)' sh tools/venv.sh
-# Paths are relative, and the shell expands PWD: so the checkout's path may hold spaces.
+# The shell expands PWD, so the path of the checkout may contain spaces.
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH" &&
 
 SNAKEFILES := Snakefile workflow
-# A file's tests share what they make, so they stay with one of the processes.
+# Tests of a file share fixtures, so they run in one process.
 PYTEST := python -m pytest --numprocesses 2 --dist loadfile
-CHECKS := check-format check-code check-workflow-format check-workflow check-types check-generated
-# Keeps the pins that still fit; ARGS=--upgrade takes the newest versions.
+CHECKS := check-format check-code check-imports check-workflow-format check-workflow check-types check-generated
+# Keeps pins that still fit; ARGS=--upgrade updates to the newest versions.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
 
@@ -34,38 +33,41 @@ run: $(if $(filter-out 0,$(GPU)),venv-gpu,venv) ## Run the study (STUDY=name, CO
 		$(if $(STUDY),'$(STUDY)')
 
 .PHONY: data
-data: venv ## Fetch and prepare the study's data sets and weights (STUDY=name), train nothing
+data: venv ## Download and prepare the data of the study (STUDY=name), train nothing
 	@$(IN_VENV) snakemake data $(if $(ARGS),$(ARGS) )--cores $(CORES) \
 		$(if $(STUDY),--config 'study=$(STUDY)')
 
 .PHONY: venv venv-gpu venv-dev
-venv: ## Only make .venv, from envs/cpu.lock
+venv: ## Make .venv from envs/cpu.lock
 	@$(VENV) cpu
 
 venv-gpu: ## Make .venv with TensorFlow's CUDA libraries (Linux, NVIDIA)
 	@$(VENV) gpu
 
-venv-dev: ## Make .venv with the tools of what follows
+venv-dev: ## Make .venv with the tools for the targets below
 	@$(VENV) dev
 
 
 ## Test and check
 
 .PHONY: test
-test: venv-dev ## Run all tests but those in a browser and of whole studies (ARGS goes to pytest)
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies" $(ARGS)
+test: venv-dev ## Run all tests except test-browser and test-studies (ARGS for pytest)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long" $(ARGS)
 
-.PHONY: test-unit test-workflow test-browser test-studies test-kill
-test-unit: venv-dev ## Run those of them that do without Snakemake
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not workflow" $(ARGS)
+.PHONY: test-unit test-workflow test-browser test-long test-studies test-kill
+test-unit: venv-dev ## Run the tests without Snakemake
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not workflow" $(ARGS)
 
-test-workflow: venv-dev ## Run the tests that run Snakemake as a whole
-	@$(IN_VENV) $(PYTEST) -m "workflow and not studies" $(ARGS)
+test-workflow: venv-dev ## Run the tests with Snakemake
+	@$(IN_VENV) $(PYTEST) -m "workflow and not studies and not long" $(ARGS)
 
-test-kill: venv-dev ## Kill a study at random instants and compare its bytes (KILLS=24)
+test-long: venv-dev ## Run the tests that take a minute or more each
+	@$(IN_VENV) python -m pytest -m long $(ARGS)
+
+test-kill: venv-dev ## Kill a study at random times and compare its bytes (KILLS=24)
 	@$(IN_VENV) KILLS=$(or $(KILLS),24) python -m pytest tests/kill $(ARGS)
 
-test-studies: venv-dev ## Run each study that ships, shrunken, on prepared data of the real form
+test-studies: venv-dev ## Run each study in a reduced form on simulated data
 	@$(IN_VENV) python -m pytest tests/studies $(ARGS)
 
 test-browser: venv-dev ## Test the report in Chromium (Debian: installs it when run by root)
@@ -73,7 +75,7 @@ test-browser: venv-dev ## Test the report in Chromium (Debian: installs it when 
 		$(IN_VENV) python -m pytest tests/report/browser $(ARGS)
 
 .PHONY: check $(CHECKS)
-check: venv-dev ## Check format, code, workflow, types and generated files; tells all that is wrong
+check: venv-dev ## Check format, code, imports, workflow, types and generated files
 	@$(MAKE) --no-print-directory --keep-going $(CHECKS)
 
 check-format:
@@ -82,10 +84,13 @@ check-format:
 check-code:
 	@$(IN_VENV) ruff check .
 
+check-imports:
+	@$(IN_VENV) lint-imports
+
 check-workflow-format:
 	@$(IN_VENV) snakefmt --check $(SNAKEFILES)
 
-check-workflow: # ends non-zero with any finding
+check-workflow: # exits with an error for any finding
 	@$(IN_VENV) snakemake --lint
 
 check-types:
@@ -97,23 +102,23 @@ check-generated:
 	@$(IN_VENV) python tools/results.py --check
 	@$(IN_VENV) made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && ablation schema "$$made" && \
 		{ diff -ru workflow/schemas "$$made" || \
-		{ echo "workflow/schemas is behind the code: run 'make schemas'" >&2; exit 1; }; }
+		{ echo "workflow/schemas is out of date: run 'make schemas'" >&2; exit 1; }; }
 	@$(IN_VENV) python -c 'import sys; from pathlib import Path; \
 		from ablation.study.reference import with_reference; \
 		text = Path("config/README.md").read_text(); \
-		sys.exit(text != with_reference(text) and "config/README.md is behind the code: run make docs")'
-	@echo "Generated files are what they are made from."
+		sys.exit(text != with_reference(text) and "config/README.md is out of date: run make docs")'
+	@echo "Generated files are up to date."
 
 
 ## Measure
 
 .PHONY: benchmark-verdicts
-benchmark-verdicts: venv-dev ## Show error and power of the rule that decides on simulated studies (ARGS=--quick)
+benchmark-verdicts: venv-dev ## Measure error rates and power of the verdicts on simulated studies (ARGS=--quick)
 	@$(IN_VENV) python benchmarks/rules.py $(ARGS)
 	@$(IN_VENV) python benchmarks/verdicts.py $(ARGS)
 
 .PHONY: benchmark-bytes
-benchmark-bytes: venv-dev ## Show what changes the bytes of a run, and what does not
+benchmark-bytes: venv-dev ## Measure which conditions change the bytes of a run
 	@$(IN_VENV) python benchmarks/same_bytes.py
 
 
@@ -132,28 +137,28 @@ schemas: venv-dev ## Write the JSON Schemas of the configuration files
 	@$(IN_VENV) ablation schema workflow/schemas
 
 .PHONY: docs
-docs: venv-dev ## Renew the references of keys and of tables, and the published ablations
+docs: venv-dev ## Update the references of keys and tables, and the published ablations
 	@$(IN_VENV) ablation reference config/README.md
 	@$(IN_VENV) python tools/published.py
 	@$(IN_VENV) python tools/results.py
 
 .PHONY: lock
-lock: venv-dev ## Bring the locks in step with envs/*.in (ARGS=--upgrade: newest versions)
+lock: venv-dev ## Update the locks from envs/*.in (ARGS=--upgrade: newest versions)
 	@$(IN_VENV) $(COMPILE) envs/cpu.in -o envs/cpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/gpu.in -o envs/gpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/dev.in -o envs/dev.lock && \
 		python tools/conda_envs.py
 
 
-## Clean; results/, reports/ and Snakemake's records of them stay in any case
+## Clean; results/, reports/ and Snakemake's records are kept
 
 .PHONY: clean
-clean: ## Remove caches and build leftovers
+clean: ## Remove caches and build files
 	@rm -rf build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	@find src tests tools workflow -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean ## Remove .venv as well
+distclean: clean ## Also remove .venv
 	@rm -rf .venv
 
 .PHONY: help

@@ -1,14 +1,13 @@
-"""The rule that decides, beside the paired t-test and common practice: error and power.
+"""Error and power of the decision rule, compared with paired t-tests and common practice.
 
-Accuracies are drawn without images, so that the variances over seeds alone decide: arms that vary
-alike and arms that do not, seeds that are shared, heavy tails, runs that fail, grids, and studies
-that grow. What is printed, in percent of the studies:
+Accuracies are simulated without images, so only the variances over seeds matter: arms with equal
+and unequal variances, effects of the seed on several arms, heavy tails, failing runs, grids, and
+growing studies. Printed, in percent of the studies:
 
-- how many studies without any difference claim one (the family error);
-- the smallest difference that is found four times in five, in standard deviations of the paired
-  differences;
-- how many null studies claim something at one of seven looks, after 3, 4, 5, 6, 8, 10 and 12 seeds;
-- how often an arm whose runs sometimes fail is called the same.
+- false positives (family-wise error rate);
+- the smallest difference found with 80 % power, in standard deviations of the paired differences;
+- false positives at any of seven looks, after 3, 4, 5, 6, 8, 10 and 12 seeds;
+- how often an arm with failing runs is called the same.
 
     python benchmarks/rules.py [--studies N] [--seed S] [--quick] [--figure FILE]
 """
@@ -30,33 +29,33 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ablation.analysis.looks import Sight, level_of
-from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, pooled_variances
-from ablation.analysis.testing import LEVEL, Decision, Estimate, decide, estimate
+from ablation.analysis.looks import Look, level_of
+from ablation.analysis.pooling import ARMS_TO_POOL, FREQUENT, pooled_variances
+from ablation.analysis.testing import LEVEL, Decision, DifferenceTest, decide, difference_test
 
-STUDIES, QUICK_STUDIES = 4000, 200  # simulated in each condition
+STUDIES, QUICK_STUDIES = 4000, 200  # in each condition
 POWER = 0.8
 LOOKS = (3, 4, 5, 6, 8, 10, 12)  # seeds at each look
-FAILS = 8.0  # what a failing run loses, in standard deviations of an arm with spread 1
-FAR = 50.0  # difference of arms that really differ, in the same unit
-MARGIN = 1.0  # in the same unit, for verdicts of the same
+FAILS = 8.0  # loss of a failing run, in standard deviations of an arm with spread 1
+FAR = 50.0  # difference of differing arms, in the same unit
+MARGIN = 1.0  # in the same unit
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What simulated studies are like. Accuracies have a standard deviation of 1.
+    """A condition of simulated studies.
 
     Attributes:
-        name: for the tables.
+        name: name in the tables.
         seeds: runs of each cell.
-        spreads: of each cell; the reference first.
-        form: ``baseline``: every cell is compared with the first; ``pairs``: all with all; or a
-            grid such as ``2x3``, with the baseline, main effects and interactions.
-        shared: share of the variance that is the seed's, the same for all cells.
-        by_row: share of the variance that is the seed's, the same for the cells of a row of a grid.
-        differing: so many of the last arms really differ from the others, by `FAR`.
+        spreads: standard deviation of each cell; the reference first.
+        form: ``baseline``: every cell is compared with the first; ``pairs``: all pairs; or a grid
+            such as ``2x3``, with the baseline, main effects and interactions.
+        shared: share of the variance that is an effect of the seed on all cells.
+        by_row: share of the variance that is an effect of the seed on a row of a grid.
+        differing: number of arms, from the last, that differ from the others by `FAR`.
         failing: share of the runs that lose `FAILS`.
-        tails: degrees of freedom of Student's t that runs are drawn from; None: normal.
+        tails: degrees of freedom of Student's t distribution of the runs; None: normal.
     """
 
     name: str
@@ -70,13 +69,13 @@ class Condition:
     tails: float | None = None
 
     def __str__(self) -> str:
-        """Tell it in a line."""
+        """Describe the condition in one line."""
         form = "" if self.form == "baseline" else f" ({self.form})"
         return f"{self.seeds} seeds · {len(self.spreads)} arms{form} · {self.name}"
 
 
 def draw(random: np.random.Generator, condition: Condition) -> np.ndarray:
-    """Return accuracies of a study [cells, seeds]."""
+    """Draw the accuracies of a study [cells, seeds]."""
     shape = (len(condition.spreads), condition.seeds)
     if condition.tails is None:
         own = random.standard_normal(shape)
@@ -95,27 +94,27 @@ def draw(random: np.random.Generator, condition: Condition) -> np.ndarray:
     return np.asarray(drawn - FAILS * (random.random(shape) < condition.failing))
 
 
-class Asked(NamedTuple):
+class Comparisons(NamedTuple):
     """The comparisons of a study.
 
     Attributes:
-        weights: of the cells [comparisons, cells].
-        kinds: pairs, main effects of rows or columns, interactions: 0 to 3 [comparisons].
+        weights: weights of the cells [comparisons, cells].
+        kinds: 0 pair, 1 main effect of rows, 2 of columns, 3 interaction [comparisons].
     """
 
     weights: np.ndarray
     kinds: np.ndarray
 
 
-def contrasts(form: str, cells: int) -> Asked:
+def contrasts(form: str, cells: int) -> Comparisons:
     """Return the comparisons of a form."""
     one = np.eye(cells)
     baseline = [one[i] - one[0] for i in range(1, cells)]
     if form == "baseline":
-        return Asked(np.array(baseline), np.zeros(cells - 1))
+        return Comparisons(np.array(baseline), np.zeros(cells - 1))
     if form == "pairs":
         pairs = np.array([one[j] - one[i] for i, j in combinations(range(cells), 2)])
-        return Asked(pairs, np.zeros(len(pairs)))
+        return Comparisons(pairs, np.zeros(len(pairs)))
     rows, columns = map(int, form.split("x"))
     cell = one.reshape(rows, columns, cells)
     by_row, by_column = cell.mean(axis=1), cell.mean(axis=0)
@@ -129,37 +128,37 @@ def contrasts(form: str, cells: int) -> Asked:
             for j in range(1, columns)
         ],
     ]
-    return Asked(np.concatenate(found), np.repeat(range(4), list(map(len, found))))
+    return Comparisons(np.concatenate(found), np.repeat(range(4), list(map(len, found))))
 
 
-def estimates(accuracy: np.ndarray, asked: Asked) -> list[Estimate]:
-    """Return what the rule tests, as `effects.effects` and `judge.judge` do without images."""
-    cells, (weights, kinds) = len(accuracy), asked
-    often = np.count_nonzero(weights[kinds == 0], axis=0) >= OFTEN
+def tests(accuracy: np.ndarray, comparisons: Comparisons) -> list[DifferenceTest]:
+    """Return the tests of the rule, as `effects.effects` and `judge.judge` do without images."""
+    cells, (weights, kinds) = len(accuracy), comparisons
+    frequent = np.count_nonzero(weights[kinds == 0], axis=0) >= FREQUENT
     if cells < ARMS_TO_POOL:
-        return [estimate(differences, None) for differences in weights @ accuracy]
-    variances = pooled_variances(accuracy, often, math.inf)
+        return [difference_test(differences, None) for differences in weights @ accuracy]
+    variances = pooled_variances(accuracy, frequent, math.inf)
     families = [weights[kinds == kind] for kind in kinds]
     return [
-        estimate(differences, variances.of_contrast(one, family))
+        difference_test(differences, variances.of_contrast(one, family))
         for one, family, differences in zip(weights, families, weights @ accuracy, strict=True)
     ]
 
 
-def by_rule(accuracy: np.ndarray, asked: Asked, level: float = LEVEL) -> list[Decision]:
-    """Return what the rule decides."""
-    found = estimates(accuracy, asked)
+def by_rule(accuracy: np.ndarray, comparisons: Comparisons, level: float = LEVEL) -> list[Decision]:
+    """Return the decisions of the rule."""
+    found = tests(accuracy, comparisons)
     return decide(found, range(len(found)), level)
 
 
-def rule(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    """Which differences the rule claims [comparisons]."""
-    return np.array([found.p <= LEVEL for found in by_rule(accuracy, asked)])
+def rule(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    """Return which differences the rule finds [comparisons]."""
+    return np.array([found.p <= LEVEL for found in by_rule(accuracy, comparisons)])
 
 
-def paired_tests(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    """Which paired t-tests claim with Holm's method [comparisons]."""
-    return _by_holm(_paired_p(accuracy, asked))
+def paired_tests(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    """Return which differences paired t-tests find with Holm's method [comparisons]."""
+    return _by_holm(_paired_p(accuracy, comparisons))
 
 
 def _by_holm(p: np.ndarray) -> np.ndarray:
@@ -169,37 +168,37 @@ def _by_holm(p: np.ndarray) -> np.ndarray:
     return claimed
 
 
-def one_variance(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    """Which t-tests with one variance for all cells claim with Holm's method [comparisons]."""
+def one_variance(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    """Return which differences t-tests with one variance find with Holm's method [comparisons]."""
     cells, seeds = accuracy.shape
     residual = accuracy - accuracy.mean(axis=1, keepdims=True) - accuracy.mean(axis=0)
     residual += accuracy.mean()
-    freedom = (cells - 1) * (seeds - 1)
-    variance = (residual**2).sum() / freedom
-    error = np.sqrt((asked.weights**2).sum(axis=1) * variance / seeds)
-    p = 2 * stats.t.sf(np.abs((asked.weights @ accuracy).mean(axis=1)) / error, freedom)
+    df = (cells - 1) * (seeds - 1)
+    variance = (residual**2).sum() / df
+    error = np.sqrt((comparisons.weights**2).sum(axis=1) * variance / seeds)
+    p = 2 * stats.t.sf(np.abs((comparisons.weights @ accuracy).mean(axis=1)) / error, df)
     return _by_holm(p)
 
 
-def uncorrected(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    """Which paired t-tests have p < 5 %, as if each were the only one [comparisons]."""
-    return _paired_p(accuracy, asked) < LEVEL
+def uncorrected(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    """Return which paired t-tests have p < 5 %, without correction [comparisons]."""
+    return _paired_p(accuracy, comparisons) < LEVEL
 
 
-def _paired_p(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    differences, seeds = asked.weights @ accuracy, accuracy.shape[1]
+def _paired_p(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    differences, seeds = comparisons.weights @ accuracy, accuracy.shape[1]
     t = differences.mean(axis=1) / differences.std(axis=1, ddof=1) * math.sqrt(seeds)
     return np.asarray(2 * stats.t.sf(np.abs(t), seeds - 1))
 
 
-def above_one_deviation(accuracy: np.ndarray, asked: Asked) -> np.ndarray:
-    """Of which pairs of cells ``mean ± standard deviation`` do not overlap [comparisons]."""
-    apart = np.abs(asked.weights @ accuracy.mean(axis=1))
-    both = np.abs(asked.weights) @ accuracy.std(axis=1, ddof=1)
-    return (apart > both) & (asked.kinds == 0)
+def above_one_deviation(accuracy: np.ndarray, comparisons: Comparisons) -> np.ndarray:
+    """Return which pairs have non-overlapping ``mean ± standard deviation`` [comparisons]."""
+    apart = np.abs(comparisons.weights @ accuracy.mean(axis=1))
+    both = np.abs(comparisons.weights) @ accuracy.std(axis=1, ddof=1)
+    return (apart > both) & (comparisons.kinds == 0)
 
 
-RULES: dict[str, Callable[[np.ndarray, Asked], np.ndarray]] = {
+RULES: dict[str, Callable[[np.ndarray, Comparisons], np.ndarray]] = {
     "rule": rule,
     "paired tests": paired_tests,
     "one variance": one_variance,
@@ -209,43 +208,43 @@ RULES: dict[str, Callable[[np.ndarray, Asked], np.ndarray]] = {
 
 
 def error(condition: Condition, studies: int, seed: int) -> dict[str, float]:
-    """Return how many studies claim a difference where there is none, by rule, as shares."""
+    """Return the share of studies with false positives, by rule."""
     random = np.random.default_rng(seed)
-    asked = contrasts(condition.form, len(condition.spreads))
+    comparisons = contrasts(condition.form, len(condition.spreads))
     cells = np.arange(len(condition.spreads))
-    true = asked.weights @ (cells >= len(cells) - condition.differing)
+    true = comparisons.weights @ (cells >= len(cells) - condition.differing)
     claims = dict.fromkeys(RULES, 0)
     for _ in range(studies):
         accuracy = draw(random, condition)
         for name, claim in RULES.items():
-            claims[name] += claim(accuracy, asked)[true == 0].any()
+            claims[name] += claim(accuracy, comparisons)[true == 0].any()
     return {name: count / studies for name, count in claims.items()}
 
 
 def smallest(condition: Condition, studies: int, seed: int) -> dict[str, float]:
-    """Return the difference that the last comparison finds four times in five, by rule.
+    """Return the difference that the last comparison finds with 80 % power, by rule.
 
-    In standard deviations of its difference over seeds, all else being equal.
+    In standard deviations of its difference over seeds.
     """
     random = np.random.default_rng(seed)
-    asked = contrasts(condition.form, len(condition.spreads))
-    level = LEVEL / len(asked.weights)
-    unit = math.sqrt(float((asked.weights[-1] ** 2 * np.array(condition.spreads) ** 2).sum()))
+    comparisons = contrasts(condition.form, len(condition.spreads))
+    level = LEVEL / len(comparisons.weights)
+    unit = math.sqrt(float((comparisons.weights[-1] ** 2 * np.array(condition.spreads) ** 2).sum()))
     needed: dict[str, list[float]] = {"rule": [], "paired tests": []}
     for _ in range(studies):
-        found = estimates(draw(random, condition), asked)[-1]
-        of_paired, freedom = found.paired
+        found = tests(draw(random, condition), comparisons)[-1]
+        paired_error, df = found.paired
         needed["rule"].append(found.half_width(level) - found.difference)
-        half = of_paired * float(stats.t.isf(level / 2, freedom))
+        half = paired_error * float(stats.t.isf(level / 2, df))
         needed["paired tests"].append(half - found.difference)
     return {name: float(np.quantile(of, POWER)) / unit for name, of in needed.items()}
 
 
 def looked_at(condition: Condition, studies: int, seed: int) -> dict[str, float]:
-    """Return how many null studies claim something at one of several looks, as shares."""
+    """Return the share of null studies with false positives at any look."""
     random = np.random.default_rng(seed)
-    asked = contrasts(condition.form, len(condition.spreads))
-    count = len(asked.weights)
+    comparisons = contrasts(condition.form, len(condition.spreads))
+    count = len(comparisons.weights)
     levels = {
         "at 5 % each time": [LEVEL] * len(LOOKS),
         "undeclared": _levels(count, None),
@@ -254,7 +253,7 @@ def looked_at(condition: Condition, studies: int, seed: int) -> dict[str, float]
     claims = dict.fromkeys(levels, 0)
     for _ in range(studies):
         accuracy = draw(random, replace(condition, seeds=LOOKS[-1]))
-        tested = [estimates(accuracy[:, :seeds], asked) for seeds in LOOKS]
+        tested = [tests(accuracy[:, :seeds], comparisons) for seeds in LOOKS]
         for name, of_looks in levels.items():
             claims[name] += any(
                 decision.p <= LEVEL
@@ -265,34 +264,34 @@ def looked_at(condition: Condition, studies: int, seed: int) -> dict[str, float]
 
 
 def _levels(comparisons: int, final: int | None) -> list[float]:
-    """The level of all comparisons at each look."""
-    sights = [Sight(tuple(range(seeds)), final=final) for seeds in LOOKS]
+    """Return the level of all comparisons at each look."""
+    looks = [Look(tuple(range(seeds)), final=final) for seeds in LOOKS]
     return [
-        comparisons * level_of(sights[:number], LEVEL / comparisons)
-        for number in range(1, len(sights) + 1)
+        comparisons * level_of(looks[:number], LEVEL / comparisons)
+        for number in range(1, len(looks) + 1)
     ]
 
 
 def called_the_same(condition: Condition, studies: int, seed: int) -> dict[str, float]:
-    """Return how often the last arm, whose runs fail at times, is called the same, as shares.
+    """Return how often the last arm, which has failing runs, is called the same, as shares.
 
-    Its other runs are as good as the reference's. With a spread of 0.2, a failing run loses 40
-    standard deviations, and the margin is 5.
+    Its other runs are as good as those of the reference. With a spread of 0.2, a failing run loses
+    40 standard deviations, and the margin is 5.
     """
     random = np.random.default_rng(seed)
-    asked = contrasts(condition.form, len(condition.spreads))
+    comparisons = contrasts(condition.form, len(condition.spreads))
     same: dict[str, list[bool]] = {"no failure seen": [], "a failure seen": []}
     for _ in range(studies):
         accuracy = draw(random, replace(condition, failing=0.0))
         fails = random.random(condition.seeds) < condition.failing
         accuracy[-1] -= FAILS * fails
-        verdict = by_rule(accuracy, asked)[-1].verdict(MARGIN)
+        verdict = by_rule(accuracy, comparisons)[-1].verdict(MARGIN)
         same["a failure seen" if fails.any() else "no failure seen"].append(verdict == "same")
     return {name: float(np.mean(of)) if of else math.nan for name, of in same.items()}
 
 
 def conditions() -> list[Condition]:
-    """Return what the family error is measured in."""
+    """Return the conditions for false positives."""
     found = []
     for seeds in (3, 5, 8):
         for arms in (2, 3, 4, 6, 12):
@@ -363,9 +362,9 @@ SOMETIMES = [
 ]
 Measure = Callable[[Condition, int, int], Mapping[str, float]]
 DESIGN: dict[str, tuple[Measure, Sequence[Condition], float]] = {
-    "claims where there is no difference, %": (error, conditions(), 100),
-    "smallest difference found 4 times in 5, standard deviations": (smallest, SMALLEST, 1),
-    "claims without any difference, at any of seven looks, %": (looked_at, LOOKED_AT, 100),
+    "false positives, %": (error, conditions(), 100),
+    "smallest difference found with 80 % power, standard deviations": (smallest, SMALLEST, 1),
+    "false positives at any of seven looks, %": (looked_at, LOOKED_AT, 100),
     "called the same although runs fail, %": (called_the_same, SOMETIMES, 100),
 }
 
@@ -377,12 +376,12 @@ def _run(job: tuple[str, Condition, int, int]) -> Mapping[str, float]:
 
 
 def run_design(studies: int, seed: int, *, quick: bool = False) -> dict[str, pd.DataFrame]:
-    """Run every condition in two processes; a table for each measure, a row a condition.
+    """Run every condition in two processes; return a table for each measure.
 
     Args:
-        studies: simulated in each condition.
-        seed: the same seed gives the same tables.
-        quick: take every fourth condition of the family error only.
+        studies: simulated studies in each condition.
+        seed: seed of the simulation.
+        quick: run only every fourth condition for false positives.
     """
     jobs = []
     for name, (measure, of_measure, _) in DESIGN.items():
@@ -399,7 +398,7 @@ def run_design(studies: int, seed: int, *, quick: bool = False) -> dict[str, pd.
 
 
 def draw_figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
-    """Draw the family error of each condition, and the smallest difference found."""
+    """Draw the false positives of each condition, and the smallest difference found."""
     errors, sizes = (tables[name] for name in list(DESIGN)[:2])
     colours = {"rule": "#0b6fa4", "paired tests": "#888888"}
     with mpl.rc_context({"svg.hashsalt": "verdicts", "font.size": 9, "svg.fonttype": "none"}):
@@ -429,7 +428,7 @@ def draw_figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
 
 
 def main() -> int:
-    """Print the tables; 1 if the rule's family error is above 5 % by more than chance."""
+    """Print the tables; return 1 if false positives exceed 5 % beyond the simulation error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, help=f"in each condition (default: {STUDIES})")
     parser.add_argument("--seed", type=int, default=1, help="of the simulation (default: 1)")

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import resolve_network
 from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.pipelines import parse_pipeline
 from ablation.study.schema import Dataset, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings
 SETTINGS = {
     "dataset": DATA,
-    "model": resolve_architecture("resnet8", {"width": 8}),
-    "augmentation": parse_pipeline("crop(2) | cutmix"),
+    "model": resolve_network("resnet8", {"width": 8}).model_dump(mode="json"),
+    "augmentation": [step.model_dump() for step in parse_pipeline("crop(2) | cutmix")],
     "training": Training(
         epochs=4, batch_size=32, learning_rate=0.05, momentum=0.9, schedule="cosine"
     ).model_dump(),
@@ -42,7 +42,6 @@ class Circumstance:
     told: str
     same: bool
     threads: int = 2
-    machine: dict[str, int] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     beside: int = 0
 
@@ -50,8 +49,6 @@ class Circumstance:
 CIRCUMSTANCES = (
     Circumstance("once more", same=True),
     Circumstance("beside two others", same=True, beside=2),
-    Circumstance("one batch made at a time", same=True, machine={"parallel": 1}),
-    Circumstance("eight batches made at a time", same=True, machine={"parallel": 8}),
     Circumstance("one thread", same=False, threads=1),
     Circumstance("four threads", same=False, threads=4),
     Circumstance("an older processor (AVX2)", same=False, variables={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
@@ -62,7 +59,7 @@ CIRCUMSTANCES = (
 def start(folder: Path, data: Path, one: Circumstance) -> subprocess.Popen[bytes]:
     """Start the run under a circumstance; its files go into the folder."""
     words = ["--settings", canonical_json(SETTINGS | {"threads": one.threads})]
-    words += ["--data", str(data / "description.json"), "--machine", canonical_json(one.machine)]
+    words += ["--data", str(data / "description.json")]
     outputs = [str(folder / name) for name in FILES]
     return subprocess.Popen(
         [sys.executable, "-m", "ablation", "train", *words, "--", *outputs],

@@ -1,12 +1,11 @@
-"""Whether verdicts are calibrated: simulated studies whose truth is known, analysed as real ones.
+"""Calibration of verdicts on simulated studies with known differences, analysed as real ones.
 
-A simulated study is a study file in a project folder of its own and, for every run that its plan
-asks for, the files that training leaves. It is read and compared by the code that reports use.
-What is printed: how often a study claims a difference where there is none, beside what the rule
-of paired t-tests and three common rules of thumb would claim from the same files; how often a
-difference of the size that a study calls detectable is found; how often intervals hold the truth;
-and how often arms that differ by more than the margin are called the same. Every rate has the
-number of studies behind it and an exact (Clopper-Pearson) 95 % interval.
+A simulated study is a study file in a separate project folder and, for every planned run, the files
+of a trained run. It is read and compared by the code of the reports. Printed: false positives, also
+of paired t-tests and three common rules of thumb on the same files; the power at the minimum
+detectable effect; the coverage of intervals; and how often arms that differ by more than the margin
+are called the same. Every rate has its number of studies and an exact (Clopper-Pearson) 95 %
+interval.
 
     python benchmarks/verdicts.py [--studies N] [--seed S] [--quick]
 """
@@ -31,50 +30,50 @@ from scipy import special, stats
 
 from ablation.analysis.analyse import analyse
 from ablation.analysis.effects import Effect, effects
-from ablation.analysis.records import write_record
 from ablation.analysis.runs import RunResult, read_run
-from ablation.analysis.testing import decide, family_level, holm, t_test, together
+from ablation.analysis.testing import combined_error, decide, family_level, holm, t_test
 from ablation.analysis.verdicts import all_scores, compare
-from ablation.study.comparisons import Cell, Comparison
+from ablation.study.comparisons import CellKey, Comparison
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.training.code import LOOP
+from ablation.training.records import write_record
 
 STUDIES = 300  # simulated in each condition
 QUICK_STUDIES = 40
 TRAINED, VALIDATED = 3600, 500  # images
 EPOCHS, EARLIER = 3, 2  # trained, and the epoch at which budgets are compared
-LAG = 0.02  # by which validation accuracy at the earlier epoch is below the last
-ALLOWED = 0.05  # false claims
+LAG = 0.02  # increase of validation accuracy in each epoch
+ALLOWED = 0.05  # false positives
 POWER = 0.75
 COVERAGE = (0.93, 0.97)  # of the interval over the images
-COVERAGE_OF_ALL = 0.94  # the least of the interval that decides, which all together hold at 95 %
-THROUGH_FILES = 25  # one study in so many is written to files and read
-CHUNK = 250  # studies that one process simulates at a stretch
+COVERAGE_OF_ALL = 0.94  # least coverage of the deciding intervals, simultaneous at 95 %
+THROUGH_FILES = 25  # one in so many studies is written to files and read
+CHUNK = 250  # studies of one job
 CLAIMS = ("better", "worse")
 
-Source = tuple[str, Cell]
-# By run folder: which test images are classified rightly, and validation accuracy by epoch.
+# By run folder: which test images are classified correctly, and validation accuracy by epoch.
 Drawn = dict[str, tuple[np.ndarray, np.ndarray]]
 Tally = dict[tuple[str, str, str], tuple[int, int]]  # table, condition, measure: hits, studies
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What simulated studies are like.
+    """A condition of simulated studies.
 
-    A network classifies an image rightly if a normal number is low enough: the sum of the image's
-    difficulty for every network, its difficulty for the networks of one arm, and chance.
+    A network classifies an image correctly if a normal variable is small enough: the sum of the
+    image's difficulty for all networks, its difficulty for the networks of one arm, and noise.
 
     Attributes:
-        seeds: runs of every cell.
-        arms: cells of an experiment, the reference among them.
-        accuracy: expected accuracy of an arm where nothing else is planted.
-        images: of the test split.
-        spread: standard deviation of a network's expected accuracy over seeds, as a share (drawn
-            from a beta distribution).
-        shared: share of the variance that is the image's difficulty for every network: 0 makes
-            all images equally difficult.
-        own: share of the variance that is the image's difficulty for one arm's networks.
-        experiments: of the study.
+        seeds: runs of each cell.
+        arms: cells of an experiment, including the reference.
+        accuracy: expected accuracy of an arm without a planted difference.
+        images: number of test images.
+        spread: standard deviation of a network's expected accuracy over seeds, as a share (beta
+            distribution).
+        shared: share of the variance that is the image's difficulty for all networks; at 0 all
+            images are equally difficult.
+        own: share of the variance that is the image's difficulty for the networks of one arm.
+        experiments: number of experiments.
         form: ``baseline``: every arm is compared with the first; ``pairs``: every arm with every
             other; ``grid``: two models by augmentations, with main effects, interactions and
             validation accuracies at an earlier epoch.
@@ -91,7 +90,7 @@ class Condition:
     form: str = "baseline"
 
     def __str__(self) -> str:
-        """Tell it in a line."""
+        """Describe the condition in one line."""
         difficulty = f"{self.shared:.0%} shared" if self.shared else "equal"
         if self.own:
             difficulty += f", {self.own:.0%} own"
@@ -109,13 +108,13 @@ class Condition:
 
 
 class Simulation:
-    """A project folder with one study, whose runs are drawn as often as wanted.
+    """A project folder with one study, whose runs can be drawn repeatedly.
 
-    To be used with the folder as the working directory.
+    The folder has to be the working directory.
 
     Attributes:
         plan: the study.
-        comparisons: of the whole study, each with its experiment's name.
+        comparisons: all comparisons, each with the name of its experiment.
     """
 
     def __init__(self, condition: Condition) -> None:
@@ -141,26 +140,26 @@ class Simulation:
         self._read: dict[str, RunResult] | None = None
         self._count = 0
         self._records: dict[str, dict[str, object]] = {}
-        self._write_what_stays()
+        self._write_constant_files()
         gc.collect()
         gc.freeze()  # statsmodels collects garbage at every call
 
     def draw(
         self,
         random: np.random.Generator,
-        expected: Mapping[Source, float] | None = None,
+        expected: Mapping[CellKey, float] | None = None,
         *,
-        networks: Mapping[Source, Sequence[float]] | None = None,
+        networks: Mapping[CellKey, Sequence[float]] | None = None,
         new_images: bool = False,
     ) -> Drawn:
-        """Draw what every run of one study leaves.
+        """Draw the results of every run of one study.
 
         Args:
-            random: where chance comes from.
-            expected: accuracy of arms for which it is not the condition's.
-            networks: instead, the expected accuracy of each seed's network.
-            new_images: draw the test images; otherwise their difficulties are evenly spread, so
-                that accuracies on them are expected to be those given exactly.
+            random: random number generator.
+            expected: accuracy of arms that differ from the condition.
+            networks: alternatively, expected accuracy of the network of each seed.
+            new_images: draw the difficulties of the test images; otherwise they are the quantiles
+                of the distribution, so that expected accuracies hold exactly on them.
         """
         condition = self.condition
         count = condition.images
@@ -180,7 +179,7 @@ class Simulation:
                 of_arm = shared + np.float32(math.sqrt(condition.own)) * own
             for run, accuracy in zip(runs, accuracies, strict=True):
                 luck = rest * random.standard_normal(count, np.float32)
-                epochs = run.settings["training"]["epochs"]
+                epochs = run.settings.training.epochs
                 by_epoch = [max(accuracy - LAG * (epochs - e), 0) for e in range(1, epochs + 1)]
                 drawn[run.folder] = (
                     of_arm + luck < special.ndtri(accuracy),
@@ -195,22 +194,22 @@ class Simulation:
         return {folder: read_run(run) for folder, run in self.plan.runs.items()}
 
     def results(self, drawn: Drawn) -> dict[str, RunResult]:
-        """Return what ``read`` does, as far as comparisons need it, without the files.
+        """Return the results that comparisons need, without writing files.
 
-        Every so many studies go through files as well, and their tables have to be the same.
+        One in `THROUGH_FILES` studies is also written and read, and has to give the same table.
         """
         if self._read is None or not self._count % THROUGH_FILES:
             self._read = self.read(drawn)
-            made = self._quickly(drawn)
-            pd.testing.assert_frame_equal(  # the last bit of an accuracy may change in a CSV
+            made = self._in_memory(drawn)
+            pd.testing.assert_frame_equal(  # a CSV may change the last bit of an accuracy
                 compare(self.plan, self._read), compare(self.plan, made), rtol=1e-9, atol=1e-12
             )
         else:
-            made = self._quickly(drawn)
+            made = self._in_memory(drawn)
         self._count += 1
         return made
 
-    def _quickly(self, drawn: Drawn) -> dict[str, RunResult]:
+    def _in_memory(self, drawn: Drawn) -> dict[str, RunResult]:
         assert self._read is not None
         made = {}
         for folder, (right, validated) in drawn.items():
@@ -226,7 +225,7 @@ class Simulation:
         """Return a row for each comparison, as in ``comparisons.csv``."""
         return compare(self.plan, by_folder)
 
-    def truth(self, comparison: Comparison, expected: Mapping[Source, float]) -> float:
+    def truth(self, comparison: Comparison, expected: Mapping[CellKey, float]) -> float:
         """Return the true difference of a comparison, from the arms' expected accuracies."""
         arm, reference = (
             sum(w * expected.get(source, self.condition.accuracy) for w, source in side.terms)
@@ -242,19 +241,19 @@ class Simulation:
         drawn = random.beta(mean * total, (1 - mean) * total, count)
         return list(np.clip(drawn, 1e-6, 1 - 1e-6))
 
-    def _write_what_stays(self) -> None:
-        """What is the same in every study of a condition."""
+    def _write_constant_files(self) -> None:
+        """Write the files that are equal in all studies of a condition."""
         for run in self.plan.runs.values():
             folder = Path(run.folder)
             folder.mkdir(parents=True)
-            epochs = run.settings["training"]["epochs"]
+            epochs = run.settings.training.epochs
             rows = "".join(f"{epoch},2.0,1800.0\n" for epoch in range(1, epochs + 1))
             (folder / "timing.csv").write_text("epoch,seconds,images_per_second\n" + rows)
             self._records[run.folder] = {
                 "id": run.id,
                 "status": "completed",
-                "settings": run.settings,
-                "code": "simulated",
+                "settings": run.settings.model_dump(mode="json"),
+                "code": {LOOP: "simulated"},
                 "data": {
                     "source": "mnist5k/1.0.0",
                     "hash": "0" * 64,
@@ -290,7 +289,7 @@ class Simulation:
             (Path(data.folder) / "description.json").write_text(json.dumps(described))
 
     def _write(self, folder: Path, right: np.ndarray, by_epoch: np.ndarray) -> None:
-        """The files that a run leaves, as far as they change."""
+        """Write the other files of a run."""
         lines = ["epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"] + [
             f"{epoch},{1 / epoch},{value},{1 / epoch},{np.float32(value)!s},0.1"
             for epoch, value in enumerate(by_epoch, 1)
@@ -353,14 +352,14 @@ def study_file(condition: Condition) -> str:
 
 
 class Counts:
-    """Hits and studies of one condition, by measure."""
+    """Numbers of hits and studies of one condition, by measure."""
 
     def __init__(self, table: str, condition: str) -> None:
         self.table, self.condition = table, condition
         self.counts: Tally = {}
 
     def add(self, measure: str, hit: bool) -> None:
-        """Count one more study."""
+        """Count one study."""
         key = (self.table, self.condition, measure)
         hits, studies = self.counts.get(key, (0, 0))
         self.counts[key] = (hits + hit, studies + 1)
@@ -375,21 +374,18 @@ def _chunk(
 
 @contextmanager
 def simulated(condition: Condition) -> Iterator[Simulation]:
-    """Make a project folder of a condition, entered and removed in the end."""
-    # Memory where there is some that passes for a disk: files live for milliseconds here.
-    memory = Path("/dev/shm")
+    """Make a project folder of a condition, enter it, and remove it at the end."""
+    # in memory if possible, because files live for milliseconds
+    memory = Path("/dev/shm")  # noqa: S108
     place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place) as folder, chdir(folder):
         yield Simulation(condition)
 
 
 def null_studies(condition: Condition, studies: int, seed: Sequence[int]) -> Tally:
-    """Count studies that claim something although all arms are the same.
-
-    Beside the verdicts stand other rules, applied to the same results.
-    """
-    apart = ", each arm with images of its own that are hard" if condition.own else ""
-    tally = Counts(f"false claims{apart}", str(condition))
+    """Count false positives of studies with equal arms, of verdicts and of other rules."""
+    apart = ", with difficulties by arm" if condition.own else ""
+    tally = Counts(f"false positives{apart}", str(condition))
     for simulation, random in _chunk(condition, seed):
         for study in range(studies):
             by_folder = simulation.results(simulation.draw(random, new_images=bool(condition.own)))
@@ -397,7 +393,7 @@ def null_studies(condition: Condition, studies: int, seed: Sequence[int]) -> Tal
             if not study % THROUGH_FILES:
                 table = simulation.table(by_folder)
                 if claimed != table["verdict"].isin(CLAIMS).any():
-                    raise RuntimeError("the table says something else than the tests")
+                    raise RuntimeError("table and tests differ")
             tally.add("verdicts", claimed)
             for name, claims in OTHER_RULES.items():
                 tally.add(name, claims(simulation, by_folder))
@@ -405,20 +401,20 @@ def null_studies(condition: Condition, studies: int, seed: Sequence[int]) -> Tal
 
 
 def by_verdicts(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> bool:
-    """Whether some comparison is decided: what the table says, without all else in it."""
+    """Return whether some comparison is significant, without making the whole table."""
     scores = all_scores(simulation.plan, by_folder)
     level = family_level(simulation.plan.comparing)
     for experiment in simulation.plan.experiments:
         found = [one for one in effects(experiment.comparisons, scores) if one is not None]
-        estimates = [one.estimate for one in found if one.estimate is not None]
-        decisions = decide(estimates, range(len(estimates)), level)
+        tests = [one.test for one in found if one.test is not None]
+        decisions = decide(tests, range(len(tests)), level)
         if any(decision.p <= ALLOWED for decision in decisions):
             return True
     return False
 
 
 def highest_mean_wins(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> bool:
-    """Whether some experiment has one arm whose mean is above all others."""
+    """Return whether some experiment has one arm with the highest mean."""
     best = []
     for experiment in simulation.plan.experiments:
         means = sorted(
@@ -431,9 +427,9 @@ def highest_mean_wins(simulation: Simulation, by_folder: Mapping[str, RunResult]
 
 
 def paired_tests(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> bool:
-    """Whether some comparison is found by paired t-tests over seeds, and over seeds and images.
+    """Return whether paired t-tests over seeds, and over seeds and images, find a difference.
 
-    Corrected by Holm's method within each experiment: what pairing alone can find.
+    Corrected by Holm's method within each experiment, without pooled variances.
     """
     scores = all_scores(simulation.plan, by_folder)
     for experiment in simulation.plan.experiments:
@@ -445,15 +441,17 @@ def paired_tests(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> 
 
 
 def _paired_p(found: Effect) -> float:
-    assert found.estimate is not None
-    error, freedom = found.estimate.paired
-    both, of_both = together(error, freedom, found.image_error, found.shared, found.images)
+    assert found.test is not None
+    error, df = found.test.paired
+    both, combined_df = combined_error(
+        error, df, found.image_error, found.seed_image_variance, found.images
+    )
     t = found.difference / np.array([error, both])
-    return float(t_test(t, np.array([freedom, of_both])).max())
+    return float(t_test(t, np.array([df, combined_df])).max())
 
 
 def uncorrected_t(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> bool:
-    """Whether some arm has p < .05 in a paired t-test against the reference."""
+    """Return whether some arm has p < .05 in a paired t-test against the reference."""
     pairs = []
     for arm, reference in _pairs(simulation):
         accuracy = [
@@ -468,7 +466,7 @@ def uncorrected_t(simulation: Simulation, by_folder: Mapping[str, RunResult]) ->
 
 
 def mcnemar(simulation: Simulation, by_folder: Mapping[str, RunResult]) -> bool:
-    """Whether some arm has p < .05 in McNemar's exact test, at the first seed."""
+    """Return whether some arm has p < .05 in McNemar's exact test, at the first seed."""
     for arm, reference in _pairs(simulation):
         one, other = (
             by_folder[simulation.sources[source][0].folder].correct for source in (arm, reference)
@@ -487,7 +485,7 @@ OTHER_RULES: dict[str, Callable[[Simulation, Mapping[str, RunResult]], bool]] = 
 }
 
 
-def _pairs(simulation: Simulation) -> list[tuple[Source, Source]]:
+def _pairs(simulation: Simulation) -> list[tuple[CellKey, CellKey]]:
     return [
         (comparison.arm.terms[0][1], comparison.reference.terms[0][1])
         for _, comparison in simulation.comparisons
@@ -496,11 +494,10 @@ def _pairs(simulation: Simulation) -> list[tuple[Source, Source]]:
 
 
 def planted_studies(condition: Condition, studies: int, seed: Sequence[int]) -> Tally:
-    """Count detectable differences that are found.
+    """Count how often differences of the minimum detectable effect are found.
 
-    Each study without any difference tells what it could detect for its second arm; a fresh study
-    is then drawn in which that arm differs by as much, upwards and downwards in turn where the
-    accuracy allows.
+    The effect of the second arm is taken from a study without differences. A new study is then
+    drawn in which that arm differs by it, alternately upwards and downwards if the accuracy allows.
     """
     tally = Counts("power", str(condition))
     for simulation, random in _chunk(condition, seed):
@@ -519,8 +516,7 @@ def planted_studies(condition: Condition, studies: int, seed: Sequence[int]) -> 
         for study in range(studies):
             null = simulation.table(simulation.results(simulation.draw(random)))
             size = float(null["mde"][arm])
-            # Where only one direction fits it is taken for sizes of either turn, so that what is
-            # planted does not depend on the size beyond that.
+            # if only one direction is possible, it is used in every study
             turn = (1, -1) if study % 2 else (-1, 1)
             fits = [sign for sign in turn if _possible(condition, condition.accuracy + sign * size)]
             tally.add("too large to plant", not fits)
@@ -528,31 +524,31 @@ def planted_studies(condition: Condition, studies: int, seed: Sequence[int]) -> 
                 continue
             drawn = simulation.draw(random, {sources[1]: condition.accuracy + fits[0] * size})
             table = simulation.table(simulation.results(drawn))
-            said = table["verdict"][arm]
+            verdict = table["verdict"][arm]
             right, wrong = CLAIMS if fits[0] > 0 else CLAIMS[::-1]
-            tally.add("found", said == right)
-            found.append((size, said == right))
+            tally.add("found", verdict == right)
+            found.append((size, verdict == right))
             tally.add("planted upwards", fits[0] > 0)
-            tally.add("wrong sign", said == wrong)
+            tally.add("wrong sign", verdict == wrong)
             if others:
                 claims = table["verdict"].iloc[others].isin(CLAIMS)
-                tally.add("claims about arms that are the same", bool(claims.any()))
+                tally.add("false positives of other arms", bool(claims.any()))
         for _, hit in sorted(found)[: len(found) // 3]:
             tally.add("found, smallest third", hit)
     return tally.counts
 
 
 def _possible(condition: Condition, accuracy: float) -> bool:
-    """Whether an arm can have an accuracy, chance and 99.5 % being the ends."""
+    """Return whether an arm can have an accuracy: between chance and 99.5 %."""
     return 0.5 <= accuracy <= 0.995 and condition.spread**2 < accuracy * (1 - accuracy)
 
 
 def interval_studies(condition: Condition, studies: int, seed: Sequence[int]) -> Tally:
-    """Count intervals that hold the truth; one comparison a study of every kind.
+    """Count how often intervals cover the true difference, for one comparison of each kind.
 
-    Every arm has an accuracy of its own, up to 3 points (or half of what is wrong) from the
-    condition's. For intervals over seeds the images are fixed and networks drawn, and the truth is
-    the arms'; for those over images it is the other way round, and the truth is the networks'.
+    The accuracy of each arm differs from the condition's by up to 3 points (or half of the error
+    rate). For intervals over seeds, networks are drawn and the true difference is that of the arms.
+    For intervals over images, images are drawn and it is that of the networks.
     """
     tally = Counts("coverage", str(condition))
     for simulation, random in _chunk(condition, seed):
@@ -584,7 +580,7 @@ def interval_studies(condition: Condition, studies: int, seed: Sequence[int]) ->
 
 
 def _kinds(simulation: Simulation) -> dict[str, list[int]]:
-    """Positions of the comparisons of each kind."""
+    """Return the positions of the comparisons of each kind."""
     found: dict[str, list[int]] = {}
     for i, (_, comparison) in enumerate(simulation.comparisons):
         if comparison.factors:
@@ -605,13 +601,13 @@ def margin_studies(condition: Condition, studies: int, seed: Sequence[int]) -> T
             for points in BEYOND:
                 expected = {second: condition.accuracy + sign * points / 100}
                 drawn = simulation.draw(random, expected)
-                said = simulation.table(simulation.results(drawn))["verdict"][0]
-                tally.add(f"true difference {points}", said == "same")
+                verdict = simulation.table(simulation.results(drawn))["verdict"][0]
+                tally.add(f"true difference {points}", verdict == "same")
     return tally.counts
 
 
 def whole_analyses(condition: Condition, studies: int, seed: Sequence[int]) -> Tally:
-    """Count studies whose comparisons.csv is not what was counted here."""
+    """Count studies whose ``comparisons.csv`` differs from the table used here."""
     tally = Counts("comparisons.csv differs", str(condition))
     for simulation, random in _chunk(condition, seed):
         for _ in range(studies):
@@ -699,7 +695,7 @@ MARGIN = [
     for images, shared in ((10_000, 0.9), (10_000, 0.97), (500, 0.99))
 ]
 WHOLE = [BASE, GRID, replace(BASE, seeds=2, experiments=2), ALIKE]
-# What is measured, under which conditions, and on how many of the studies asked for.
+# Measure, conditions, and share of the requested studies.
 DESIGN: list[tuple[Measure, list[Condition], float]] = [
     (null_studies, NULL, 1),
     (null_studies, OWN, 1),
@@ -714,9 +710,9 @@ def run_design(studies: int, seed: int, *, quick: bool = False) -> Tally:
     """Run every condition in two processes.
 
     Args:
-        studies: simulated in each of the conditions that matter most.
-        seed: the same seed gives the same counts.
-        quick: take every fourth condition only.
+        studies: simulated studies in each condition of the largest share.
+        seed: seed of the simulation.
+        quick: run only every fourth condition.
     """
     jobs: list[tuple[Measure, Condition, int, list[int]]] = []
     for number, (measure, conditions, share) in enumerate(DESIGN):
@@ -752,20 +748,20 @@ def exact_interval(hits: int, studies: int) -> tuple[float, float]:
 
 
 def falls_short(counts: Tally) -> list[str]:
-    """Return what is beyond its limit by more than chance: the whole interval of the rate is."""
-    told = []
+    """Return the rates whose whole interval is beyond their limit."""
+    problems = []
     for (table, condition, measure), (hits, studies) in counts.items():
         low, high = exact_interval(hits, studies)
         most, least = 1.0, 0.0
-        if table.startswith("false claims") and measure == "verdicts":
+        if table.startswith("false positives") and measure == "verdicts":
             most = ALLOWED
         elif table == "power" and measure == "found":
             least = POWER
-        elif table == "power" and measure.startswith("claims about"):
+        elif table == "power" and measure.startswith("false positives"):
             most = ALLOWED
         elif table == "coverage":
             least, most = COVERAGE
-            if measure == "over images: pair at an epoch":  # meant to be too wide, not too narrow
+            if measure == "over images: pair at an epoch":  # conservative
                 most = 1.0
             elif measure.startswith("deciding"):
                 least, most = COVERAGE_OF_ALL, 1.0
@@ -774,8 +770,8 @@ def falls_short(counts: Tally) -> list[str]:
         elif table == "comparisons.csv differs":
             most = 0.0
         if low > most or high < least:
-            told.append(f"{table}: {condition}: {measure}: {_shown(hits, studies)}")
-    return told
+            problems.append(f"{table}: {condition}: {measure}: {_shown(hits, studies)}")
+    return problems
 
 
 def _shown(hits: int, studies: int) -> str:
@@ -783,8 +779,8 @@ def _shown(hits: int, studies: int) -> str:
     return f"{100 * hits / studies:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def tell(counts: Tally) -> str:
-    """Return the tables as text: rates in percent, with exact 95 % intervals."""
+def format_tables(counts: Tally) -> str:
+    """Format the tables: rates in percent, with exact 95 % intervals."""
     parts = []
     for name in dict.fromkeys(table for table, _, _ in counts):
         own = {key[1:]: value for key, value in counts.items() if key[0] == name}
@@ -803,7 +799,7 @@ def tell(counts: Tally) -> str:
 
 
 def main() -> int:
-    """Print the tables and what falls short; 1 if something does."""
+    """Print the tables and the violated limits; return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, help=f"in each condition (default: {STUDIES})")
     parser.add_argument("--seed", type=int, default=1, help="of the simulation (default: 1)")
@@ -813,7 +809,7 @@ def main() -> int:
     studies = given.studies or (QUICK_STUDIES if given.quick else STUDIES)
     counts = run_design(studies, given.seed, quick=given.quick)
     short = falls_short(counts)
-    print(tell(counts))
+    print(format_tables(counts))
     print(f"\n{time.perf_counter() - began:.0f} s; seed {given.seed}")
     print("Falls short:" if short else "Nothing falls short.", *short, sep="\n  ")
     return int(bool(short))

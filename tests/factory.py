@@ -12,11 +12,12 @@ import pandas as pd
 from pydantic import BaseModel
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
 from ablation.data.prepared import FORMAT
 from ablation.storage import file_sha256, sealed
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.training.code import run_code
+from ablation.training.records import write_record
 
 DIGITS = tuple(map(str, range(10)))
 ENVIRONMENT = {
@@ -103,7 +104,9 @@ def write_run(
     status: str = "completed",
     train_accuracy: float = 0.99,
     history: Mapping[str, Any] | None = None,
+    epoch_seconds: Any = 2.0,
     description: Mapping[str, Any] | None = None,
+    prepared: bool = True,
     **record: Any,
 ) -> None:
     """Write the files that a run leaves, and the description of its prepared data.
@@ -120,7 +123,9 @@ def write_run(
         status: as in ``run.json``.
         train_accuracy: on the training images without augmentation.
         history: columns of ``history.csv`` that are not the usual ones; as long as each other.
+        epoch_seconds: what each epoch took, of all epochs or of each.
         description: keys of ``description.json`` that are not the usual ones.
+        prepared: whether to write that description.
         record: keys of ``run.json`` that are not the usual ones.
     """
     classes = len(class_names)
@@ -150,16 +155,15 @@ def write_run(
         curves = {key: (list(of) * length)[:length] for key, of in curves.items()} | dict(history)
     epochs = np.arange(1, len(curves["loss"]) + 1)
     pd.DataFrame({"epoch": epochs, **curves}).to_csv(folder / "history.csv", index=False)
-    pd.DataFrame({"epoch": epochs, "seconds": 2.0, "images_per_second": 500.0}).to_csv(
-        folder / "timing.csv", index=False
-    )
+    timing = {"epoch": epochs, "seconds": epoch_seconds, "images_per_second": 500.0}
+    pd.DataFrame(timing).to_csv(folder / "timing.csv", index=False)
     write_record(
         folder,
         {
             "id": run.id,
             "status": status,
-            "settings": run.settings,
-            "code": "c",
+            "settings": run.settings.model_dump(mode="json"),
+            "code": run_code(run.settings),
             "epochs": len(epochs),
             "train_accuracy_clean": None if status == "diverged" else train_accuracy,
             "class_names": list(class_names),
@@ -180,6 +184,8 @@ def write_run(
             **record,
         },
     )
+    if not prepared:
+        return
     splits = {"train": 3600 // classes * np.ones(classes, int)}
     for split, labels in (("validation", label[-validation:]), ("test", label)):
         splits[split] = np.bincount(labels, minlength=classes)
@@ -221,7 +227,7 @@ def usual_history(
     run: Any, status: str, accuracy: float, train_accuracy: float
 ) -> dict[str, list[float]]:
     """Return curves that come to an end: accuracies rise to those given, losses fall."""
-    epochs = run.settings["training"]["epochs"]
+    epochs = run.settings.training.epochs
     left = [0.4**epoch for epoch in range(1, epochs)] + [0.0]
     loss = [0.1 + 2 * part for part in left]
     val_loss = [0.2 + 2 * part for part in left]

@@ -13,10 +13,10 @@ import pytest
 
 from ablation.errors import InputError
 from ablation.storage import (
-    alone,
     atomically,
     clear_folder,
     date_back,
+    exclusive_lock,
     file_sha256,
     is_sealed,
     make_folder,
@@ -98,8 +98,8 @@ def test_killed_at_any_instant_a_file_is_the_last_or_the_next(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ablation.storage import alone
-with alone(Path(sys.argv[1]), "waiting"):
+from ablation.storage import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), "waiting"):
     print("held", flush=True)
     time.sleep(100)
 """
@@ -114,7 +114,7 @@ def test_a_lock_ends_with_its_process(tmp_path, capsys):
         with file.open() as lock:
             assert not try_lock(lock)
         threading.Timer(0.3, process.send_signal, [signal.SIGKILL]).start()
-        with alone(file, "waiting for it"):
+        with exclusive_lock(file, "waiting for it"):
             assert process.wait() == -signal.SIGKILL
     assert capsys.readouterr().out == "waiting for it\n"
 
@@ -128,18 +128,18 @@ def test_waiting_can_be_given_up(tmp_path):
         if len(calls) == 2:
             raise InterruptedError
 
-    with alone(file, ""), pytest.raises(InterruptedError), alone(file, "", check):
+    with exclusive_lock(file, ""), pytest.raises(InterruptedError), exclusive_lock(file, "", check):
         raise AssertionError("two in one block")
 
 
 def test_a_lock_whose_file_was_removed_is_no_lock(tmp_path):
     file = tmp_path / ".lock"
-    with alone(file, ""):
+    with exclusive_lock(file, ""):
         waiting = threading.Event()
         entered = threading.Event()
 
         def other():
-            with alone(file, "", waiting.set):
+            with exclusive_lock(file, "", waiting.set):
                 assert file.exists()
                 entered.set()
 
@@ -191,10 +191,10 @@ def test_where_there_are_no_locks_it_goes_on_with_a_warning(tmp_path, monkeypatc
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with alone(tmp_path / ".lock", "waiting"):
+    with exclusive_lock(tmp_path / ".lock", "waiting"):
         pass
-    told = f"{tmp_path / '.lock'}: no locks here (Function not implemented); run one snakemake"
-    assert told in capsys.readouterr().out
+    warning = f"{tmp_path / '.lock'}: the file system has no locks (Function not implemented); run"
+    assert warning in capsys.readouterr().out
 
 
 def test_folders_are_removed_as_far_as_they_are_empty(tmp_path):

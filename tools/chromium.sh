@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the Chromium that the browser tests drive. CHROMIUM names one; without it, an installed one
-# is taken, and where there is none, root on Debian gets the distribution's package.
+# Prints the path of Chromium for the browser tests: $CHROMIUM, otherwise an installed one. On Debian,
+# root installs the package of the distribution if there is none.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -12,7 +12,7 @@ find_chromium() {
     return 1
 }
 
-# Nothing but the path goes to stdout.
+# stdout is for the path only
 install_chromium() {
     say "Installing Debian's package chromium for the browser tests."
     export DEBIAN_FRONTEND=noninteractive
@@ -22,7 +22,7 @@ install_chromium() {
 
 if [ -n "${CHROMIUM:-}" ]; then
     command -v "$CHROMIUM" && exit
-    say "error: CHROMIUM names '$CHROMIUM', which is not a program."
+    say "error: CHROMIUM: '$CHROMIUM' is not a program."
     exit 1
 fi
 find_chromium && exit
@@ -31,5 +31,5 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     say "error: Chromium could not be installed."
 fi
 say "error: the browser tests need Chromium. On Debian: sudo apt-get install chromium." \
-    "One that is elsewhere: make test-browser CHROMIUM=/path/to/chromium"
+    "For another path: make test-browser CHROMIUM=/path/to/chromium"
 exit 1

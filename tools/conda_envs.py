@@ -1,7 +1,7 @@
-"""Writes the conda environments in ``envs/`` from the locks; ``--check`` only compares.
+"""Write the conda environments in ``envs/`` from the locks; ``--check`` only compares.
 
 ``make lock`` runs this. The packages come from the same index and in the same versions as those of
-``make venv``; conda brings Python alone, in the oldest version that the project supports.
+``make venv``; conda only provides Python, in the oldest supported version.
 """
 
 import argparse
@@ -28,7 +28,7 @@ dependencies:
 
 
 def pins(lock: Path) -> list[str]:
-    """Return a lock's requirements, such as ``numpy==2.4.6 ; python_version < '3.12'``."""
+    """Return the requirements of a lock, such as ``numpy==2.4.6 ; python_version < '3.12'``."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     return [line.removesuffix("\\").strip() for line in lines if re.match(r"[a-z0-9]", line)]
 
@@ -38,19 +38,19 @@ def oldest_python() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bound = re.match(r">=(\d+\.\d+)", project["requires-python"])
     if bound is None:
-        sys.exit("error: pyproject.toml: requires-python has to start with '>=3.x'")
+        sys.exit("error: pyproject.toml: requires-python must start with '>=3.x'")
     return bound[1]
 
 
 def environment(name: str) -> str:
     """Return the text of a conda environment file."""
-    # A JSON string is a YAML string too; markers hold quotes and what YAML takes for comments.
+    # a JSON string is a YAML string; markers contain quotes and comment characters
     listed = [f"      - {json.dumps(pin)}\n" for pin in pins(ENVS / f"{name}.lock")]
     return HEADER.format(name=name, python=oldest_python()) + "".join(listed)
 
 
 def main() -> None:
-    """Write the files, or fail if one of them is not what its lock says."""
+    """Write the files; with ``--check``, fail if one differs from its lock."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     check = parser.parse_args().check
@@ -59,7 +59,7 @@ def main() -> None:
         if not check:
             file.write_text(text)
         elif not file.exists() or file.read_text() != text:
-            sys.exit(f"error: envs/{name}.yaml is not what envs/{name}.lock says: run 'make lock'")
+            sys.exit(f"error: envs/{name}.yaml does not match envs/{name}.lock: run 'make lock'")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Makes ``reports/example`` from the finished default study: its report, its tables, where from.
+"""Make ``reports/example`` from the finished default study: report, tables and provenance.
 
-With ``--notebooks`` the study of the four notebooks is run in a shrunken form, on prepared data
-that stands in for the real one, and its report goes beside it. With ``--again`` the tables that lie
-there already are rendered once more, after a template or a figure has changed.
+``--notebooks`` runs a shrunken version of the study of the four notebooks on substitute data and
+adds its report. ``--again`` renders the existing tables again, after a change of a template.
 """
 
 import argparse
@@ -20,7 +19,6 @@ STUDY, NOTEBOOKS = "quickstart", "notebooks"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / STUDY
 EXAMPLE = ROOT / "reports/example"
-# Folders of tables.
 KEPT = {STUDY: EXAMPLE / "results", NOTEBOOKS: EXAMPLE / "notebooks-results"}
 FILES = (
     "analysis.json",
@@ -29,7 +27,7 @@ FILES = (
     "mistakes.npz",
     *(f"{name}.csv" for name in TABLES),
 )
-FOR_A_PAPER = (".pdf", ".tex")  # in the page, not beside the Markdown
+FOR_A_PAPER = (".pdf", ".tex")  # only in the page
 SHRUNKEN = "shrunken: stand-in data, few epochs, no result about the methods"
 README = """\
 # An example: the report of the default study
@@ -55,9 +53,9 @@ ON_NOTEBOOKS = """\
 
 
 def main() -> None:
-    """Make the example, or say what is missing."""
+    """Make the example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--again", action="store_true", help="render the tables that lie there")
+    parser.add_argument("--again", action="store_true", help="render the existing tables")
     parser.add_argument(
         "--notebooks", action="store_true", help="run the shrunken notebooks, and render them only"
     )
@@ -72,7 +70,7 @@ def make_example(*, again: bool, notebooks: bool) -> None:
     """Make the example.
 
     Raises:
-        InputError: a table is missing, or the study was made with changes that are in no commit.
+        InputError: a table is missing, or the runs were made with uncommitted changes.
     """
     if notebooks and not again:
         run_notebooks()
@@ -86,7 +84,7 @@ def make_example(*, again: bool, notebooks: bool) -> None:
 
 
 def render_example(study: str, tables: Path, folder: Path) -> None:
-    """Render a report, its Markdown without the part for a paper; the shrunken one without page."""
+    """Render a report, without the section for papers; the shrunken one without page."""
     render(study, tables, folder)
     markdown = folder / f"{study}.md"
     text = markdown.read_text().partition("## For a paper")[0].rstrip() + "\n"
@@ -102,18 +100,18 @@ def take_tables() -> None:
     """Copy the tables of the finished study."""
     missing = [name for name in FILES if not (RESULTS / name).is_file()]
     if missing:
-        raise InputError(f"{RESULTS / missing[0]} is not there: run the study with `make` first")
+        raise InputError(f"{RESULTS / missing[0]} is missing: run the study with `make` first")
     commits = provenance(RESULTS)["git_commits"]
     if not commits or any(str(commit).endswith("-dirty") for commit in commits):
         raise InputError(
-            f"{RESULTS}: the runs are of {commits or 'no commit'}; an example has to be of a "
-            "commit: commit, delete results/runs and run the study again"
+            f"{RESULTS}: the runs are of {commits or 'no commit'}; the example needs committed "
+            "code: commit, delete results/runs and run the study again"
         )
     copy_tables(RESULTS, KEPT[STUDY])
 
 
 def run_notebooks() -> None:
-    """Run the study of the notebooks as the tests do, shrunken, and copy its tables."""
+    """Run the shrunken study of the notebooks, as the tests do, and copy its tables."""
     sys.path.insert(0, str(ROOT))
     from tests.studies.shrunken import make_shrunk, write_stores  # noqa: PLC0415
 
@@ -130,7 +128,7 @@ def run_notebooks() -> None:
 
 
 def copy_tables(results: Path, folder: Path) -> None:
-    """Copy what a report is made from."""
+    """Copy the inputs of a report."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in FILES:
@@ -138,7 +136,7 @@ def copy_tables(results: Path, folder: Path) -> None:
 
 
 def readme() -> str:
-    """Say what the example is and where it was made."""
+    """Return the text of the README."""
     made = provenance(KEPT[STUDY])
     machine = ", ".join(map(str, [*made["processors"], *made["gpus"], *made["systems"]]))
     return README.format(
@@ -151,7 +149,7 @@ def readme() -> str:
 
 
 def provenance(folder: Path) -> dict:
-    """Return where and with what a study's runs were made."""
+    """Return the provenance of a study's runs."""
     return json.loads((folder / "analysis.json").read_text())["provenance"]
 
 

@@ -1,7 +1,7 @@
-"""Writes the verdicts in ``docs/published-ablations.md`` from the scores in ``docs/published``.
+"""Write the verdicts in ``docs/published-ablations.md`` from the scores in ``docs/published``.
 
-``docs/published/tables.yaml`` has the reference, the margin and the source of the tables, and the
-claims. With ``--check`` nothing is written; it fails if the page is behind.
+``docs/published/tables.yaml`` has reference, margin and source of the tables, and the claims. With
+``--check`` nothing is written; it fails if the page is out of date.
 """
 
 import argparse
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Write the page, or say that it is behind."""
+    """Write or check the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     check = parser.parse_args().check
@@ -39,23 +39,21 @@ def main() -> None:
 
 
 def write(*, check: bool) -> None:
-    """Write the page, or only compare it.
+    """Write the page, or check that it is up to date.
 
     Raises:
-        InputError: scores are wrong, a block is missing, or the page compared is behind.
+        InputError: scores are wrong, a block is missing, or the checked page is out of date.
     """
     text = PAGE.read_text(encoding="utf-8")
     made = with_verdicts(text)
     if not check:
         PAGE.write_text(made, encoding="utf-8")
     elif made != text:
-        raise InputError(
-            f"{PAGE.relative_to(ROOT)} is behind the scores or the rule: run make docs"
-        )
+        raise InputError(f"{PAGE.relative_to(ROOT)} is out of date: run 'make docs'")
 
 
 def with_verdicts(text: str) -> str:
-    """Return the page's text with each generated block made anew."""
+    """Return the text of the page with new generated blocks."""
     all_groups = groups()
     blocks = {name: group_block(group) for name, group in all_groups.items()}
     blocks["summary"] = summary(all_groups)
@@ -70,7 +68,7 @@ def with_verdicts(text: str) -> str:
 
 
 def groups() -> dict[str, dict]:
-    """Return the groups of tables; each table has its scores and verdicts too."""
+    """Return the groups of tables, with scores and verdicts of each table."""
     found = read_yaml(FOLDER / "tables.yaml").data["groups"]
     for group in found.values():
         for name, table in group["tables"].items():
@@ -80,7 +78,7 @@ def groups() -> dict[str, dict]:
 
 
 def verdicts(scores: pd.DataFrame, reference: str, margin: float) -> pd.DataFrame:
-    """Return the result of `judge`, with the verdict on these images alone in `here`."""
+    """Return the result of `judge`, with the verdict for these images in `here`."""
     over_both = judge(scores, reference, margin)
     over_seeds = judge(scores.drop(columns="images"), reference, margin)
     spread = scores.groupby("arm")["accuracy"].std()
@@ -88,7 +86,7 @@ def verdicts(scores: pd.DataFrame, reference: str, margin: float) -> pd.DataFram
 
 
 def group_block(group: dict) -> str:
-    """Say where a group's numbers are from, and give its verdicts and claims."""
+    """Return sources, verdicts and claims of a group as Markdown."""
     tables = group["tables"].values()
     lines = [*wrapped(f"Source: {group['source']}. Repository `{group['repository']}`:"), ""]
     for table in tables:
@@ -121,7 +119,12 @@ def group_block(group: dict) -> str:
 
 
 def part_status(expected: list[str], verdict: str) -> str:
-    """Return what one verdict says of a claim that expects one of several."""
+    """Return the status of a claim in one comparison.
+
+    Args:
+        expected: verdicts that are consistent with the claim.
+        verdict: verdict of the comparison.
+    """
     if verdict == "open":
         return OPEN
     if verdict in expected:
@@ -130,7 +133,7 @@ def part_status(expected: list[str], verdict: str) -> str:
 
 
 def summary(all_groups: dict[str, dict]) -> str:
-    """Count the verdicts of each table."""
+    """Return the counts of verdicts of each table as Markdown."""
     tables = [table for group in all_groups.values() for table in group["tables"].values()]
     lines = header("data", "arms", "runs an arm", "images", *OUTCOMES, "open on these images")
     totals = dict.fromkeys((*OUTCOMES, "here"), 0)
@@ -154,7 +157,7 @@ def header(*names: str) -> list[str]:
 
 
 def wrapped(text: str, **options: str) -> list[str]:
-    """Return the lines of a paragraph, as wide as the rest of the page."""
+    """Return the lines of a wrapped paragraph."""
     return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False, **options)
 
 

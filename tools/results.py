@@ -1,6 +1,6 @@
-"""Writes ``docs/results.md``: every table of a study, its columns, the metrics and the thresholds.
+"""Write ``docs/results.md``: tables of a study with columns, metrics, checks and thresholds.
 
-With ``--check`` nothing is written; it fails if the page is behind the code.
+With ``--check`` nothing is written; it fails if the page is out of date.
 """
 
 import argparse
@@ -20,20 +20,20 @@ INTRODUCTION = """\
 
 <!-- This page is written by `make docs`. -->
 
-The analysis of a study writes these tables as `results/{study}/NAME.csv`. Shares lie between 0 and
-1, differences are of shares; a text or number that does not apply is empty. Comma-separated, UTF-8,
-one header line.
+The analysis of a study writes these tables as `results/{study}/NAME.csv`: comma-separated, UTF-8,
+one header line. A `share` is between 0 and 1; a `difference` is between two shares. Values that do
+not apply are empty.
 """
 
 
 def main() -> None:
-    """Write the page, or say that it is behind."""
+    """Write or check the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     if not parser.parse_args().check:
         PAGE.write_text(page(), encoding="utf-8")
     elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        sys.exit(f"error: docs/{PAGE.name} is behind the code: run make docs")
+        sys.exit(f"error: docs/{PAGE.name} is out of date: run 'make docs'")
 
 
 def page() -> str:
@@ -50,30 +50,30 @@ def page() -> str:
             else:
                 rows.append(("`METRIC`", "as the metric", "Each metric."))
         parts.append(f"## {table.name}\n\n{table.meaning}\n\n")
-        parts.append(markdown(("column", "unit", "what it holds"), rows))
+        parts.append(markdown(("column", "unit", "meaning"), rows))
     parts.append("## Metrics\n\n")
     parts.append(
         markdown(
-            ("metric", "unit", "better", "what it is"),
+            ("metric", "unit", "better", "definition"),
             ((f"`{m.name}`", m.unit, m.direction or "", m.definition) for m in METRICS),
         )
     )
     parts.append("## Checks\n\nThe values of the column `check` of the table `checks`.\n\n")
     parts.append(
         markdown(
-            ("check", "of each", "threshold"),
+            ("check", "scope", "threshold"),
             ((f"`{one.name}`", one.scope, code(one.threshold)) for one in CHECKS),
         )
     )
     listed = ", ".join(f"`{one.name}`" for one in INTERPRETATIONS)
     parts.append(f"## Interpretations\n\nThe values of the column `interpretation`: {listed}.\n\n")
     parts.append(
-        "## Thresholds\n\nBeside these, the table `thresholds` has the study's `margin` and the "
-        "number of `experiments` that share the level.\n\n"
+        "## Thresholds\n\nThe table `thresholds` also has the `margin` of the study and the number "
+        "of `experiments` that share the level.\n\n"
     )
     parts.append(
         markdown(
-            ("threshold", "value", "unit", "what it decides"),
+            ("threshold", "value", "unit", "meaning"),
             (
                 (f"`{name}`", f"{one.value:g}", one.unit, one.meaning)
                 for name, one in THRESHOLDS.items()

@@ -1,16 +1,15 @@
 #!/bin/sh
-# Brings .venv in step with a lock in envs/: `sh tools/venv.sh cpu` (or gpu, dev), from the top of
-# the checkout. Where it is in step already, this takes no time. PYTHON names the interpreter;
-# without it, the newest one that works here is taken.
+# Updates .venv to a lock in envs/: `sh tools/venv.sh cpu` (or gpu, dev), from the root of the checkout.
+# Does nothing if .venv is up to date. The interpreter is $PYTHON, otherwise the newest suitable one.
 set -eu
 
 wanted=$1
-state=.venv/.in-step # copies of what is installed: comparing contents survives `git switch`
+state=.venv/.in-step # copies of the installed locks; `git switch` does not keep times of files
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Prints the interpreter itself, also where $1 is a shim or belongs to a virtual environment.
-# Shims of versions that are not installed exist too, so running it is the only test.
+# Prints the base interpreter, also for shims and virtual environments. Shims can exist for missing
+# versions, so the interpreter has to be run.
 suitable() {
     "$1" - 2>/dev/null <<'PROBE'
 import sys
@@ -43,7 +42,7 @@ find_python() {
     return 1
 }
 
-# Whether .venv is whole, of this place, and of the Python that was asked for.
+# Whether .venv is complete, made in this folder, and of the requested Python.
 usable() {
     [ ! -e "$state/unfinished" ] || return 1
     [ ! -e "$state/place" ] || [ "$(cat "$state/place")" = "$(pwd -P)" ] || return 1
@@ -65,7 +64,7 @@ gpu | dev) in_step() { installed "$wanted"; } ;;
 esac
 
 pip() {
-    # PIP_USER from someone's configuration would refuse to work in a virtual environment.
+    # PIP_USER from a configuration fails in a virtual environment
     PIP_USER=0 .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"
 }
 
@@ -80,17 +79,16 @@ else
 fi
 
 mkdir -p "$state"
-touch "$state/unfinished" # an interrupted installation is not to be trusted: next time anew
+touch "$state/unfinished" # an interrupted installation is repeated
 pwd -P >"$state/place"
 
 if ! in_step; then
     say "Installing the packages of envs/$wanted.lock: some minutes the first time."
-    # Older pins go; those of the other locks that are unchanged stay true, as the locks agree.
+    # forget locks that have changed; unchanged ones agree with the new one
     for set in cpu gpu dev; do
         installed "$set" || rm -f "$state/$set.lock"
     done
-    # Packages that come as source only are built with the lock's build tools, not with whatever
-    # is the newest today. So these tools come first.
+    # install build tools first, so that source packages are built with the locked versions
     pins 'setuptools|wheel|packaging' >"$state/build-tools.lock"
     pip install --require-hashes --no-deps -r "$state/build-tools.lock"
     pip install --require-hashes --no-build-isolation -r "envs/$wanted.lock"

@@ -1,6 +1,6 @@
 """Reproducible ablation studies for image classification.
 
-The way of the data is the order of the packages, and imports run one way along it:
-``study`` → ``data`` → ``augmentation`` → ``models`` → ``training`` → ``analysis`` → ``report``.
-Nothing in ``study``, ``analysis`` or ``report`` imports TensorFlow.
+The packages are layers: ``data`` < ``augmentation``, ``models`` < ``training`` < ``study`` <
+``analysis`` < ``report`` < ``progress``, ``cli``. A layer imports only layers before it. Nothing in
+``study``, ``analysis`` or ``report`` imports TensorFlow.
 """

@@ -5,7 +5,7 @@ import sys
 
 try:
     from ablation.cli import main
-except KeyboardInterrupt:  # `main` reports one that comes later
+except KeyboardInterrupt:  # later interrupts are reported by `main`
     print("error: stopped by SIGINT", file=sys.stderr)
     sys.exit(128 + signal.SIGINT)
 

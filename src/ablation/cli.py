@@ -1,6 +1,6 @@
 """The command line that the workflow's rules call; each command can be run by hand.
 
-What takes TensorFlow or matplotlib is imported by the command that needs it.
+TensorFlow and matplotlib are imported only by the commands that need them.
 """
 # ruff: noqa: PLC0415
 
@@ -10,21 +10,21 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from ablation.data.settings import DataSettings
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
-from ablation.study.fingerprint import (
-    gallery_request,
-    models_request,
-    plan_digest,
-    request_digest,
-    require_code,
-)
 from ablation.study.plan import Plan, load_config, load_plan
+from ablation.study.plan_file import plan_digest, read_plan, write_plan
+from ablation.study.requests import gallery_request, models_request
+from ablation.training.settings import RunSettings
 
-MACHINE = "ABLATION_MACHINE"
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -50,37 +50,59 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     prepare = commands.add_parser("prepare", help="prepare a data set for training")
-    prepare.add_argument("--settings", required=True, type=json.loads, help="as JSON")
-    prepare.add_argument("--folder", required=True, type=Path, help="where it goes")
-    prepare.add_argument("--code", help="refuse to work if the code is another by now")
-    prepare.add_argument("--files-digest", default="", help="of the user's own images")
+    prepare.add_argument("--settings", required=True, type=_settings(DataSettings), help="as JSON")
+    prepare.add_argument("--folder", required=True, type=Path, help="output folder")
+    prepare.add_argument("--code", help="fail if the code has another digest")
+    prepare.add_argument("--files-digest", default="", help="digest of the local images")
     prepare.set_defaults(command=_prepare)
 
-    findings = commands.add_parser("findings", help="tell what was found in prepared data sets")
-    findings.add_argument("descriptions", type=Path, nargs="*", help="their description.json")
+    findings = commands.add_parser("findings", help="summarise prepared data sets and their issues")
+    findings.add_argument("descriptions", type=Path, nargs="*", help="description.json of each")
     findings.set_defaults(command=_findings)
 
-    weights = commands.add_parser("fetch-weights", help="fetch Keras' ImageNet weights")
-    weights.add_argument("file", type=Path, help="where they go")
+    weights = commands.add_parser("fetch-weights", help="download Keras' ImageNet weights")
+    weights.add_argument("file", type=Path, help="output file")
     weights.set_defaults(command=_fetch_weights)
 
     train = commands.add_parser("train", help="train one run")
-    train.add_argument("--settings", required=True, type=json.loads, help="as JSON")
+    train.add_argument("--settings", required=True, type=_settings(RunSettings), help="as JSON")
     train.add_argument(
         "--data", required=True, type=Path, help="description.json of the prepared data"
     )
     train.add_argument("--weights", type=Path, nargs="?", help="file of pretrained weights")
-    train.add_argument("--code", default="", help="fingerprint of the code, for the record")
+    train.add_argument("--code", help="fail if the code has another digest")
     train.add_argument(
-        "--same-code", action="store_true", help="refuse to train if the code is another by now"
+        "--checkpoints",
+        type=Path,
+        help="folder of the run's checkpoints; default: a temporary folder",
     )
     train.add_argument(
-        "--checkpoints", type=Path, help="folder of the run's checkpoints; default: none is kept"
+        "--log", type=Path, help="file that receives the output; kept for the next attempt"
     )
-    train.add_argument("--log", type=Path, help="file that the output goes to; its content is kept")
-    _add_machine(train)
-    train.add_argument("outputs", type=Path, nargs="+", help="files to write, told by their names")
+    train.add_argument(
+        "outputs", type=Path, nargs="+", help="files to write; the name decides the content"
+    )
     train.set_defaults(command=_train)
+
+    _add_commands_of_studies(commands)
+    _add_judge(commands)
+
+    schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
+    schema.add_argument("folder", type=Path)
+    schema.set_defaults(command=_schema)
+
+    reference = commands.add_parser("reference", help="update the reference part of a document")
+    reference.add_argument("file", type=Path)
+    reference.set_defaults(command=_reference)
+    return parser
+
+
+def _add_commands_of_studies(commands: Any) -> None:
+    resolve = commands.add_parser("resolve", help="resolve a study and write its plan")
+    _add_config(resolve)
+    resolve.add_argument("--digest", help="fail if the plan has another digest")
+    resolve.add_argument("file", type=Path, help="JSON file to write the plan to")
+    resolve.set_defaults(command=_resolve)
 
     for name, command, text in (
         ("describe-models", _describe_models, "describe the networks of a study"),
@@ -88,122 +110,128 @@ def _parser() -> argparse.ArgumentParser:
         ("analyse", _analyse, "analyse the runs of a study"),
         ("report", _report, "render the report of a study"),
     ):
-        study = commands.add_parser(name, help=text)
-        study.add_argument("--config", required=True, type=json.loads, help="config, as JSON")
-        study.add_argument("--digest", help="refuse to work if the study is another by now")
-        study.add_argument(
-            "--partial", action="store_true", help="of what is there, beside the study's own files"
-        )
-        study.set_defaults(command=command)
+        of_study = commands.add_parser(name, help=text)
+        of_study.add_argument("plan", type=Path, help="the plan, as 'resolve' writes it")
+        of_study.add_argument("--digest", help="refuse a plan with another digest")
+        of_study.set_defaults(command=command)
+
+    partial = commands.add_parser("partial", help="render a report on what has finished")
+    _add_config(partial)
+    partial.set_defaults(command=_partial)
 
     for name, command, text in (
-        ("plan", _show_plan, "tell a study's runs and the time that they will take"),
-        ("status", _show_status, "tell how far a study is"),
+        ("plan", _show_plan, "show a study's runs and the time that they will take"),
+        ("status", _show_status, "show the progress of a study"),
     ):
         progress = commands.add_parser(name, help=text)
-        progress.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
-        progress.add_argument("--code", help="fingerprint: runs of other code are to do")
-        progress.add_argument("--at-once", type=int, help="how many runs train at a time")
+        _add_config(progress)
+        progress.add_argument("--at-once", type=int, help="number of runs that train at once")
+        progress.add_argument("--log", type=Path, help="file for a copy as plain text")
         progress.set_defaults(command=command)
 
     recheck = commands.add_parser("recheck", help="repeat a finished run and compare its bytes")
-    recheck.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
-    recheck.add_argument("--code", required=True, help="fingerprint of the code")
-    _add_machine(recheck)
+    _add_config(recheck)
     recheck.set_defaults(command=_recheck)
 
-    prune = commands.add_parser("prune", help="list or remove results that no study asks for")
-    prune.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+    prune = commands.add_parser("prune", help="list or remove results that no study uses")
+    _add_config(prune)
     prune.set_defaults(command=_prune)
 
-    _add_judge(commands)
 
-    schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
-    schema.add_argument("folder", type=Path)
-    schema.set_defaults(command=_schema)
-
-    reference = commands.add_parser("reference", help="renew the reference part of a document")
-    reference.add_argument("file", type=Path)
-    reference.set_defaults(command=_reference)
-    return parser
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
 
 
 def _add_judge(commands: Any) -> None:
-    judge = commands.add_parser("judge", help="verdicts on accuracies of runs made elsewhere")
+    judge = commands.add_parser("judge", help="give verdicts on accuracies of runs made elsewhere")
     judge.add_argument("scores", type=Path, help="CSV: arm, seed, accuracy (0 to 1), images")
-    judge.add_argument("--reference", required=True, metavar="ARM", help="what is compared with")
     judge.add_argument(
-        "--margin", type=float, default=0.5, metavar="POINTS", help="that do not matter; 0.5"
+        "--reference",
+        required=True,
+        metavar="ARM",
+        help="the arm that the others are compared with",
+    )
+    judge.add_argument(
+        "--margin",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="negligible difference in percentage points; default: 0.5",
     )
     judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
     judge.set_defaults(command=_judge)
 
 
-def _add_machine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--machine",
-        type=json.loads,
-        default=os.environ.get(MACHINE, "{}"),
-        help=f"what to use of it, as JSON; default: the variable {MACHINE}",
-    )
-
-
 def _import_without_sklearn() -> None:
-    """Keep Keras from importing scikit-learn, a second or two that these commands do not need."""
+    """Keep Keras from importing scikit-learn, which takes seconds and is not needed here."""
     sys.modules["sklearn"] = None  # type: ignore[assignment]
 
 
 def _import_tensorflow() -> None:
-    """Import TensorFlow without the cards, which belong to the jobs that train."""
+    """Import TensorFlow without the GPUs, which are left to training jobs."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     import_tensorflow()
 
 
+def _settings(model: type[Settings]) -> Callable[[str], Settings]:
+    """Return a function that reads settings of this type from JSON."""
+
+    def read(text: str) -> Settings:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
-    from ablation.data.checks import tell
+    from ablation.data.issues import summary_lines
     from ablation.data.prepare import prepare
+    from ablation.training.code import data_code
 
-    if arguments.code is not None:
-        require_code(arguments.code, "data")
+    settings = arguments.settings
+    code = data_code(settings)
+    if arguments.code not in (None, code):
+        raise InputError("the code was edited while the study ran: run snakemake again")
     description = prepare(
-        arguments.settings,
-        arguments.folder,
-        None,
-        files_digest=arguments.files_digest,
-        code=arguments.code or "",
+        settings, arguments.folder, files_digest=arguments.files_digest, code=code
     )
-    print("\n".join(tell(description)), flush=True)
+    print("\n".join(summary_lines(description)), flush=True)
 
 
 def _findings(arguments: argparse.Namespace) -> None:
-    from ablation.data.checks import tell
+    from ablation.data.issues import summary_lines
     from ablation.data.prepared import read_description
 
     for file in arguments.descriptions:
-        lines = tell(read_description(file.parent))
+        lines = summary_lines(read_description(file.parent))
         print(f"{file.parent.parent.name} ({file.parent.name})")
         print("\n".join(f"  {line}" for line in lines))
 
 
 def _fetch_weights(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
-    from ablation.data.disk import require_room
-    from ablation.data.told import fetched, folder_size, watching
-    from ablation.models.pretrained import imagenet_weights_file
-    from ablation.study.sources import IMAGENET_WEIGHTS_SIZE
+    from ablation.data.disk import require_disk_space
+    from ablation.data.progress import downloaded, folder_size, progress_lines
+    from ablation.models.pretrained import IMAGENET_WEIGHTS_SIZE, imagenet_weights_file
 
     folder, size = arguments.file.parent, IMAGENET_WEIGHTS_SIZE
     what = "ImageNet weights"
-    require_room(folder, size, what, "make room, or give a file of weights in the study")
-    with watching(lambda: fetched(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)):
+    require_disk_space(folder, size, what, "free some, or give a weights file in the study")
+
+    def line() -> str:
+        return downloaded(what, sum(map(folder_size, folder.glob(".fetch-*"))), size)
+
+    with progress_lines(line):
         imagenet_weights_file(folder, name=arguments.file.name)
-    print(f"{what}: fetched", flush=True)
+    print(f"{what}: downloaded", flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     _import_without_sklearn()
-    from ablation.training.job import Machine, train_job
+    from ablation.training.job import train_job
     from ablation.training.signals import Interrupted
 
     try:
@@ -213,10 +241,8 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.outputs,
             weights_file=arguments.weights,
             code=arguments.code,
-            same_code=arguments.same_code,
             checkpoints=arguments.checkpoints,
             log=arguments.log,
-            machine=Machine(**arguments.machine),
         )
     except Interrupted as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -227,106 +253,89 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return load_plan(load_config(arguments.config))
 
 
-def _expect(digest: str, arguments: argparse.Namespace) -> None:
-    if arguments.digest not in (None, digest):
+def _resolve(arguments: argparse.Namespace) -> None:
+    write_plan(_plan(arguments), arguments.file)
+
+
+def _plan_of(arguments: argparse.Namespace) -> Plan:
+    plan = read_plan(arguments.plan)
+    if arguments.digest not in (None, plan_digest(plan)):
         raise InputError("the study was edited while it ran: run snakemake again")
-
-
-def _results(plan: Plan, arguments: argparse.Namespace) -> Path:
-    """Where the files of a study, or of a partial report of it, lie."""
-    folder = Path("results") / plan.name
-    return folder / "partial" if arguments.partial else folder
-
-
-def _wanted(
-    request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace
-) -> list[dict[str, Any]] | None:
-    """What of a request to make a file of; None if the file is there already."""
-    _expect(request_digest(request), arguments)
-    if not arguments.partial:
-        return request
-    from ablation.progress.partial import is_made, prepared_part
-
-    part = prepared_part(request)
-    return None if is_made(file, part) else part
+    return plan
 
 
 def _describe_models(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    file = _results(plan, arguments) / "models.json"
-    request = _wanted(models_request(plan), file, arguments)
-    if request is None:
-        return
+    plan = _plan_of(arguments)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.models.table import describe_models
 
-    describe_models(request, file)
-    _remember(request, file, arguments)
+    describe_models(models_request(plan), _results(plan) / "models.json")
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    file = _results(plan, arguments) / "gallery.npz"
-    request = _wanted(gallery_request(plan), file, arguments)
-    if request is None:
-        return
+    plan = _plan_of(arguments)
     _import_without_sklearn()
     _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
 
-    draw_gallery(request, file)
-    _remember(request, file, arguments)
-
-
-def _remember(request: list[dict[str, Any]], file: Path, arguments: argparse.Namespace) -> None:
-    if arguments.partial:
-        from ablation.progress.partial import remember
-
-        remember(file, request)
+    draw_gallery(gallery_request(plan), _results(plan) / "gallery.npz")
 
 
 def _analyse(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    _expect(plan_digest(plan), arguments)
     from ablation.analysis.analyse import analyse
+    from ablation.progress.sweep import sweep
 
-    looks = Path("results") / plan.name / "looks.csv"
-    analyse(plan, _results(plan, arguments), partial=arguments.partial, looks=looks)
+    plan = _plan_of(arguments)
+    analyse(plan, _results(plan))
+    sweep(plan.runs.values())
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    plan = _plan(arguments)
-    _expect(plan_digest(plan), arguments)
     from ablation.report.render import render
 
-    name = f"{plan.name}-partial" if arguments.partial else plan.name
-    render(name, _results(plan, arguments), Path("reports"))
+    plan = _plan_of(arguments)
+    render(plan.name, _results(plan), Path("reports"))
+
+
+def _results(plan: Plan) -> Path:
+    return Path("results") / plan.name
+
+
+def _partial(arguments: argparse.Namespace) -> None:
+    plan = _plan(arguments)
+    _import_tensorflow()
+    from ablation.progress.partial import report_partial
+
+    report_partial(plan)
+    print(f"reports/{plan.name}-partial.html")
 
 
 def _show_plan(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, plan_text
-    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_text
+    from ablation.progress.overview import overview_of, plan_parts
+    from ablation.progress.sensitivity import factor_of, sensitivities, sensitivity_parts
+    from ablation.progress.terminal import show
 
-    overview = look_over(plan, arguments.code)
-    print(plan_text(overview, arguments.at_once))
+    overview = overview_of(plan)
     done = {standing.run.folder for standing in overview.of("done")}
-    print(f"\n{sensitivity_text(sensitivities(plan, done, factor_of(plan)))}")
+    found = sensitivities(plan, done, factor_of(plan))
+    show([*plan_parts(overview, arguments.at_once), *sensitivity_parts(found)], arguments.log)
 
 
 def _show_status(arguments: argparse.Namespace) -> None:
     plan = _plan(arguments)
-    from ablation.progress.overview import look_over, status_text
+    from ablation.progress.overview import overview_of, status_parts
+    from ablation.progress.terminal import show
 
-    print(status_text(look_over(plan, arguments.code), arguments.at_once))
+    show(status_parts(overview_of(plan), arguments.at_once), arguments.log)
 
 
 def _recheck(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config)
     from ablation.progress.recheck import recheck
 
-    if not recheck(load_plan(config), arguments.code, config.recheck, arguments.machine):
+    if not recheck(load_plan(config), config.recheck):
         sys.exit(1)
 
 
@@ -337,7 +346,9 @@ def _judge(arguments: argparse.Namespace) -> None:
     verdicts = judge(scores, arguments.reference, arguments.margin)
     if arguments.output is not None:
         if arguments.output.resolve() == arguments.scores.resolve():
-            raise InputError(f"--output: {arguments.output} holds the scores; give another file")
+            raise InputError(
+                f"--output: {arguments.output} is the file of the scores; give another file"
+            )
         write_verdicts(verdicts, arguments.output)
     print(verdicts.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     for note in notes(scores, verdicts):

@@ -1,18 +1,19 @@
-"""The one exception that speaks to the user, and text that is made fit to be shown."""
+"""The exception for wrong input, and text formatted for messages."""
 
 import difflib
+import textwrap
 from collections.abc import Iterable
-from itertools import takewhile
 
+SHOWN = 60  # characters of a value in a message
 LISTED = 500  # characters of the known names in a message
 
 
 class InputError(Exception):
-    """Something the user gave is wrong.
+    """Input of the user is wrong.
 
-    The message names the file, key or value and says what would be right; the command line
-    prints it as it is, without a traceback, and exits with status 1. What cannot be printed is
-    written as in Python, so that a message is one line and moves no cursor.
+    The message names the file, key or value and says what would be right. The command line prints
+    it without a traceback and exits with status 1. Unprintable characters are escaped, so that a
+    message is one line.
     """
 
     def __init__(self, message: str) -> None:
@@ -20,33 +21,27 @@ class InputError(Exception):
 
 
 def visible(text: str) -> str:
-    """Write foreign text so that each character shows: unprintable ones by their escapes.
+    """Return text with unprintable characters escaped as in Python.
 
-    A file's name may hold line breaks, marks that turn the direction of what follows, and bytes
-    that are no text at all and cannot be written to a file.
+    File names may contain line breaks, marks of text direction, and bytes that are not text.
     """
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest known name; empty if none is near."""
+    close = difflib.get_close_matches(str(name).lower(), sorted(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name nearest to ``name``.
-
-    Where none is near, the known names are listed instead.
-    """
-    names, wrong = sorted(known), str(name).lower()
-    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
-    if close:  # of equally near ones, the one that begins alike for longest
-        best = max(close, key=lambda right: (_ratio(wrong, right), len(_start(wrong, right))))
-        return f"; did you mean '{best}'?"
-    listed = ", ".join(names)
-    more = ", …" if len(listed) > LISTED else ""
-    return f"; known are {listed[:LISTED]}{more}" if names else ""
+    """Return `did_you_mean`, or a list of the known names if none is near."""
+    names = sorted(known)
+    listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
+    return did_you_mean(name, names) or (f"; known are {listed}" if names else "")
 
 
-def _ratio(first: str, second: str) -> float:
-    return difflib.SequenceMatcher(None, first, second).ratio()
-
-
-def _start(first: str, second: str) -> list[tuple[str, str]]:
-    pairs = zip(first, second, strict=False)
-    return list(takewhile(lambda pair: pair[0] == pair[1], pairs))
+def shown_value(value: object) -> str:
+    """Return a value as text for a message, shortened if it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -1,7 +1,7 @@
 """Libraries that are imported when they are first used.
 
-A study is resolved without TensorFlow, whose import takes seconds, while the files of steps and of
-networks hold both their settings and their TensorFlow code.
+A study is resolved without TensorFlow, whose import takes seconds. The files of steps, families and
+sources contain both their settings and their TensorFlow code.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for a module and imports it when an attribute is asked for.
+    """Placeholder for a module that is imported when an attribute is first used.
 
     Args:
         name: the module's full name.
@@ -19,8 +19,11 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        """Return an attribute of the module."""
         return getattr(import_module(self._name), attribute)
 
 
 tf: Any = LazyModule("tensorflow")
 keras: Any = LazyModule("keras")
+pd: Any = LazyModule("pandas")
+tfds: Any = LazyModule("tensorflow_datasets")

@@ -1,19 +1,19 @@
-"""Importing TensorFlow without the notes that it prints about itself."""
+"""Import of TensorFlow without its notes and warnings."""
 
 import logging
 import os
 import sys
 
 VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
-FATAL_ALONE = "3"
+FATAL_ONLY = "3"
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow; it prints no notes and warnings, its libraries fatal errors only.
+    """Import TensorFlow without notes and warnings; its libraries print fatal errors only.
 
     Set the variable ``TF_CPP_MIN_LOG_LEVEL`` to 0, 1 or 2 to see them.
     """
-    if os.environ.setdefault(VARIABLE, FATAL_ALONE) != FATAL_ALONE:
+    if os.environ.setdefault(VARIABLE, FATAL_ONLY) != FATAL_ONLY:
         import tensorflow  # noqa: PLC0415
 
         return

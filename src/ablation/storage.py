@@ -1,4 +1,4 @@
-"""Files that are whole or not there, locks that end with their process, and hashes."""
+"""Atomic writes, locks that end with their process, and hashes."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ from typing import IO, Any
 from ablation.errors import InputError
 
 SEAL = "seal"
-# What reading a damaged file may raise, be it JSON, a table, an array, or an archive of arrays.
+# Errors of reading a damaged file: JSON, a table, an array, or an archive of arrays.
 UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError,
     lzma.LZMAError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
@@ -30,18 +30,17 @@ UNREADABLE = (
 
 
 def atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file so that it is this one or the one before, and whole, whatever happens meanwhile.
+    """Write a file atomically: at any time the path holds the old or the new content, complete.
 
-    It is written aside, brought to the disk and renamed, and so is its name in the folder. What
-    an attempt before left aside is overwritten.
+    The content is written to a temporary file, synced to the disk and renamed; then the folder is
+    synced. A temporary file of an earlier attempt is overwritten.
 
     Args:
-        path: the file; its folder is made if need be.
-        write: writes the content to the path that it is given, whose name ends as that of
-            ``path``.
+        path: the file; its folder is made if it is missing.
+        write: writes the content to the path that it is given, which has the suffix of ``path``.
 
     Raises:
-        InputError: it cannot be written, because the disk is full, say; the message names it.
+        InputError: the file cannot be written, for example because the disk is full.
     """
     part = path.with_name(f"part-{path.name}")
     with writing(path):
@@ -55,10 +54,10 @@ def atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Bring a file that was written aside to the disk, and then under its name.
+    """Sync a temporary file to the disk and rename it.
 
     Raises:
-        InputError: the system refuses to; the message names the file.
+        InputError: the file cannot be written.
     """
     with writing(path):
         sync(part)
@@ -67,7 +66,7 @@ def put_in_place(part: Path, path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it, so that a power cut does not take them away again."""
+    """Make a folder and its parents, and sync them to the disk."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
@@ -75,11 +74,10 @@ def make_folder(folder: Path) -> None:
 
 
 def clear_folder(folder: Path, keep: str | None = None) -> None:
-    """Remove what a folder holds, but for one name.
+    """Remove the content of a folder except for one name, such as a lock that is open.
 
-    It can hold a lock that this process has open. Some shared file systems (NFS) keep such a file
-    under another name until it is closed, so that the folder itself can go only then
-    (`remove_empty`).
+    NFS keeps an open file under another name until it is closed; only then can the folder be
+    removed (`remove_empty`).
     """
     for entry in folder.iterdir():
         if entry.name == keep:
@@ -91,7 +89,7 @@ def clear_folder(folder: Path, keep: str | None = None) -> None:
 
 
 def remove_empty(folder: Path, top: Path) -> None:
-    """Remove a folder, and those above it up to ``top``, as far as they are empty."""
+    """Remove a folder and its parents up to ``top``, as far as they are empty."""
     for place in (folder, *folder.parents):
         try:
             place.rmdir()
@@ -106,13 +104,13 @@ def remove_empty(folder: Path, top: Path) -> None:
 
 
 def sync(file: Path) -> None:
-    """Bring a file's content to the disk."""
+    """Sync the content of a file to the disk."""
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
+    """Sync the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,10 +119,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse to start what could not write its results.
+    """Check that files can be made in a folder, if it exists.
 
     Raises:
-        InputError: the folder is there, and no file can be made in it.
+        InputError: no file can be made in it.
     """
     if folder.exists():
         with writing(folder), TemporaryFile(dir=folder):
@@ -132,13 +130,13 @@ def require_writable(folder: Path) -> None:
 
 
 def date_back(place: Path) -> None:
-    """Give a file, or all files below a folder, the time of now if it is dated in the future.
+    """Set times that lie in the future to now, of a file or of all files below a folder.
 
-    A clock that was set back leaves such files. Snakemake fails a job whose output is older than
+    Such files are left when a clock is set back. Snakemake fails a job whose output is older than
     its input.
 
     Raises:
-        InputError: the system refuses to; the message names the file.
+        InputError: a time cannot be set; the message names the file.
     """
     now = time.time()
     below = (Path(folder, name) for folder, _, names in os.walk(place) for name in names)
@@ -151,52 +149,54 @@ def date_back(place: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell of the file or folder that is being written if the system refuses to write it.
+    """Turn an ``OSError`` of the block into an InputError that names the file or folder.
 
     Raises:
-        InputError: the block ended with an ``OSError``.
+        InputError: the block raised an ``OSError``.
     """
     try:
         yield
     except OSError as error:
-        # A write that fails does not know its file; a rename and an open do.
+        # The error of a failed write does not contain the name of the file.
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be written: {reason}") from error
 
 
 @contextmanager
-def alone(file: Path, waiting: str, check: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other processes, also of machines that share the folder, from a block of their own.
+def exclusive_lock(
+    file: Path, waiting: str, check: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Hold an exclusive lock while the block runs, also against machines that share the folder.
 
-    The kernel ends the lock with its process, however that ends.
+    The kernel releases the lock when the process ends.
 
     Args:
-        file: which block it is; an empty file, made if need be, that stays.
-        waiting: printed once if another process has to be waited for.
-        check: called twice a second while waiting; what it raises ends that.
+        file: the lock file; made if it is missing, and kept.
+        waiting: a line that is printed once if another process holds the lock.
+        check: called twice a second while waiting; an error that it raises ends the wait.
     """
-    told = False
+    announced = False
     while True:
         with writing(file):
             make_folder(file.parent)
             lock = file.open("a", encoding="utf-8")
         with lock:
             while not try_lock(lock):
-                if not told:
+                if not announced:
                     print(waiting, flush=True)
-                    told = True
+                    announced = True
                 check()
                 time.sleep(0.5)
             if _is_file(lock, file):
                 yield
                 return
-        # Whoever held it has removed the file, so that it keeps nobody out any more.
+        # The process that held the lock has removed the file, so another lock is needed.
 
 
 def try_lock(file: IO[Any]) -> bool:
-    """Lock an open file for this process if no other holds it, and tell whether that went well.
+    """Lock an open file unless another process holds the lock, and return whether that succeeded.
 
-    Where the file system has no locks, it goes well, with a warning.
+    On a file system without locks it succeeds, with a warning.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,7 +206,8 @@ def try_lock(file: IO[Any]) -> bool:
         if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
             raise
         print(
-            f"{file.name}: no locks here ({error.strerror}); run one snakemake at a time",
+            f"{file.name}: the file system has no locks ({error.strerror}); "
+            "run one snakemake at a time",
             flush=True,
         )
     return True
@@ -220,18 +221,18 @@ def _is_file(opened: IO[Any], file: Path) -> bool:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sealed(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with a hash of its content, by which an edit is found."""
+    """Return a record with a hash of its content."""
     return {**record, SEAL: _seal(record)}
 
 
 def is_sealed(record: dict[str, Any]) -> bool:
-    """Whether a record is as it was when it was sealed."""
+    """Return whether a record has not changed since it was sealed."""
     return record.get(SEAL) == _seal(record)
 
 

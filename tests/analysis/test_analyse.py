@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.records import write_record
 from ablation.analysis.tables import TABLES
 from ablation.errors import InputError
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import write_plan
+from ablation.training.records import write_record
+from ablation.training.status import reporting
 
 from .. import factory
 from ..conftest import tiny_disk
@@ -62,6 +64,7 @@ def plan(project):
     project(STUDY)
     plan = load_plan(load_config())
     write_known(plan)
+    write_plan(plan, Path("plan.json"))
     return plan
 
 
@@ -88,7 +91,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def known(finished, monkeypatch):
-    """The analysis of the study of known answers; its tables are there to read."""
+    """The analysis of the study of known answers; its tables can be read."""
     folder, plan, analysis = finished
     monkeypatch.chdir(folder)
     return SimpleNamespace(plan=plan, analysis=analysis)
@@ -395,7 +398,7 @@ def test_no_detectable_effect_is_more_than_everything(plan):
     assert compared[compared.arm == "crop"]["mde"].to_list() == [1.0]
 
 
-def test_networks_of_the_best_epoch_are_told(project):
+def test_networks_of_the_best_epoch_are_reported(project):
     project(STUDY.replace("{epochs: 3}", "{epochs: 3, early_stopping: {restore_best: true}}", 1))
     plan = load_plan(load_config())
     for run in plan.runs.values():
@@ -414,7 +417,7 @@ def change_record(run, change):
     write_record(folder, record)
 
 
-def test_mixed_versions_and_interrupted_runs_are_told(plan):
+def test_mixed_versions_and_interrupted_runs_are_reported(plan):
     def older(record):
         record["attempts"][0]["environment"]["packages"]["tensorflow"] = "2.20.0"
         record["attempts"][0]["environment"]["git_commit"] = "abc-dirty"
@@ -429,7 +432,7 @@ def test_mixed_versions_and_interrupted_runs_are_told(plan):
     first, second = plan.experiments[0].runs[:2]
     change_record(first, older)
     change_record(second, resumed)
-    told = analysed(plan)["provenance"]
+    provenance = analysed(plan)["provenance"]
     mixed = checks("mixed_environments")
     assert mixed["detail"].tolist() == [
         "processor: A processor (21); Another processor (1)",
@@ -441,22 +444,23 @@ def test_mixed_versions_and_interrupted_runs_are_told(plan):
     (dirty,) = checks("uncommitted").to_dict("records")
     assert (dirty["count"], dirty["detail"]) == (1, "abc-dirty")
     assert checks("resumed", "depth")["count"].tolist() == [1, 1]
-    assert (told["resumed"], told["runs"]) == (1, 21)
-    assert told["python"] == ["3.11.7", "3.12.1"]
+    assert (provenance["resumed"], provenance["runs"]) == (1, 21)
+    assert provenance["python"] == ["3.11.7", "3.12.1"]
     runs = table("runs")
     assert list(runs)[-1] == "attempts"
     of_experiment = runs[runs.experiment == "depth"].set_index("id")["attempts"]
     assert (of_experiment[second.id], of_experiment[first.id]) == (2, 1)
 
 
-def test_a_partial_analysis_tells_what_is_missing(plan):
+def test_a_partial_analysis_lists_what_is_missing(plan):
     gone, failed = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
     for run in (gone, failed):
         shutil.rmtree(run.folder)
-    log = Path("results/logs/train", *Path(failed.folder).parts[2:]).with_suffix(".log")
-    log = log.parent / f"{Path(failed.folder).name}.log"
+    log = Path(failed.log)
     log.parent.mkdir(parents=True)
     log.write_text("error: the sky fell\n")
+    with pytest.raises(InputError), reporting(Path(failed.checkpoints), "c", 2):
+        raise InputError("the sky fell")
     with pytest.raises(InputError, match="cannot be read"):
         analysed(plan)
     analysis = analysed(plan, partial=True)
@@ -467,7 +471,7 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     assert len(checks("running")) == 0
     runs = table("runs").set_index("id")
     assert runs.loc[failed.id, "status"] == "failed"
-    assert "the sky fell" in runs.loc[failed.id, "reason"]
+    assert runs.loc[failed.id, "reason"] == "the sky fell"
     assert runs.loc[failed.id, "log"] == str(log)
     lost = runs.loc[[gone.id]]
     assert set(lost["status"]) == {"missing"}
@@ -476,7 +480,7 @@ def test_a_partial_analysis_tells_what_is_missing(plan):
     assert cells[["failed", "missing"]].sum().tolist() == [1, 1]
 
 
-def test_a_damaged_run_is_told_in_a_partial_analysis(plan):
+def test_a_damaged_run_is_reported_in_a_partial_analysis(plan):
     run = plan.experiments[0].runs[0]
     os.truncate(Path(run.folder) / "predictions.npz", 3000)
     analysis = analysed(plan, partial=True)
@@ -507,7 +511,7 @@ def test_networks_that_have_learned_nothing_are_not_the_same(plan):
 
 
 def test_an_arm_whose_runs_diverge_is_not_the_same(project):
-    """What is left of it is as good as the baseline; its mean says nothing of the others."""
+    """Its other runs are as good as the baseline."""
     project(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     plan = load_plan(load_config())
     for run in plan.runs.values():
@@ -524,7 +528,7 @@ def test_an_arm_whose_runs_diverge_is_not_the_same(project):
     assert compared["seeds_needed"].isna().all()
 
 
-def test_a_comparison_and_its_reverse_stand_once(project):
+def test_a_comparison_and_its_reverse_appear_once(project):
     reverse = """    comparisons:
       - {kind: arm, arm: {augmentation: none}, reference: {augmentation: crop}}
     validation: test
@@ -540,7 +544,7 @@ def test_a_comparison_and_its_reverse_stand_once(project):
         "baseline arm", "better"]  # fmt: skip
 
 
-def test_nothing_to_report_is_told(plan):
+def test_nothing_to_report_is_an_error(plan):
     for run in plan.runs.values():
         shutil.rmtree(run.folder, ignore_errors=True)
     with pytest.raises(InputError, match="no run has finished yet"):
@@ -551,7 +555,7 @@ def test_every_damaged_run_is_named_at_once(plan):
     first, second = plan.experiments[0].runs[0], plan.experiments[1].runs[4]
     for run in (first, second):
         (Path(run.folder) / "history.csv").unlink()
-    with pytest.raises(InputError, match=rf"{first.folder}.*\(of no use either: {second.folder}"):
+    with pytest.raises(InputError, match=rf"{first.folder}.*\(also unusable: {second.folder}"):
         analysed(plan)
 
 
@@ -567,7 +571,7 @@ def test_a_damaged_run_ends_the_command_with_one_line(plan):
     run = plan.experiments[0].runs[0]
     with (Path(run.folder) / "timing.csv").open("a") as file:
         file.write("4,1.0,1.0\n")
-    command = [sys.executable, "-m", "ablation", "analyse", "--config", "{}"]
+    command = [sys.executable, "-m", "ablation", "analyse", "plan.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
@@ -583,13 +587,13 @@ from ablation.cli import main
 folder = Path("results/tiny")
 def files():
     return {file.name: file.read_bytes() for file in folder.glob("*.*")}
-main(["analyse", "--config", "{}"])
+main(["analyse", "plan.json"])
 before = files()
 for free in (0, 4096, 8192):
     ballast = Path("results/tiny/ballast")
     ballast.write_bytes(bytes(shutil.disk_usage(folder).free - free))
     try:
-        main(["analyse", "--config", "{}"])
+        main(["analyse", "plan.json"])
         print("written")
     except SystemExit as end:
         print(end)
@@ -639,18 +643,18 @@ def test_runs_of_other_data_than_there_is_are_refused(plan):
 def test_the_analysis_needs_no_tensorflow(plan):
     code = (
         "import sys\nfrom ablation.cli import main\n"
-        "main(['analyse', '--config', '{}'])\n"
+        "main(['analyse', 'plan.json'])\n"
         "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_a_study_edited_meanwhile_is_told(plan):
+def test_a_study_edited_meanwhile_is_reported(plan):
     from ablation.cli import main
 
     with pytest.raises(SystemExit, match="was edited while it ran"):
-        main(["analyse", "--config", "{}", "--digest", "0" * 16])
+        main(["analyse", "plan.json", "--digest", "0" * 16])
 
 
 def test_the_same_runs_give_the_same_bytes(plan):

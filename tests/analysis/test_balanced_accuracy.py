@@ -156,7 +156,7 @@ def test_unequal_classes_are_found_with_the_smallest_and_the_largest(project):
 
 
 def test_chance_is_the_share_of_the_largest_class(project):
-    # Better than one in the number of classes, but no better than the largest class alone.
+    # Better than one in the number of classes, but no better than the largest class.
     plan = planned(project, right=dict.fromkeys(RIGHT, (700, 0, 0, 0)))
     write_run(plan.experiments[0].runs[0], UNEQUAL, (0, 200, 100, 0))
     near = checks(plan, "near_chance")

@@ -141,9 +141,9 @@ def test_a_row_for_each_experiment_claim_and_part(plan):
             },
         ),
     )
-    told = claims[["experiment", "claim", "part", "arm", "reference", "says", "verdict",
+    rows = claims[["experiment", "claim", "part", "arm", "reference", "says", "verdict",
                    "part_status", "status", "stated_in"]]  # fmt: skip
-    assert told.astype(object).where(told.notna(), None).replace("", None).values.tolist() == [
+    assert rows.astype(object).where(rows.notna(), None).replace("", None).values.tolist() == [
         ["first", "crop-helps", 1, "crop", "none", "better", "better", "holds", "holds", "first"],
         ["first", "mixing", 1, "cutmix", "mixup", "better", "better", "holds", "contradicted",
          "first"],
@@ -175,7 +175,7 @@ def test_the_numbers_of_a_part_are_those_of_its_comparison(plan):
     assert claims[claims["epoch"] == 1]["difference"].iloc[0] == at_epoch
 
 
-def test_the_revisited_experiments_status_stands_beside_the_own(plan):
+def test_the_revisited_experiments_status_is_shown_with_the_own(plan):
     claims = claims_table(
         plan,
         compared(
@@ -201,7 +201,7 @@ def test_the_revisited_experiments_status_stands_beside_the_own(plan):
 
 
 def test_arms_that_have_no_result_leave_a_claim_open(plan):
-    """Diverged arms, and runs that are not there, have no verdict."""
+    """Diverged arms and missing runs have no verdict."""
     claims = claims_table(
         plan,
         compared(
@@ -220,7 +220,7 @@ def test_arms_that_have_no_result_leave_a_claim_open(plan):
     assert np.isnan(own.loc[("crop-helps", 1), "difference"])
 
 
-def test_a_study_without_claims_has_the_columns_alone(project):
+def test_a_study_without_claims_has_only_the_columns(project):
     project(re.sub(r"(?s)    claims:.*?    comparisons:.*?(?=    training)", "", STUDY))
     plan = load_plan(load_config())
     claims = claims_table(plan, compared(plan))
@@ -229,7 +229,7 @@ def test_a_study_without_claims_has_the_columns_alone(project):
 
 
 def test_a_claim_that_is_declared_the_other_way_round_says_the_reverse(project):
-    """The pair stands once, as the baseline has it."""
+    """The pair appears once, in the direction of the baseline."""
     declared = "arm: {augmentation: crop}, reference: {augmentation: none}"
     reverse = "arm: {augmentation: none}, reference: {augmentation: crop}"
     project(STUDY.replace(declared, reverse, 1))

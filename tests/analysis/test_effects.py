@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.analysis.effects import Scores, effects, superiority
+from ablation.analysis.effects import CellScores, effects, superiority
 from ablation.analysis.pooling import pooled_variances
 from ablation.study.comparisons import Comparison, Contrast
 
@@ -20,7 +20,7 @@ PAIR = Comparison(
 def scores(correct, data="d"):
     accuracy = {seed: float(right.mean()) for seed, right in correct.items()}
     images = len(next(iter(correct.values()))) if correct else 0
-    return Scores(accuracy, images, correct, data, data)
+    return CellScores(accuracy, images, correct, data, data)
 
 
 def exactly(counts, images=1000):
@@ -49,9 +49,9 @@ def test_two_arms_are_tested_by_the_paired_t_test_over_the_seeds():
     assert found.by_seed == pytest.approx(tuple(differences))
     assert found.difference == pytest.approx(differences.mean())
     error = differences.std(ddof=1) / np.sqrt(3)
-    assert found.estimate.ways[0][1][0] == pytest.approx((error, 2))
-    assert found.estimate.paired == pytest.approx((error, 2))
-    assert found.estimate.paired_p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert found.test.test_sets[0][1][0] == pytest.approx((error, 2))
+    assert found.test.paired == pytest.approx((error, 2))
+    assert found.test.paired_p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
     assert (found.seeds, found.arm, found.reference) == (3, *map(pytest.approx, (0.961667, 0.945)))
 
 
@@ -59,7 +59,7 @@ def test_two_arms_are_tested_by_the_paired_t_test_over_the_seeds():
 def test_fewer_than_three_seeds_leave_the_images(seeds):
     arm, reference = drawn([0.95] * seeds), drawn([0.90] * seeds, seed=1)
     found = compared(arm, reference)
-    assert (found.estimate, found.sample) == (None, None)
+    assert (found.test, found.design) == (None, None)
     by_image = np.mean([arm[s] * 1.0 - reference[s] for s in range(seeds)], axis=0)
     half = stats.norm.ppf(0.975) * by_image.std(ddof=1) / np.sqrt(1000)
     assert (found.image_low, found.image_high) == pytest.approx(
@@ -71,10 +71,10 @@ def test_fewer_than_three_seeds_leave_the_images(seeds):
 def test_a_difference_of_the_same_images_at_every_seed_is_not_sure():
     """Sure of the seeds, not of the images: three images make the difference each time."""
     found = compared(exactly([955, 955, 955, 955]), exactly([952, 952, 952, 952]))
-    ((_, (over_seeds, over_both)),) = found.estimate.ways
+    ((_, (over_seeds, over_both)),) = found.test.test_sets
     assert found.difference > 5 * over_seeds[0]
     assert over_both[0] > over_seeds[0]
-    assert found.estimate.p > 0.05
+    assert found.test.p > 0.05
 
 
 ARMS = {name: ("e", ("d", name, "a")) for name in ("base", "a", "b", "c")}
@@ -89,9 +89,9 @@ def of_base(name, epoch=None):
 
 
 def accuracies(table, images=10_000, experiment="e"):
-    """Scores of cells from accuracies alone [cells, seeds]."""
+    """Scores of cells from accuracies without predictions [cells, seeds]."""
     return {
-        (experiment, ("d", name, "a")): Scores(dict(enumerate(map(float, of))), images, {}, "d")
+        (experiment, ("d", name, "a")): CellScores(dict(enumerate(map(float, of))), images, {}, "d")
         for name, of in zip(ARMS, table, strict=True)
     }
 
@@ -100,29 +100,29 @@ def test_the_variance_is_pooled_over_the_cells_of_the_experiment():
     random = np.random.RandomState(3)
     table = 0.9 + 0.01 * random.normal(size=(4, 3))
     found = effects([of_base(name) for name in "abc"], {AFTER: accuracies(table)})
-    often = np.array([True, False, False, False])
-    variances = pooled_variances(table, often, 10_000)
+    frequent = np.array([True, False, False, False])
+    variances = pooled_variances(table, frequent, 10_000)
     for position, one in enumerate(found, 1):
         weights = np.eye(4)[position] - np.eye(4)[0]
-        spread = variances.of_contrast(weights, weights[None])
-        variance, freedom = spread.variance, spread.freedom
-        assert one.estimate.ways[0][1][0] == pytest.approx((math.sqrt(variance / 3), freedom))
-        assert one.estimate.paired[0] == pytest.approx(
+        estimate = variances.of_contrast(weights, weights[None])
+        variance, df = estimate.variance, estimate.df
+        assert one.test.test_sets[0][1][0] == pytest.approx((math.sqrt(variance / 3), df))
+        assert one.test.paired[0] == pytest.approx(
             (table[position] - table[0]).std(ddof=1) / math.sqrt(3)
         )
-        assert one.sample.freedom >= 2
+        assert one.design.df >= 2
 
 
-def test_cells_without_all_of_the_seeds_tell_nothing():
+def test_cells_without_all_seeds_are_not_pooled():
     random = np.random.RandomState(4)
     table = 0.9 + 0.01 * random.normal(size=(4, 4))
     every = accuracies(table)
-    lost = {**every, ARMS["c"]: Scores({0: 0.9, 1: 0.5, 2: 0.1}, 10_000, {}, "d")}
+    lost = {**every, ARMS["c"]: CellScores({0: 0.9, 1: 0.5, 2: 0.1}, 10_000, {}, "d")}
     without = {source: one for source, one in every.items() if source != ARMS["c"]}
     found, expected = (
         effects([of_base(name) for name in "ab"], {AFTER: given}) for given in (lost, without)
     )
-    assert [one.estimate for one in found] == [one.estimate for one in expected]
+    assert [one.test for one in found] == [one.test for one in expected]
 
 
 def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
@@ -132,15 +132,15 @@ def test_arms_of_another_experiment_data_set_or_epoch_are_not_pooled():
     loud = 0.5 + 0.2 * random.normal(size=(4, 4))
     others = {("f", cell): one for (_, cell), one in accuracies(loud).items()}
     others |= {("e", ("other", *cell[1:])): one for (_, cell), one in accuracies(loud).items()}
-    (alone,) = effects([of_base("a")], {AFTER: own})
+    (by_itself,) = effects([of_base("a")], {AFTER: own})
     (beside,) = effects([of_base("a")], {AFTER: {**own, **others}, AT_TWO: accuracies(loud)})
-    assert alone.estimate == beside.estimate
+    assert by_itself.test == beside.test
     (at_epoch,) = effects([of_base("a", 2)], {AFTER: own, AT_TWO: accuracies(loud)})
-    assert at_epoch.estimate.ways[0][1][0][0] > 5 * alone.estimate.ways[0][1][0][0]
+    assert at_epoch.test.test_sets[0][1][0][0] > 5 * by_itself.test.test_sets[0][1][0][0]
 
 
-def test_between_experiments_the_paired_differences_tell():
-    """What a seed does to all cells of an experiment does not cancel out between two."""
+def test_between_experiments_the_paired_differences_decide():
+    """An effect of the seed on all cells does not cancel between experiments."""
     random = np.random.RandomState(6)
     seeds = 0.05 * random.normal(size=4)
     one = accuracies(0.8 + seeds + 0.001 * random.normal(size=(4, 4)))
@@ -150,8 +150,8 @@ def test_between_experiments_the_paired_differences_tell():
         Contrast("f", ((1.0, ("f", ARMS["a"][1])),)),
     )  # fmt: skip
     found = effect(comparison, {**one, **other})
-    assert found.estimate.ways[0][1][0] == found.estimate.paired
-    assert found.estimate.ways[0][1][0][0] > 0.01
+    assert found.test.test_sets[0][1][0] == found.test.paired
+    assert found.test.test_sets[0][1][0][0] > 0.01
 
 
 def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
@@ -164,11 +164,11 @@ def test_a_main_effect_takes_the_variances_of_its_cells_by_themselves():
     )  # fmt: skip
     found = effect(comparison, accuracies(table))
     own = pooled_variances(table, np.zeros(4, bool), 10_000).own
-    error, freedom = found.estimate.ways[0][1][0]
+    error, df = found.test.test_sets[0][1][0]
     of_seeds = table[:2].mean(axis=0) - table[2:].mean(axis=0)
     assert error == pytest.approx(math.sqrt(max(own.sum() / 4, of_seeds.var(ddof=1)) / 3))
-    assert freedom == pytest.approx(min(own.sum() ** 2 / ((own**2).sum() / 2), 6))
-    assert freedom > 2
+    assert df == pytest.approx(min(own.sum() ** 2 / ((own**2).sum() / 2), 6))
+    assert df > 2
 
 
 def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew():
@@ -187,7 +187,7 @@ def test_the_error_over_seeds_and_images_together_is_that_of_drawing_both_anew()
         reference = dict(enumerate(random.random((seeds, images)) < 0.6))
         found = compared(arm, reference)
         means.append(found.difference)
-        squares.append(found.estimate.ways[0][1][1][0] ** 2)
+        squares.append(found.test.test_sets[0][1][1][0] ** 2)
     assert np.mean(squares) == pytest.approx(np.var(means), rel=0.15)
 
 
@@ -201,7 +201,7 @@ def test_only_seeds_that_both_have_are_compared():
 def test_superiority_counts_every_pair_of_seeds_and_ties_by_half():
     assert superiority(np.array([3.0, 1.0]), np.array([2.0, 1.0])) == (2 + 0 + 0.5) / 4
     found = compared(exactly([960, 955, 970]), exactly([940, 945, 950]))
-    assert (found.superiority, found.agree) == (1.0, 1.0)
+    assert (found.superiority, found.sign_agreement) == (1.0, 1.0)
 
 
 def test_an_interaction_is_a_difference_of_differences():
@@ -256,8 +256,8 @@ def test_images_of_one_source_may_be_the_same():
     found = effect(
         comparison,
         {
-            one: Scores(accuracy[0], 1000, first, "one", "mnist"),
-            two: Scores(accuracy[1], 400, second, "two", "mnist"),
+            one: CellScores(accuracy[0], 1000, first, "one", "mnist"),
+            two: CellScores(accuracy[1], 400, second, "two", "mnist"),
         },
     )
     errors = [
@@ -268,16 +268,16 @@ def test_images_of_one_source_may_be_the_same():
 
 
 def test_sums_in_another_order_are_ties():
-    one = Scores({0: 0.1 + 0.2, 1: 0.5, 2: 0.5}, 10, {}, "d")
-    other = Scores({0: 0.3, 1: 0.5, 2: 0.5}, 10, {}, "d")
+    one = CellScores({0: 0.1 + 0.2, 1: 0.5, 2: 0.5}, 10, {}, "d")
+    other = CellScores({0: 0.3, 1: 0.5, 2: 0.5}, 10, {}, "d")
     found = effect(PAIR, {ARM: one, REFERENCE: other})
-    assert (found.difference, found.agree) == (0, 1.0)
+    assert (found.difference, found.sign_agreement) == (0, 1.0)
     assert found.superiority == 0.5
 
 
 def test_accuracies_without_images_are_taken_as_independent():
-    known = Scores({0: 0.9, 1: 0.92, 2: 0.91}, 400, {}, "d")
-    other = Scores({0: 0.85, 1: 0.88, 2: 0.86}, 400, {}, "d")
+    known = CellScores({0: 0.9, 1: 0.92, 2: 0.91}, 400, {}, "d")
+    other = CellScores({0: 0.85, 1: 0.88, 2: 0.86}, 400, {}, "d")
     found = effect(PAIR, {ARM: known, REFERENCE: other})
     p, q = 0.91, (0.85 + 0.88 + 0.86) / 3
     assert found.image_error == pytest.approx(math.sqrt((p * (1 - p) + q * (1 - q)) / 400))
@@ -285,10 +285,10 @@ def test_accuracies_without_images_are_taken_as_independent():
 
 def test_seeds_that_agree_to_the_image_are_no_certainty():
     found = compared(exactly([951] * 3), exactly([950] * 3))
-    assert found.estimate.ways[0][1][0][0] == pytest.approx(1 / 1000 / math.sqrt(3))
-    assert found.estimate.p > 0.05
+    assert found.test.test_sets[0][1][0][0] == pytest.approx(1 / 1000 / math.sqrt(3))
+    assert found.test.p > 0.05
     same = compared(exactly([950] * 3), exactly([950] * 3))
-    assert (same.difference, same.estimate.p) == (0.0, 1.0)
+    assert (same.difference, same.test.p) == (0.0, 1.0)
 
 
 def test_a_cell_in_three_comparisons_of_two_counts_in_many():
@@ -298,8 +298,8 @@ def test_a_cell_in_three_comparisons_of_two_counts_in_many():
         effects([of_base(name) for name in names], {AFTER: accuracies(table)})
         for names in ("ab", "abc")
     )
-    assert two.sample.often == (False, False, False, False)
-    assert three[0].sample.often == (True, False, False, False)
+    assert two.design.frequent == (False, False, False, False)
+    assert three[0].design.frequent == (True, False, False, False)
 
 
 def test_where_variances_differ_what_is_detectable_is_that_of_the_paired_test():
@@ -309,19 +309,19 @@ def test_where_variances_differ_what_is_detectable_is_that_of_the_paired_test():
     comparison = Comparison(
         ("arm",), "d", Contrast("a", ((1.0, ARMS["a"]),)), Contrast("c", ((1.0, ARMS["c"]),))
     )
-    sample = effect(comparison, accuracies(table)).sample
-    assert sample.spread == pytest.approx((table[1] - table[3]).std(ddof=1))
-    assert (sample.freedom, sample.share) == (4, 0.5)
+    design = effect(comparison, accuracies(table)).design
+    assert design.sd == pytest.approx((table[1] - table[3]).std(ddof=1))
+    assert (design.df, design.level_share) == (4, 0.5)
 
 
 def test_a_run_far_below_the_others_of_its_cell_has_failed():
     random = np.random.RandomState(12)
     table = 0.9 + 0.002 * random.normal(size=(4, 6))
-    fallen = table.copy()
-    fallen[1, 2] -= 0.03
+    failed_table = table.copy()
+    failed_table[1, 2] -= 0.03
     sound, failed, beside = (
         effects([of_base(name)], {AFTER: accuracies(of)})[0].failing
-        for name, of in (("a", table), ("a", fallen), ("b", fallen))
+        for name, of in (("a", table), ("a", failed_table), ("b", failed_table))
     )
     assert (sound, failed, beside) == (False, True, False)
     noisy = table.copy()
@@ -331,8 +331,8 @@ def test_a_run_far_below_the_others_of_its_cell_has_failed():
 
 def test_of_two_arms_a_run_far_below_the_others_has_failed_too():
     table = 0.9 + 0.002 * np.random.RandomState(12).normal(size=(4, 6))
-    fallen = table.copy()
-    fallen[1, 2] -= 0.03
-    for of, expected in ((table, False), (fallen, True)):
+    failed_table = table.copy()
+    failed_table[1, 2] -= 0.03
+    for of, expected in ((table, False), (failed_table, True)):
         two = {ARMS[name]: accuracies(of)[ARMS[name]] for name in ("base", "a")}
         assert effects([of_base("a")], {AFTER: two})[0].failing == expected

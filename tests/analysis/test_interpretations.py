@@ -95,8 +95,8 @@ def test_an_unaugmented_arm_with_a_small_gap_and_none_better(interpreted):
     assert (row["value"], row["threshold"]) == pytest.approx((0.01, 0.02))
     assert interpreted("little_to_regularize", none={"train_accuracy": 0.98}) == []
     assert interpreted("little_to_regularize", crop={"accuracy": 0.99}) == []
-    alone = STUDY.replace("    baseline: {augmentation: none}\n", "")
-    assert interpreted("little_to_regularize", alone) == []
+    uncompared = STUDY.replace("    baseline: {augmentation: none}\n", "")
+    assert interpreted("little_to_regularize", uncompared) == []
 
 
 def test_an_augmented_arm_that_is_not_through_is_too_strong_for_the_budget(interpreted):
@@ -163,7 +163,7 @@ def test_a_pair_with_opposite_verdicts_at_two_budgets(tmp_path):
     def rows(short, long):
         plan = factory.simulated_study(tmp_path, LONGER, lambda cell, seed: 0.9)
         for run in plan.runs.values():
-            crop = short if run.settings["training"]["epochs"] == 4 else long
+            crop = short if run.settings.training.epochs == 4 else long
             value = 0.9 + (crop if run.augmentation == "crop" else 0.0)
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(tmp_path)

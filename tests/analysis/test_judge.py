@@ -196,7 +196,7 @@ def test_an_arm_may_be_called_none(tmp_path):
 def test_an_arm_with_few_seeds_does_not_take_the_pool_from_others():
     random = np.random.default_rng(2)
     values = drawn(random, [0.9] * 6, [0.001] * 6, 4)
-    lonely = pd.DataFrame({"arm": ["alone"], "seed": [0], "accuracy": [0.9]})
+    lonely = pd.DataFrame({"arm": ["other"], "seed": [0], "accuracy": [0.9]})
     found = judge(pd.concat([values, lonely]), "a0")
     assert found["verdict"].iloc[-1] == "open"
     pd.testing.assert_frame_equal(found.iloc[:-1], judge(values, "a0"))

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from ablation.analysis.analyse import analyse
-from ablation.analysis.looks import RESERVED, Looks, Sight, level_of, nominal_level
+from ablation.analysis.looks import RESERVED, Look, Looks, level_of, nominal_level
 from ablation.analysis.pooling import pool
 from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import LEVEL, PAIRED_LEVEL
@@ -28,20 +28,20 @@ def boundaries(seeds, spent, level=LEVEL):
     ]
 
 
-def sight(seeds, final=None, lacking=None):
-    return Sight(tuple(range(seeds)), lacking, final)
+def of_seeds(seeds, final=None, missing=None):
+    return Look(tuple(range(seeds)), missing, final)
 
 
 def planned(seeds, more):
-    return Sight(tuple(range(seeds)), planned=more)
+    return Look(tuple(range(seeds)), planned=more)
 
 
-def levels(*sights):
+def levels(*looks):
     """The level of every look at an experiment."""
-    return [level_of(sights[:at], LEVEL) for at in range(1, len(sights) + 1)]
+    return [level_of(looks[:at], LEVEL) for at in range(1, len(looks) + 1)]
 
 
-# What a look may claim
+# The level of a look
 
 
 @pytest.mark.parametrize("share", [1.0, 0.8, 0.216, 1e-6])
@@ -105,39 +105,39 @@ def test_levels_lie_between_what_a_look_spends_and_what_is_spent_up_to_it(spent)
 
 
 def test_a_declared_number_looked_at_once_pays_nothing():
-    assert levels(sight(5, 5)) == [LEVEL]
-    assert levels(sight(7, 5)) == [LEVEL]
+    assert levels(of_seeds(5, 5)) == [LEVEL]
+    assert levels(of_seeds(7, 5)) == [LEVEL]
 
 
 def test_a_look_before_the_declared_number_costs_little():
-    early, last = levels(sight(3, 5), sight(5, 5))
+    early, last = levels(of_seeds(3, 5), of_seeds(5, 5))
     assert early == pytest.approx(LEVEL * 0.6**3)
     assert 0.9 * LEVEL < last < LEVEL
 
 
 def test_an_undeclared_number_keeps_a_fifth():
-    first, second, third = levels(sight(3), sight(5), sight(8))
+    first, second, third = levels(of_seeds(3), of_seeds(5), of_seeds(8))
     assert first == (1 - RESERVED) * LEVEL == pytest.approx(0.04)
     assert LEVEL * RESERVED / 2 < second < first
     assert LEVEL * RESERVED / 4 < third < second
 
 
 def test_a_look_while_runs_are_missing_leaves_the_level_to_the_whole_study():
-    early, last = levels(sight(5, 5, (3, 10)), sight(5, 5))
+    early, last = levels(of_seeds(5, 5, (3, 10)), of_seeds(5, 5))
     assert early == pytest.approx(LEVEL * 0.7**3)
     assert last > 0.75 * LEVEL
-    early, last = levels(sight(5, None, (5, 10)), sight(5))
+    early, last = levels(of_seeds(5, None, (5, 10)), of_seeds(5))
     assert early == pytest.approx(LEVEL * (1 - RESERVED) / 8)
     assert 0.036 < last < 0.04
-    assert levels(planned(3, 5), sight(5))[0] == pytest.approx(LEVEL * (1 - RESERVED) * 0.6**3)
-    added = levels(sight(3), sight(5, None, (2, 10)), sight(5))  # 0.512 of the next tenth
+    assert levels(planned(3, 5), of_seeds(5))[0] == pytest.approx(LEVEL * (1 - RESERVED) * 0.6**3)
+    added = levels(of_seeds(3), of_seeds(5, None, (2, 10)), of_seeds(5))  # 0.512 of the next tenth
     assert added[1] > LEVEL * 0.1 * 0.512
     assert added[2] > LEVEL * 0.1 * 0.488
 
 
 def test_what_was_spent_under_another_declaration_is_spent():
-    assert levels(sight(3, 3), sight(5, 5)) == [LEVEL, 0]  # more than the declared number
-    first, second, third = levels(sight(3), sight(5, 10), sight(10, 10))
+    assert levels(of_seeds(3, 3), of_seeds(5, 5)) == [LEVEL, 0]  # more than the declared number
+    first, second, third = levels(of_seeds(3), of_seeds(5, 10), of_seeds(10, 10))
     assert first == pytest.approx(0.8 * LEVEL)
     assert 0 < second < 0.2 * LEVEL  # an eighth of what is left
     assert 0.2 * 7 / 8 * LEVEL < third < LEVEL
@@ -149,18 +149,18 @@ def test_what_was_spent_under_another_declaration_is_spent():
 @pytest.mark.parametrize(
     ("one", "text"),
     [
-        (Sight((0, 1, 2)), "0 1 2"),
-        (Sight((0, 7, 1994), None, 5), "0 7 1994 of 5"),
-        (Sight((0, 1), planned=5), "0 1 of 5 or more"),
-        (Sight((0, 1), (1, 4)), "0 1 lacking 1 of 4 runs"),
-        (Sight((0, 1, 2), (2, 9), 5), "0 1 2 of 5 lacking 2 of 9 runs"),
-        (Sight((3,), (2, 3), planned=5), "3 of 5 or more lacking 2 of 3 runs"),
-        (Sight((), planned=3), "none of 3 or more"),
-        (Sight(()), "none"),
+        (Look((0, 1, 2)), "0 1 2"),
+        (Look((0, 7, 1994), None, 5), "0 7 1994 of 5"),
+        (Look((0, 1), planned=5), "0 1 of 5 or more"),
+        (Look((0, 1), (1, 4)), "0 1 lacking 1 of 4 runs"),
+        (Look((0, 1, 2), (2, 9), 5), "0 1 2 of 5 lacking 2 of 9 runs"),
+        (Look((3,), (2, 3), planned=5), "3 of 5 or more lacking 2 of 3 runs"),
+        (Look((), planned=3), "none of 3 or more"),
+        (Look(()), "none"),
     ],
 )
 def test_what_was_seen_is_written_and_read(one, text):
-    again = Sight.of_text(text)
+    again = Look.parse(text)
     assert (again, str(again), str(one)) == (one, text, text)
     assert (again.final, again.planned) == (one.final, one.planned)
 
@@ -172,15 +172,15 @@ def test_what_was_seen_is_written_and_read(one, text):
 )  # fmt: skip
 def test_what_names_no_seeds_is_refused(text):
     with pytest.raises(ValueError, match="names no seeds"):
-        Sight.of_text(text)
+        Look.parse(text)
 
 
 @pytest.fixture
 def look(tmp_path):
     """A function that looks at experiments and records it."""
 
-    def look(**seen):
-        looks = Looks(tmp_path / "looks.csv", seen)
+    def look(**current):
+        looks = Looks(tmp_path / "looks.csv", current)
         looks.record(2)
         return looks
 
@@ -190,18 +190,18 @@ def look(tmp_path):
 
 
 def test_a_rerun_is_no_look(look):
-    first = look(a=sight(3))
+    first = look(a=of_seeds(3))
     before = look.file.read_bytes()
-    again = look(a=sight(3))
+    again = look(a=of_seeds(3))
     assert (first.is_new, again.is_new) == (True, False)
     assert look.file.read_bytes() == before
     assert first.level("a", LEVEL) == again.level("a", LEVEL) == 0.8 * LEVEL
 
 
 def test_seeds_that_are_added_are_a_look(look):
-    look(a=sight(3))
-    looks = look(a=sight(5))
-    assert looks.of("a") == [sight(3), sight(5)]
+    look(a=of_seeds(3))
+    looks = look(a=of_seeds(5))
+    assert looks.of("a") == [of_seeds(3), of_seeds(5)]
     header, first, second = look.file.read_text().splitlines()
     assert header == "look,time,seeds,open"
     assert first.startswith("1,20")
@@ -210,82 +210,82 @@ def test_seeds_that_are_added_are_a_look(look):
 
 
 def test_other_seeds_are_a_look_even_if_they_are_no_more(look):
-    look(a=sight(3))
-    looks = look(a=Sight((3, 4, 5)))
+    look(a=of_seeds(3))
+    looks = look(a=Look((3, 4, 5)))
     assert 0.1 * LEVEL < looks.level("a", LEVEL) < 0.8 * LEVEL
 
 
 def test_going_back_to_seeds_that_were_seen_is_no_look(look):
-    first, second = look(a=sight(3)), look(a=sight(5))
-    back, forth = look(a=sight(3)), look(a=sight(5))
+    first, second = look(a=of_seeds(3)), look(a=of_seeds(5))
+    back, forth = look(a=of_seeds(3)), look(a=of_seeds(5))
     assert (back.is_new, forth.is_new) == (False, False)
-    assert back.of("a") == [sight(3)]
+    assert back.of("a") == [of_seeds(3)]
     for one, other in ((first, back), (second, forth)):
         assert one.level("a", LEVEL) == other.level("a", LEVEL)
 
 
-def test_seeds_that_lack_runs_are_told_from_finished_ones(look):
-    look(a=sight(3, lacking=(2, 6)))
-    assert look(a=sight(3, lacking=(1, 6))).is_new
-    assert look(a=sight(3)).is_new
-    assert not look(a=sight(3, lacking=(1, 6))).is_new
+def test_seeds_with_missing_runs_are_not_finished_ones(look):
+    look(a=of_seeds(3, missing=(2, 6)))
+    assert look(a=of_seeds(3, missing=(1, 6))).is_new
+    assert look(a=of_seeds(3)).is_new
+    assert not look(a=of_seeds(3, missing=(1, 6))).is_new
     assert len(look.rows()) == 3
 
 
 def test_seeds_that_are_only_planned_are_no_look(look):
-    first = look(a=sight(3))
+    first = look(a=of_seeds(3))
     looks = look(a=planned(3, 5))
     assert not looks.is_new
     assert looks.level("a", LEVEL) == first.level("a", LEVEL)
-    assert look(a=sight(5)).level("a", LEVEL) == levels(sight(3), sight(5))[1]
+    assert look(a=of_seeds(5)).level("a", LEVEL) == levels(of_seeds(3), of_seeds(5))[1]
 
 
 def test_seeds_that_are_too_few_for_verdicts_cost_nothing(look):
-    look(a=sight(1))
-    looks = look(a=sight(2))
+    look(a=of_seeds(1))
+    looks = look(a=of_seeds(2))
     assert looks.of("a") == []
     assert looks.level("a", LEVEL) == LEVEL
-    looks = look(a=sight(3))
-    assert looks.of("a") == [sight(3)]
+    looks = look(a=of_seeds(3))
+    assert looks.of("a") == [of_seeds(3)]
     assert looks.level("a", LEVEL) == pytest.approx(0.8 * LEVEL)
     assert len(look.rows()) == 3
 
 
 def test_experiments_are_counted_by_themselves(look):
-    first = look(a=sight(3), b=sight(3, 5))
-    looks = look(a=sight(3), b=sight(5, 5))
+    first = look(a=of_seeds(3), b=of_seeds(3, 5))
+    looks = look(a=of_seeds(3), b=of_seeds(5, 5))
     assert look.rows()[1].endswith(",a: 0 1 2; b: 0 1 2 3 4 of 5,2")
     assert [len(looks.of(name)) for name in "ab"] == [1, 2]
     assert looks.level("a", LEVEL) == first.level("a", LEVEL)
-    assert looks.level("b", LEVEL) == levels(sight(3, 5), sight(5, 5))[1]
-    mixed = look(a=sight(5), b=sight(3, 5))  # b as at first, a as never before
+    assert looks.level("b", LEVEL) == levels(of_seeds(3, 5), of_seeds(5, 5))[1]
+    mixed = look(a=of_seeds(5), b=of_seeds(3, 5))  # b as at first, a as never before
     assert mixed.level("b", LEVEL) == first.level("b", LEVEL)
     assert len(mixed.of("a")) == 2
 
 
 def test_an_experiment_that_is_added_has_its_whole_level(look):
-    look(a=sight(3))
-    look(a=sight(5))
-    looks = look(a=sight(5), b=sight(3))
+    look(a=of_seeds(3))
+    look(a=of_seeds(5))
+    looks = look(a=of_seeds(5), b=of_seeds(3))
     assert [len(looks.of(name)) for name in "ab"] == [2, 1]
     assert looks.level("b", LEVEL) == pytest.approx(0.8 * LEVEL)
 
 
 def test_a_final_number_that_is_declared_after_a_look_changes_nothing_about_it(look):
-    first = look(a=sight(3))
-    later = look(a=sight(3, 3))
+    first = look(a=of_seeds(3))
+    later = look(a=of_seeds(3, 3))
     assert not later.is_new
     assert later.level("a", LEVEL) == first.level("a", LEVEL)
-    assert look(a=sight(5, 5)).level("a", LEVEL) == levels(sight(3), sight(5, 5))[1]
+    assert look(a=of_seeds(5, 5)).level("a", LEVEL) == levels(of_seeds(3), of_seeds(5, 5))[1]
 
 
 def test_the_level_of_the_next_look(look):
-    looks = look(a=sight(3, 5))
-    assert looks.level("a", LEVEL, 5) == levels(sight(3, 5), sight(5, 5))[1]
+    looks = look(a=of_seeds(3, 5))
+    assert looks.level("a", LEVEL, 5) == levels(of_seeds(3, 5), of_seeds(5, 5))[1]
     assert not looks.is_spent("a")
-    looks = look(a=sight(5, 5))
+    looks = look(a=of_seeds(5, 5))
     assert looks.is_spent("a")
-    assert looks.level("a", LEVEL, 8) == LEVEL  # in a study of its own
+    assert looks.level("a", LEVEL, 8) == LEVEL  # in a separate study
 
 
 def test_a_study_that_compares_nothing_records_nothing(look):
@@ -304,21 +304,21 @@ def test_a_study_that_compares_nothing_records_nothing(look):
         b"look,time,seeds,open\n1,2026-01-01T00:00:00Z,a: \x000,0\n",
     ],
 )
-def test_a_damaged_record_is_told_and_left(look, content):
+def test_a_damaged_record_is_reported_and_left(look, content):
     look.file.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        look(a=sight(3))
-    told = str(caught.value)
-    assert told.startswith(f"{look.file}: this is no record of looks (")
-    assert told.endswith("); move it away, and looks are counted from now on")
-    assert "\n" not in told
+        look(a=of_seeds(3))
+    message = str(caught.value)
+    assert message.startswith(f"{look.file}: not a record of looks (")
+    assert message.endswith("); move the file away to count looks from now on")
+    assert "\n" not in message
     assert look.file.read_bytes() == content
 
 
-def test_a_record_that_cannot_be_read_is_told(look):
+def test_a_record_that_cannot_be_read_is_reported(look):
     look.file.mkdir()
-    with pytest.raises(InputError, match=r"looks\.csv: this is no record of looks"):
-        look(a=sight(3))
+    with pytest.raises(InputError, match=r"looks\.csv: not a record of looks"):
+        look(a=of_seeds(3))
 
 
 # How often studies without any difference claim one
@@ -326,18 +326,18 @@ def test_a_record_that_cannot_be_read_is_told(look):
 SEEDS = (3, 4, 5, 6, 8, 10, 12)
 
 
-def claims(studies, arms=4):
-    """Which studies would claim a difference at each look: p over all arms [looks, studies].
+def least_p(studies, arms=4):
+    """The smallest corrected p-value of each study at each look [looks, studies].
 
     Each arm but the first is compared with the first; accuracies are normal. Verdicts are by the
-    tests of the analysis, without test images, so the least corrected p-value of a study tells.
+    tests of the analysis, without test images. The smallest corrected p-value of a study decides.
     """
     drawn = np.random.default_rng(7).standard_normal((studies, arms, max(SEEDS)))
-    often = np.array([True] + [False] * (arms - 1))
+    frequent = np.array([True] + [False] * (arms - 1))
     found = []
     for seeds in SEEDS:
         scores = drawn[:, :, :seeds]
-        variances = pool(scores, often)
+        variances = pool(scores, frequent)
         least = np.ones(studies)
         for arm in range(1, arms):
             weights = np.zeros(arms)
@@ -346,7 +346,7 @@ def claims(studies, arms=4):
             root = math.sqrt(seeds)
             spread = variances.of_contrast(weights, weights[None])
             t = np.abs(paired.mean(1)) * root / np.sqrt(spread.variance)
-            pooled = 2 * stats.t.sf(t, spread.freedom) / (1 - spread.paired_share)
+            pooled = 2 * stats.t.sf(t, spread.df) / (1 - spread.paired_share)
             t = np.abs(paired.mean(1)) * root / paired.std(1, ddof=1)
             own = 2 * stats.t.sf(t, seeds - 1)
             with np.errstate(divide="ignore"):
@@ -357,15 +357,15 @@ def claims(studies, arms=4):
 
 
 def test_all_looks_together_keep_to_the_level():
-    p = claims(4000)
-    looks = [sight(seeds) for seeds in SEEDS]
+    p = least_p(4000)
+    looks = [of_seeds(seeds) for seeds in SEEDS]
     spent = (p <= np.array(levels(*looks))[:, None]).any(axis=0).mean()
     at_once = (p[-1] <= LEVEL).mean()
     unspent = (p <= LEVEL).any(axis=0).mean()
     assert spent < 0.058
     assert at_once < 0.058
     assert unspent > 0.08
-    declared = [sight(seeds, max(SEEDS)) for seeds in SEEDS]
+    declared = [of_seeds(seeds, max(SEEDS)) for seeds in SEEDS]
     assert (p <= np.array(levels(*declared))[:, None]).any(axis=0).mean() < 0.058
 
 
@@ -442,20 +442,20 @@ def test_seeds_that_are_added_make_the_next_look_pay(grow):
     second = grow(5)
     looked = table("comparisons")
     assert (second["looks"], len(looks_table())) == (2, 2)
-    of_two = 2 * level_of([sight(3), sight(5)], LEVEL / 2)  # comparisons
+    of_two = 2 * level_of([of_seeds(3), of_seeds(5)], LEVEL / 2)  # comparisons
     assert second["level"] == pytest.approx(of_two)
     (row,) = checks("looks").to_dict("records")
     assert (row["count"], row["value"]) == (2, pytest.approx(of_two))
     assert len(checks("level_spent")) == 0
     Path("results/tiny/looks.csv").unlink()
-    alone = grow(5)
+    at_five = grow(5)
     at_once = table("comparisons")
-    assert (alone["looks"], len(checks("looks"))) == (1, 0)
+    assert (at_five["looks"], len(checks("looks"))) == (1, 0)
     assert (looked["difference"] == at_once["difference"]).all()
     assert (looked["p"] == at_once["p"]).all()
     ratio = (looked["p_adjusted"] / at_once["p_adjusted"]).tolist()
-    # Of crop the paired t-test decides, which has a level of its own.
-    assert ratio == pytest.approx([1, alone["level"] / second["level"]])
+    # Of crop the paired t-test decides, which has another level.
+    assert ratio == pytest.approx([1, at_five["level"] / second["level"]])
     wider = (looked["ci_high"] - looked["ci_low"]) > (at_once["ci_high"] - at_once["ci_low"])
     assert wider[1]
 
@@ -506,4 +506,4 @@ def test_where_nothing_is_left_nothing_is_claimed_and_there_is_no_interval(grow)
         frame = table(name)
         assert not np.isinf(frame.select_dtypes(float)).any(axis=None), name
     assert checks("level_spent")["value"].tolist() == [0]
-    assert rows["seeds_needed"].notna().any()  # in a study of its own
+    assert rows["seeds_needed"].notna().any()  # in a separate study

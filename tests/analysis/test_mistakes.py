@@ -35,7 +35,7 @@ def answers(wrong):
 
 
 def study(folder, wrong, *, side=20, size=None, channels=1, text=STUDY, **options):
-    """A study whose runs get the given test images wrong; each image has one grey of its own."""
+    """A study whose runs get the given test images wrong; each image has its own grey."""
     plan = simulated_study(
         folder,
         text,

@@ -24,7 +24,7 @@ def test_an_arm_has_its_own_variance_and_at_least_the_mean():
     assert found.pooled == pytest.approx([0.01, mean, mean])
     # The F-test of the first, at 20 %: 0.01 / 0.001 is above 3.4.
     assert found.noisier.tolist() == [True, False, False]
-    assert found.freedom.tolist() == [2, 4, 4]
+    assert found.df.tolist() == [2, 4, 4]
 
 
 def test_an_arm_of_many_comparisons_keeps_its_own_variance_above_a_floor():
@@ -38,9 +38,9 @@ def test_an_arm_of_many_comparisons_keeps_its_own_variance_above_a_floor():
     for found in mean.values():
         assert found.pooled[1:].min() == pytest.approx(found.own[1:].mean())
     assert mean["loud"].pooled[0] == mean["loud"].own[0]
-    assert mean["loud"].freedom[0] == 3
+    assert mean["loud"].df[0] == 3
     assert mean["quiet"].pooled[0] == pytest.approx(0.7 * mean["quiet"].own[1:].mean())
-    assert mean["quiet"].freedom[0] == 15
+    assert mean["quiet"].df[0] == 15
 
 
 def test_what_a_seed_does_to_all_arms_leaves_half_of_the_level_to_the_paired_test():
@@ -50,7 +50,7 @@ def test_what_a_seed_does_to_all_arms_leaves_half_of_the_level_to_the_paired_tes
     moved = accuracy + 0.1 * random.standard_normal(5)
     one, other = (pooled_variances(of, NONE, math.inf) for of in (accuracy, moved))
     assert (one.paired_share, other.paired_share) == (0, 0.5)
-    assert one.seeds_matter > 0.01 > other.seeds_matter
+    assert one.seed_effect_p > 0.01 > other.seed_effect_p
 
 
 ROWS = np.array([[1, 1, 1, -1, -1, -1]]) / 3  # of a grid of two rows
@@ -63,24 +63,24 @@ def test_the_variance_of_a_main_effect_holds_what_a_seed_does_to_a_whole_row():
     rows = np.repeat(0.01 * random.standard_normal((2, 8)), 3, axis=0)
     accuracy = 0.5 + own + rows
     found = pooled_variances(accuracy, NONE, math.inf)
-    spread = found.of_contrast(ROWS[0], ROWS)
-    assert spread.variance == pytest.approx((ROWS[0] @ accuracy).var(ddof=1))
-    assert spread.variance > 1.5 * (ROWS[0] ** 2 * found.own).sum()
-    assert spread.freedom <= 3 * 7
-    assert spread.paired_share == 0
+    estimate = found.of_contrast(ROWS[0], ROWS)
+    assert estimate.variance == pytest.approx((ROWS[0] @ accuracy).var(ddof=1))
+    assert estimate.variance > 1.5 * (ROWS[0] ** 2 * found.own).sum()
+    assert estimate.df <= 3 * 7
+    assert estimate.paired_share == 0
 
 
 def test_the_mean_square_of_a_family_is_that_of_repeated_measures():
-    """Of three levels: the mean of the variances of two contrasts that are orthonormal."""
+    """With three levels: the mean of the variances of two orthonormal contrasts."""
     random = np.random.default_rng(2)
     rows = np.repeat(0.01 * random.standard_normal((3, 5)), 2, axis=0)
     accuracy = 0.5 + rows + 0.001 * random.standard_normal((6, 5))
     family = np.array([[-1, -1, 1, 1, 0, 0], [-1, -1, 0, 0, 1, 1]]) / 2
-    spread = pooled_variances(accuracy, NONE, math.inf).of_contrast(family[0], family)
+    estimate = pooled_variances(accuracy, NONE, math.inf).of_contrast(family[0], family)
     of_rows = accuracy.reshape(3, 2, 5).mean(axis=1)
     rest = of_rows - of_rows.mean(axis=1, keepdims=True) - of_rows.mean(axis=0) + of_rows.mean()
     mean_square = 2 * (rest**2).sum() / (2 * 4)  # of two arms a row
-    assert spread.variance == pytest.approx(mean_square * (family[0] ** 2).sum())
+    assert estimate.variance == pytest.approx(mean_square * (family[0] ** 2).sum())
 
 
 def test_what_a_seed_does_to_all_arms_is_left_out_of_a_sum_where_it_matters():
@@ -88,11 +88,11 @@ def test_what_a_seed_does_to_all_arms_is_left_out_of_a_sum_where_it_matters():
     own = 0.003 * random.standard_normal((6, 5))
     accuracy = 0.5 + own + 0.03 * random.standard_normal(5)
     found = pooled_variances(accuracy, NONE, math.inf)
-    assert found.seeds_matter < 0.1
+    assert found.seed_effect_p < 0.1
     assert found.own.mean() > 20 * found.residual.mean()
-    spread = found.of_contrast(ROWS[0], ROWS)
+    estimate = found.of_contrast(ROWS[0], ROWS)
     expected = pooled_variances(0.5 + own, NONE, math.inf).of_contrast(ROWS[0], ROWS)
-    assert spread.variance == pytest.approx(expected.variance, rel=0.5)
+    assert estimate.variance == pytest.approx(expected.variance, rel=0.5)
 
 
 def test_an_outlier_is_left_out_from_five_seeds_on():
@@ -102,11 +102,11 @@ def test_an_outlier_is_left_out_from_five_seeds_on():
     loud[3] = 0.5 + 0.08 * random.standard_normal(5)
     rest = np.arange(6) != 3
     found = pooled_variances(loud, REFERENCE, math.inf)
-    alone = pooled_variances(accuracy[rest], REFERENCE[rest], math.inf)
-    assert found.pooled[rest] == pytest.approx(alone.pooled)
+    others = pooled_variances(accuracy[rest], REFERENCE[rest], math.inf)
+    assert found.pooled[rest] == pytest.approx(others.pooled)
     assert found.pooled[3] == pytest.approx(loud[3].var(ddof=1))
     assert found.paired_share == 0.5
-    assert found.freedom[3] == 4
+    assert found.df[3] == 4
     with_three_seeds = pooled_variances(loud[:, :3], REFERENCE, math.inf)
     assert with_three_seeds.pooled[1] > 3 * found.pooled[1]
 
@@ -117,7 +117,7 @@ def test_a_noisy_arm_does_not_hide_another():
     accuracy[2:4] = 0.5 + np.array([[-0.09, 0.0, 0.09], [0.1, -0.08, 0.0]])
     found = pooled_variances(accuracy, np.arange(8) == 0, math.inf)
     assert found.noisier.tolist() == [False, False, True, True, False, False, False, False]
-    assert found.freedom.tolist()[2:5] == [2, 2, 14]
+    assert found.df.tolist()[2:5] == [2, 2, 14]
 
 
 def test_a_variance_is_that_of_half_an_image_at_least():
@@ -131,16 +131,16 @@ def test_a_difference_takes_pooled_variances_and_a_wider_contrast_its_own():
     accuracy = 0.5 + 0.01 * random.standard_normal((6, 4))
     found = pooled_variances(accuracy, REFERENCE, math.inf)
     pair = np.array([-1.0, 1, 0, 0, 0, 0])
-    spread = found.of_contrast(pair, pair[None])
+    estimate = found.of_contrast(pair, pair[None])
     parts = found.pooled[:2]
-    assert spread.variance == pytest.approx(parts.sum())
-    assert spread.paired_share == 0.1
-    assert spread.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / found.freedom[:2]).sum())
-    spread = found.of_contrast(ROWS[0], ROWS)
-    assert spread.variance == pytest.approx(found.own.sum() / 9)
-    assert spread.paired_share == 0
-    freedom = found.own.sum() ** 2 / ((found.own**2).sum() / 3)
-    assert spread.freedom == pytest.approx(min(freedom, 9))
+    assert estimate.variance == pytest.approx(parts.sum())
+    assert estimate.paired_share == 0.1
+    assert estimate.df == pytest.approx(parts.sum() ** 2 / (parts**2 / found.df[:2]).sum())
+    estimate = found.of_contrast(ROWS[0], ROWS)
+    assert estimate.variance == pytest.approx(found.own.sum() / 9)
+    assert estimate.paired_share == 0
+    df = found.own.sum() ** 2 / ((found.own**2).sum() / 3)
+    assert estimate.df == pytest.approx(min(df, 9))
 
 
 def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():
@@ -148,14 +148,14 @@ def test_what_to_expect_is_the_mean_of_arms_that_vary_alike():
     accuracy = 0.5 + 0.01 * random.standard_normal((6, 3))
     found = pooled_variances(accuracy, REFERENCE, math.inf)
     assert not found.noisier.any()
-    variance, freedom = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
+    variance, df = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
     assert variance == pytest.approx(2 * found.own.mean())
-    assert freedom == pytest.approx(10)
+    assert df == pytest.approx(10)
     accuracy[5] = 0.5 + np.array([-0.3, 0.0, 0.3])
     found = pooled_variances(accuracy, REFERENCE, math.inf)
-    variance, freedom = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
+    variance, df = found.expected(np.array([-1.0, 0, 0, 0, 0, 1]))
     assert variance == pytest.approx(found.own[:5].mean() + found.own[5])
-    assert 2 <= freedom < 2.3
+    assert 2 <= df < 2.3
 
 
 def test_where_variances_differ_the_paired_test_has_a_share_of_the_level():

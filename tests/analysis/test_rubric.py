@@ -19,7 +19,7 @@ from ablation.analysis.rubric import (
     parameter_count,
     rubric_checks,
 )
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import resolve_network
 from ablation.study.plan import load_config, load_plan
 
 from ..conftest import ROOT
@@ -67,7 +67,7 @@ class Results:
         self.compared = []
         self.chance = 0.1
         for run in plan.runs.values():
-            total, trainable = parameter_count(run.settings["model"], 3, 10)
+            total, trainable = parameter_count(run.settings.model, 3, 10)
             self.records[run.folder] = {
                 "parameters": total,
                 "trainable_parameters": trainable,
@@ -165,17 +165,17 @@ def results(project, tmp_path):
     ],
 )  # fmt: skip
 def test_count_of_the_papers_networks(name, trainable):
-    assert parameter_count(resolve_architecture(name, {}), 3, 1000)[1] == trainable
+    assert parameter_count(resolve_network(name, {}), 3, 1000)[1] == trainable
 
 
 def test_count_of_other_forms():
-    pretrained = resolve_architecture("resnet50-pretrained", {})
+    pretrained = resolve_network("resnet50-pretrained", {})
     assert parameter_count(pretrained, 3, 1000)[0] == 25_636_712
-    notebook = resolve_architecture("resnet34", {"variant": "notebook"})
+    notebook = resolve_network("resnet34", {"projection": "3x3", "bias": True})
     assert parameter_count(notebook, 3, 10) == (22_691_594, 22_674_570)
     cifar = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
     for depth, trainable in cifar.items():
-        network = resolve_architecture(f"resnet{depth}", {})
+        network = resolve_network(f"resnet{depth}", {})
         assert parameter_count(network, 3, 10)[1] == trainable
 
 

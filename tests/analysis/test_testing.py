@@ -1,4 +1,4 @@
-"""Tests of differences, and what Holm's method leaves of them."""
+"""Tests of differences, and their correction by Holm's method."""
 
 import math
 
@@ -7,39 +7,39 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ablation.analysis.pooling import Spread
+from ablation.analysis.pooling import VarianceEstimate
 from ablation.analysis.testing import (
     LEVEL,
     PAIRED_LEVEL,
     Decision,
-    Estimate,
+    DifferenceTest,
+    combined_error,
     decide,
-    estimate,
+    difference_test,
     holm,
-    together,
 )
 
 
-def one_way(tests, paired, difference=1.0):
-    return Estimate(difference, ((1.0, tests),), paired)
+def one_set(tests, paired, difference=1.0):
+    return DifferenceTest(difference, ((1.0, tests),), paired)
 
 
-def of_p(p, freedom=10.0, paired=1e-6):
-    """One that has these p-values, in its only test and in the paired test."""
-    error = 1 / float(stats.t.isf(p / 2, freedom))
-    return one_way(((error, freedom),), (1 / float(stats.t.isf(paired / 2, 2)), 2.0))
+def of_p(p, df=10.0, paired=1e-6):
+    """A difference with these p-values in its only test and in the paired test."""
+    error = 1 / float(stats.t.isf(p / 2, df))
+    return one_set(((error, df),), (1 / float(stats.t.isf(paired / 2, 2)), 2.0))
 
 
 def test_the_larger_p_value_counts():
-    both = one_way(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
+    both = one_set(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
     assert both.p == pytest.approx(max(2 * stats.t.sf(2, 4), 2 * stats.t.sf(2.5, 3)))
     assert both.paired_p == pytest.approx(2 * stats.t.sf(10, 2))
 
 
 def test_the_interval_is_the_widest_of_the_tests():
-    both = one_way(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
+    both = one_set(((0.5, 4.0), (0.4, 3.0)), (0.1, 2.0))
     assert both.half_width(0.01) == pytest.approx(0.4 * stats.t.isf(0.005, 3))
-    paired = one_way(((0.5, 4.0),), (0.9, 2.0))
+    paired = one_set(((0.5, 4.0),), (0.9, 2.0))
     assert paired.half_width(0.05) == pytest.approx(0.9 * stats.t.isf(PAIRED_LEVEL / 2, 2))
 
 
@@ -62,7 +62,7 @@ def test_holms_method_leaves_more_to_later_comparisons():
     assert corrected == pytest.approx([0.06, 0.003, 0.6])
 
 
-def test_nothing_is_claimed_at_level_0():
+def test_nothing_is_significant_at_level_0():
     corrected, levels = holm(np.array([0.0, 0.5]), 0.0)
     assert (corrected.tolist(), levels.tolist()) == ([1, 1], [0, 0])
     (decision,) = decide([of_p(1e-9)], ["a"], 0.0)
@@ -75,7 +75,7 @@ def test_interval_p_value_and_verdict_agree():
     claimed = 0
     for _ in range(300):
         family = [
-            Estimate(
+            DifferenceTest(
                 difference,
                 tuple(
                     (share, tuple((float(error), 6.0) for error in random.uniform(0.2, 1, 2)))
@@ -96,7 +96,7 @@ def test_interval_p_value_and_verdict_agree():
     assert 200 < claimed < 1000
 
 
-def test_a_paired_test_has_to_agree_at_a_level_of_its_own():
+def test_a_paired_test_has_to_agree_at_another_level():
     agrees, disagrees = (
         decide([of_p(1e-6, paired=at)], ["a"])[0]
         for at in (0.99 * PAIRED_LEVEL, 1.01 * PAIRED_LEVEL)
@@ -121,34 +121,39 @@ def test_the_same_lies_within_the_margin():
     assert Decision(0.01, -0.002, -0.001, 0.95).verdict(0.005) == "worse"
 
 
-def test_one_of_two_ways_is_enough_at_its_share_of_the_level():
+def test_one_of_two_sets_of_tests_is_enough_at_its_share_of_the_level():
     first, second = ((0.5, 4.0),), ((0.1, 2.0), (0.2, 2.0))
-    both = Estimate(1.0, ((0.9, first), (0.1, second)), (0.1, 2.0))
+    both = DifferenceTest(1.0, ((0.9, first), (0.1, second)), (0.1, 2.0))
     p = [2 * stats.t.sf(2, 4) / 0.9, 2 * stats.t.sf(5, 2) / 0.1]
     assert both.p == pytest.approx(min(p))
     halves = [0.5 * stats.t.isf(0.9 * 0.01 / 2, 4), 0.2 * stats.t.isf(0.1 * 0.01 / 2, 2)]
     assert both.half_width(0.01) == pytest.approx(min(halves))
 
 
-def test_the_paired_test_decides_where_arms_tell_nothing():
+def test_the_paired_test_decides_without_a_pool():
     differences = np.array([0.02, 0.01, 0.03, 0.02])
-    found = estimate(differences, None)
+    found = difference_test(differences, None)
     assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
     low, high = stats.t.interval(0.95, 3, 0.02, differences.std(ddof=1) / 2)
     assert found.half_width(0.05) == pytest.approx((high - low) / 2)
-    assert found.ways[0][1] == (found.paired,)
+    assert found.test_sets[0][1] == (found.paired,)
 
 
 def test_pooled_and_paired_tests_have_the_images_added():
     differences = np.array([0.02, 0.01, 0.03, 0.02])
-    pooled = Spread(0.0004, 9.0, 0.1)
-    found = estimate(differences, pooled, image_error=0.004, shared=1e-6, images=1000)
+    pooled = VarianceEstimate(0.0004, 9.0, 0.1)
+    found = difference_test(
+        differences, pooled, image_error=0.004, seed_image_variance=1e-6, images=1000
+    )
     over_seeds = (0.01, 9.0)
-    assert found.ways[0] == (0.9, (over_seeds, together(*over_seeds, 0.004, 1e-6, 1000)))
-    assert found.ways[1] == (0.1, (found.paired, together(*found.paired, 0.004, 1e-6, 1000)))
-    without = estimate(differences, Spread(0.0004, 9.0, 0.0))
-    assert without.ways == ((1.0, (over_seeds,)),)
+    assert found.test_sets[0] == (0.9, (over_seeds, combined_error(*over_seeds, 0.004, 1e-6, 1000)))
+    assert found.test_sets[1] == (
+        0.1,
+        (found.paired, combined_error(*found.paired, 0.004, 1e-6, 1000)),
+    )
+    without = difference_test(differences, VarianceEstimate(0.0004, 9.0, 0.0))
+    assert without.test_sets == ((1.0, (over_seeds,)),)
 
 
 def test_no_standard_deviation_is_less_than_an_image():
-    assert estimate(np.zeros(4), None, images=100).paired == (0.01 / 2, 3)
+    assert difference_test(np.zeros(4), None, images=100).paired == (0.01 / 2, 3)

@@ -54,7 +54,7 @@ def test_lower_values_of_a_loss_are_better(compared):
     assert (row["prob_superiority"], row["sign_agreement"]) == (0, 1)
 
 
-def test_without_values_for_each_image_the_seeds_alone_decide(compared):
+def test_without_values_for_each_image_only_the_seeds_decide(compared):
     (row,) = compared("measure: ece", confidence=0.6)
     assert math.isnan(row["image_ci_low"])
     differences = np.array(row["by_seed"].split(), float)
@@ -90,11 +90,11 @@ def test_metrics_are_one_family(compared):
     """Two comparisons: the smaller p-value counts twice."""
     pair = "{kind: arm, arm: {augmentation: crop}, reference: {augmentation: none}"
     both = f"measure: ece}}\n      - {pair}"
-    (alone,) = compared("measure: ece", confidence=0.8)
+    (by_itself,) = compared("measure: ece", confidence=0.8)
     ece, accuracy = compared(both, confidence=0.8)
     assert accuracy["measure"] == "test_accuracy"
-    assert ece["p"] == alone["p"]
-    assert ece["p_adjusted"] == pytest.approx(2 * alone["p_adjusted"])
+    assert ece["p"] == by_itself["p"]
+    assert ece["p_adjusted"] == pytest.approx(2 * by_itself["p_adjusted"])
 
 
 def test_a_metric_of_fewer_than_three_seeds_has_no_interval(compared):
@@ -106,6 +106,6 @@ def test_a_metric_of_fewer_than_three_seeds_has_no_interval(compared):
 
 
 def test_a_metric_that_no_run_has_is_not_compared(compared):
-    """Of three classes there are no five most probable ones."""
+    """Top-5 accuracy is not defined for three classes."""
     (row,) = compared("measure: top5_accuracy", class_names=("a", "b", "c"))
     assert (row["seeds"], row["verdict"]) == (0, "")

@@ -1,7 +1,7 @@
-"""Verdicts keep what they promise on studies whose truth is known: the benchmark in short.
+"""Verdicts on simulated studies with known differences: a short form of the benchmark.
 
-Counts are of fixed seeds. A limit is held to be broken where the whole exact interval of the rate
-is beyond it, so that chance alone rarely breaks it; that a rule which is wrong does is tested too.
+Seeds are fixed. A limit is violated if the whole exact interval of a rate is beyond it, so random
+variation rarely violates it. Wrong rules do, which is tested as well.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ def rates(counts):
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.003), (5, 0.03)])
-def test_studies_without_a_difference_rarely_claim_one(verdicts, seeds, spread):
+def test_false_positives_are_rare(verdicts, seeds, spread):
     condition = replace(verdicts.BASE, seeds=seeds, spread=spread)
     counts = verdicts.null_studies(condition, 100, [1, seeds])
     assert verdicts.falls_short(counts) == []
@@ -43,8 +43,8 @@ def test_studies_without_a_difference_rarely_claim_one(verdicts, seeds, spread):
     assert found["McNemar on one seed"] > 0.1
 
 
-def test_arms_are_not_told_apart_by_which_images_they_find_easy(verdicts):
-    """With eight seeds the test over the seeds alone claims something in every tenth study."""
+def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
+    """With eight seeds the test over the seeds has false positives in every tenth study."""
     condition = replace(verdicts.BASE, seeds=8, own=0.05)
     counts = verdicts.null_studies(condition, 100, [1, 8])
     assert verdicts.falls_short(counts) == []
@@ -54,18 +54,18 @@ def test_arms_are_not_told_apart_by_which_images_they_find_easy(verdicts):
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03, arms=12, images=200)
-    (told,) = verdicts.falls_short(verdicts.null_studies(condition, 100, [1, 5]))
-    assert "false claims" in told
-    assert "verdicts" in told
+    (problem,) = verdicts.falls_short(verdicts.null_studies(condition, 100, [1, 5]))
+    assert "false positives" in problem
+    assert "verdicts" in problem
 
 
 def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
-    honest = testing.Estimate.half_width
+    honest = testing.DifferenceTest.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)
-    monkeypatch.setattr(testing.Estimate, "half_width", lambda *given: honest(*given) / 3)
-    told = verdicts.falls_short(verdicts.interval_studies(verdicts.GRID, 50, [1, 3]))
+    monkeypatch.setattr(testing.DifferenceTest, "half_width", lambda *given: honest(*given) / 3)
+    problems = verdicts.falls_short(verdicts.interval_studies(verdicts.GRID, 50, [1, 3]))
     for interval in ("deciding", "over images"):
-        assert any(f"{interval}: " in line for line in told)
+        assert any(f"{interval}: " in line for line in problems)
 
 
 def test_detectable_differences_are_found(verdicts):
@@ -82,10 +82,10 @@ def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, mon
     monkeypatch.setattr(
         power, "detectable", lambda *given: tuple(size / 2 for size in honest(*given))
     )
-    told = verdicts.falls_short(
+    problems = verdicts.falls_short(
         verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 40, [1])
     )
-    assert any(line.startswith("power") for line in told)
+    assert any(line.startswith("power") for line in problems)
 
 
 def test_intervals_hold_the_truth(verdicts):
@@ -99,7 +99,7 @@ def test_intervals_hold_the_truth(verdicts):
 
 
 def test_simulated_files_are_those_of_a_study(verdicts):
-    """What is counted is what the whole analysis writes."""
+    """The tables equal those of a whole analysis."""
     counts = verdicts.whole_analyses(verdicts.GRID, 1, [1])
     assert list(counts.values()) == [(0, 1)]
 

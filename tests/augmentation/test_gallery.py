@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ablation.augmentation.gallery import caption, draw_gallery
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepared import FORMAT, content_hash
 from ablation.storage import file_sha256, sealed
-from ablation.study.pipelines import parse_pipeline
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_samples_and_arms_that_do_not_crop_show_the_centre(stored, tmp_path):
             "dataset": "d",
             "data": str(folder),
         }
-        for text in ("flip(1)", "random-crop", "random-resized-crop | label-smoothing")
+        for text in ("flip(1)", "random_crop", "random_resized_crop | label_smoothing")
     ]
     samples, flipped, cut, resized = gallery(request, tmp_path / "gallery.npz")
     shown = {tuple(image[2:7, 2:6].ravel()): image for image in images}
@@ -94,7 +94,8 @@ def test_captions_tell_small_shares_of_many_classes():
 
 def test_mixed_labels_are_drawn_until_most_show_two_classes(stored, tmp_path):
     folder, _ = stored
-    wanted = {"augmentation": "mixup", "steps": parse_pipeline("mixup(1)")}
+    (step,) = parse_pipeline("mixup(1)")
+    wanted = {"augmentation": "mixup", "steps": (step,)}
     request = [{**wanted, "dataset": "d", "data": str(folder)}]
     _, (entry, _) = gallery(request, tmp_path / "gallery.npz")
     largest = [int(text.split()[0]) for text in entry["captions"] if "+" in text]

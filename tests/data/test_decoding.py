@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ablation.data.decoding import decode, read_header
-from ablation.data.source import Unreadable
-from ablation.study.own_images import FORMATS
+from ablation.data.local_files import FORMATS
+from ablation.data.sources.base import Unreadable
 
 RANDOM = np.random.RandomState(0)
 GREY = RANDOM.randint(0, 256, (6, 9)).astype(np.uint8)
@@ -71,12 +71,8 @@ def test_sixteen_bits_of_grey(tmp_path, name):
     assert pixels(file, 1)[0, :4, 0].tolist() == [0, 0, 1, 255]
     assert conversions(file, 1) == ("16-bit grey divided by 257",)
     assert read_header(file).grey
-
-
-def test_big_endian_sixteen_bits(tmp_path):
-    values = np.array([[0, 257, 65535]], ">u2")
-    file = saved(tmp_path, Image.frombytes("I;16B", (3, 1), values.tobytes()), "big.tif")
-    assert pixels(file, 1)[0, :, 0].tolist() == [0, 1, 255]
+    big_endian = Image.frombytes("I;16B", (3, 1), np.array([[0, 257, 65535]], ">u2").tobytes())
+    assert pixels(saved(tmp_path, big_endian, "big.tif"), 1)[0, :, 0].tolist() == [0, 1, 255]
 
 
 def png(width, height, depth, kind, rows):
@@ -177,8 +173,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     }[orientation]
     assert (pixels(file) == upright).all()
     assert read_header(file).shape == upright.shape[:2]
-    told = () if orientation == 1 else ("EXIF orientation applied",)
-    assert conversions(file) == told
+    assert conversions(file) == (() if orientation == 1 else ("EXIF orientation applied",))
 
 
 def test_the_first_picture_of_an_mpo(tmp_path):
@@ -197,6 +192,14 @@ def test_what_is_refused_and_why(tmp_path):
     assert "32-bit floats" in reason(saved(tmp_path, floats, "float.tif"))
     wide = Image.fromarray(np.array([[0, 70000]], np.int32))
     assert "beyond 16 bits" in reason(saved(tmp_path, wide, "wide.tif"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert "orientation of a quarter turn" in reason(
+        saved(tmp_path, one, "turned.tif", exif=turned)
+    )
+    turned[0x0112] = 3
+    upside_down = saved(tmp_path, one, "upside-down.tif", exif=turned)
+    assert (pixels(upside_down, 1)[..., 0] == GREY[::-1, ::-1]).all()
     narrow = Image.fromarray(np.array([[0, 65535]], np.int32))
     assert pixels(saved(tmp_path, narrow, "narrow.tif"), 1).ravel().tolist() == [0, 255]
     (tmp_path / "empty.png").touch()
@@ -204,14 +207,14 @@ def test_what_is_refused_and_why(tmp_path):
     (tmp_path / "flat.png").write_bytes(png(0, 5, 8, 0, []))
     assert reason(tmp_path / "flat.png")
     (tmp_path / "text.jpg").write_text("not an image")
-    assert reason(tmp_path / "text.jpg").startswith("not an image of a format that is read (JPEG, ")
+    assert reason(tmp_path / "text.jpg").startswith("not an image of a supported format (JPEG, ")
 
 
 def test_too_large_an_image_is_refused_by_its_header(tmp_path):
     for width in (50_001, 1_000_000):  # Pillow's own limit lies between the two
         (tmp_path / "large.png").write_bytes(png(width, 1000, 8, 0, []))
-        told = f"it has {1000 * width:,} pixels; at most 50,000,000 are read"
-        assert reason(tmp_path / "large.png").startswith(told)
+        wanted = f"it has {1000 * width:,} pixels, more than the maximum of 50,000,000"
+        assert reason(tmp_path / "large.png").startswith(wanted)
 
 
 @pytest.mark.parametrize("name", sorted(chain(*FORMATS.values())))
@@ -235,7 +238,7 @@ def test_other_formats_are_refused_whatever_the_name(tmp_path, monkeypatch, form
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     file = saved(tmp_path, Image.fromarray(COLOUR), format=form)
     assert read_header(file) is None
-    assert reason(file).startswith("not an image of a format that is read (")
+    assert reason(file).startswith("not an image of a supported format (")
     assert not (tmp_path / "started").exists()
 
 

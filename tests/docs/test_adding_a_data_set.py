@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ablation.data import checks, decoding
+from ablation.data import decoding, issues
 from ablation.data.prepared import load
 
 from ..conftest import ROOT
@@ -19,8 +19,8 @@ def test_the_page_works_to_the_letter(example):
     (photos,) = (example.folder / "results/data/photos").glob("[!.]*")
     data = load(photos)
     assert data.images.shape == (602, 32, 32, 1)
-    told = re.search(r"```text\nphotos \(.*?```", PAGE.read_text(), re.S)[0]
-    for line in told.splitlines()[2:-1]:
+    shown = re.search(r"```text\nphotos \(.*?```", PAGE.read_text(), re.S)[0]
+    for line in shown.splitlines()[2:-1]:
         assert line.strip() in ("…", *map(str.strip, example.output.splitlines())), line
 
     (digits8,) = (example.folder / "results/data/digits8").glob("[!.]*")
@@ -36,15 +36,15 @@ def test_the_page_works_to_the_letter(example):
 
 def test_the_table_of_files_is_the_modules_own():
     rows = re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE.read_text(), re.M)
-    said = dict(rows)
+    page = dict(rows)
     lines = [line for line in decoding.__doc__.splitlines()[2:] if not line.startswith("=")]
     assert len(lines) > 10
     for line in lines:
         what, done = re.split(r"\s{2,}", line, maxsplit=1)
-        assert said[what] == done
+        assert page[what] == done
 
 
-def test_the_thresholds_are_those_of_the_checks():
+def test_the_thresholds_are_those_of_the_issues():
     text = PAGE.read_text()
-    assert f"fewer than {checks.FEW_IMAGES} training images" in text
-    assert f"more than {checks.IMBALANCE} times the training images" in text
+    assert f"fewer than {issues.FEW_IMAGES} training images" in text
+    assert f"more than {issues.IMBALANCE} times the training images" in text

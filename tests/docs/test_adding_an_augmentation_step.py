@@ -12,8 +12,9 @@ PROBE = """\
 import json
 import numpy as np
 from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import format_pipeline
 from ablation.errors import InputError
-from ablation.study.pipelines import changes_nothing, format_pipeline, parse_pipeline
 
 rng = np.random.default_rng(0)
 images, targets = rng.random((400, 3, 4, 3), np.float32), np.eye(400, dtype=np.float32)
@@ -38,7 +39,7 @@ assert np.array_equal(sometimes[chosen], inverted[chosen])
 assert np.array_equal(sometimes[~chosen], images[~chosen])
 assert np.array_equal(run("solarize(1)")[0], images)
 assert format_pipeline(parse_pipeline("solarize(probability=1, threshold=0.5)")) == "solarize"
-assert changes_nothing(parse_pipeline("solarize(probability=0)")[0])
+assert parse_pipeline("solarize(probability=0)")[0].changes_nothing
 for text in ("solarize(1.5)", "solarise"):
     try:
         parse_pipeline(text)
@@ -58,17 +59,19 @@ def test_the_step_of_the_page_does_what_it_says_and_trains(example, monkeypatch)
     assert run["status"] == "completed"
     assert run["settings"]["augmentation"][0] == {
         "step": "solarize",
-        "threshold": 0.5,
-        "probability": 0.4,
+        "parameters": {"threshold": 0.5, "probability": 0.4},
     }
     assert not (example.folder / "reports").exists()  # one training and no more
     reference = (example.folder / "config/README.md").read_text()
     assert "### `solarize`" in reference
-    assert "| `threshold` | a number from 0 to 1 | `0.5` | least value inverted" in reference
+    assert (
+        "| `threshold` | a number from 0 to 1 | `0.5` | Smallest value that is inverted"
+        in reference
+    )
 
     (example.folder / "probe.py").write_text(PROBE)
     said = example.run("python probe.py")
-    assert "solarize(1.5): threshold has to be a number from 0 to 1, not 1.5" in said
+    assert "solarize(1.5): threshold must be a number from 0 to 1, not 1.5" in said
     assert "unknown step 'solarise'; did you mean 'solarize'?" in said
 
 

@@ -14,6 +14,7 @@ def test_the_study_of_writing_a_study_plans(example):
     assert example.output.count("train") > 0
 
 
+@pytest.mark.long
 def test_what_the_page_on_reruns_says_runs_again(example):
     output = example.follow("reruns.md").output
     assert output.count("Nothing to be done") == 2

@@ -25,12 +25,12 @@ experiments:
 TRAIN = ("--until", "train", "--cores", "4", "--resources", "gpu=1")
 
 TABLE = pytest.StashKey[list]()
-COLUMNS = ("instant", "signal", "to", "told", "goes on", "repeated", "bytes")
+COLUMNS = ("instant", "signal", "to", "logged", "resumed", "repeated", "bytes")
 
 
 @pytest.fixture(scope="session")
 def table(request):
-    """A row for each kill; told at the end."""
+    """A row for each kill; printed at the end."""
     return request.config.stash.setdefault(TABLE, [])
 
 

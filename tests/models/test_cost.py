@@ -1,23 +1,25 @@
-"""Counts against the published and the counted ones."""
+"""Counts against the published ones and those counted by hand."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import pytest
 
+from ablation.models import table
 from ablation.models.build import build
-from ablation.models.cost import describe, multiply_adds, parameters, stages, summary, uncounted
-from ablation.study.architectures import resolve_architecture
+from ablation.models.cost import costs, multiply_adds, stages
+from ablation.models.families import resolve_network
+from ablation.models.table import describe_models
 
 IMAGENET = (224, 224, 3)
 CIFAR = (32, 32, 3)
 
 
-def _model(name, shape, classes, **options):
+def _costs(name, shape, classes, **options):
     # Counts do not depend on the weights, and these are drawn fastest: uniform, without a seed.
-    return build(
-        resolve_architecture(name, {"initializer": "glorot_uniform"} | options), shape, classes
-    )
+    settings = resolve_network(name, {"initializer": "glorot_uniform"} | options)
+    return costs(build(settings, shape, classes))
 
 
 @pytest.mark.parametrize(
@@ -31,77 +33,58 @@ def _model(name, shape, classes, **options):
     ],
 )
 def test_imagenet_form(depth, trainable, plain, giga):
-    model = _model(f"resnet{depth}", IMAGENET, 1000)
-    count = parameters(model)
-    assert count["trainable"] == trainable
-    assert count["shortcuts"] == trainable - plain
-    assert multiply_adds(model) / 1e9 == pytest.approx(giga, rel=0.01)
-
-
-@pytest.mark.parametrize(("depth", "trainable"), [(34, 21_623_848), (50, 22_780_456)])
-def test_plain_networks(depth, trainable):
-    """The other depths' counts are the residual ones less the shortcuts', as asserted above."""
-    count = parameters(_model(f"plain{depth}", CIFAR, 1000))
-    assert (count["trainable"], count["shortcuts"]) == (trainable, 0)
+    cost = _costs(f"resnet{depth}", IMAGENET, 1000)
+    assert cost["trainable_parameters"] == trainable
+    assert cost["shortcut_parameters"] == trainable - plain
+    assert cost["multiply_adds"] / 1e9 == pytest.approx(giga, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("depth", "total", "giga"),
-    [(50, 25_636_712, 3.858), (101, 44_707_176, 7.570), (152, 60_419_944, 11.282)],
+    ("name", "options", "total", "giga"),
+    [
+        ("resnet50-pretrained", {"weights": "none"}, 25_636_712, 3.858),
+        ("resnet101", {"bias": True, "stride_on": "first"}, 44_707_176, 7.570),
+        ("resnet152", {"bias": True, "stride_on": "first"}, 60_419_944, 11.282),
+    ],
 )
-def test_keras_form(depth, total, giga):
-    """As keras.applications has them; its stride is on the first 1×1."""
-    settings = resolve_architecture("resnet50-pretrained", {"weights": "none"}) | {"depth": depth}
-    model = build(settings, IMAGENET, 1000)
-    assert parameters(model)["total"] == total
-    assert multiply_adds(model) / 1e9 == pytest.approx(giga, rel=0.01)
+def test_keras_form(name, options, total, giga):
+    """As keras.applications has them, with the stride on the first 1×1."""
+    cost = _costs(name, IMAGENET, 1000, **options)
+    assert cost["parameters"] == total
+    assert cost["multiply_adds"] / 1e9 == pytest.approx(giga, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("depth", "trainable"),
-    [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)],
+    ("name", "classes", "trainable"),
+    [
+        ("plain34", 1000, 21_623_848),
+        ("plain50", 1000, 22_780_456),
+        ("resnet20", 10, 269_722),
+        ("resnet32", 10, 464_154),
+        ("resnet44", 10, 658_586),
+        ("resnet56", 10, 853_018),
+        ("resnet110", 10, 1_727_962),
+    ],
 )
-def test_cifar_form(depth, trainable):
-    count = parameters(_model(f"resnet{depth}", CIFAR, 10))
-    assert (count["trainable"], count["shortcuts"]) == (trainable, 0)
+def test_networks_without_parameters_in_shortcuts(name, classes, trainable):
+    cost = _costs(name, CIFAR, classes)
+    assert (cost["trainable_parameters"], cost["shortcut_parameters"]) == (trainable, 0)
 
 
 def test_first_notebook():
-    count = parameters(_model("resnet34", CIFAR, 10, variant="notebook"))
-    assert (count["total"], count["trainable"]) == (22_691_594, 22_674_570)
+    cost = _costs("resnet34", CIFAR, 10, projection="3x3", bias=True, padding="same")
+    assert (cost["parameters"], cost["trainable_parameters"]) == (22_691_594, 22_674_570)
 
 
 def test_multiply_adds_by_hand():
     """A network of depth 8 and width 1 on 4×4 grey images, with 3 classes."""
-    settings = resolve_architecture("resnet20", {"width": 1, "projection": "1x1"}) | {"depth": 8}
-    model = build(settings, (4, 4, 1), 3)
+    model = build(resolve_network("resnet8", {"width": 1, "projection": "1x1"}), (4, 4, 1), 3)
     stem = 9 * 16
     first = 2 * 9 * 16
     second = (9 * 2 + 9 * 4 + 2) * 4
     third = (9 * 8 + 9 * 16 + 8) * 1
     assert [part["multiply_adds"] for part in stages(model)] == [stem, first, second, third, 12]
     assert multiply_adds(model) == stem + first + second + third + 12
-
-
-def test_describe(monkeypatch):
-    settings = resolve_architecture("resnet50", {"width": 4})
-    result = describe(settings, IMAGENET, 5)
-    assert json.loads(json.dumps(result)) == result
-    assert [(x["stage"], x["output_shape"], x["blocks"]) for x in result["stages"]] == [
-        ("stem", [56, 56, 4], 0),
-        ("stage1", [56, 56, 16], 3),
-        ("stage2", [28, 28, 32], 4),
-        ("stage3", [14, 14, 64], 6),
-        ("stage4", [7, 7, 128], 3),
-        ("head", [5], 0),
-    ]
-    assert sum(x["parameters"] for x in result["stages"]) == result["parameters"]
-    assert sum(x["multiply_adds"] for x in result["stages"]) == result["multiply_adds"]
-    assert f"Total params: {result['parameters']:,}" in result["summary"]
-    assert f"Trainable params: {result['trainable_parameters']:,}" in result["summary"]
-    # A network built later, on a narrower terminal, is described by the same bytes.
-    monkeypatch.setenv("COLUMNS", "40")
-    assert describe(settings, IMAGENET, 5) == result
 
 
 def _functional(*made, shape=(8, 6, 3)):
@@ -115,6 +98,18 @@ def _functional(*made, shape=(8, 6, 3)):
 L = keras.layers
 
 
+class _Own(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * inputs
+
+
+class _Counted(_Own):
+    multiply_adds = 144
+
+
+SHARED = L.Conv2D(3, 3, padding="same")
+
+
 @pytest.mark.parametrize(
     ("made", "count"),
     [
@@ -122,54 +117,26 @@ L = keras.layers
         ([L.Conv2D(6, 3, groups=3, padding="same", use_bias=False)], 48 * 9 * 6),
         ([L.DepthwiseConv2D(3, depth_multiplier=2, padding="valid")], 6 * 4 * 9 * 3 * 2),
         ([L.SeparableConv2D(5, 3, strides=2, padding="same")], 4 * 3 * (9 * 3 + 3 * 5)),
-        ([L.Dense(7)], 48 * 3 * 7),
         ([L.Reshape((48, 3)), L.LayerNormalization(), L.Dense(7)], 48 * 3 * 7),
         ([L.Flatten(), L.Dropout(0.1), L.Dense(7, activation="gelu")], 48 * 3 * 7),
         ([_functional(L.Conv2D(5, 1), L.BatchNormalization()), L.Flatten(), L.Dense(2)],
          48 * 15 + 240 * 2),
+        ([lambda x: x[:, ::2, ::-1], lambda x: keras.ops.pad(x, [(0, 0)] * 3 + [(0, 2)])], 0),
+        ([_Counted(), L.Dense(2)], 144 + 48 * 6),
+        ([L.Conv2DTranspose(4, 3), L.Conv2D(4, 3)], None),
+        ([L.Reshape((48, 3)), L.Conv1D(4, 3)], None),
+        ([L.Reshape((48, 3)), L.LSTM(2)], None),
+        ([L.Lambda(lambda x: x)], None),
+        ([_Own()], None),
+        ([lambda x: keras.ops.matmul(x, keras.ops.swapaxes(x, 2, 3))], None),
+        ([lambda x: L.Dot(axes=3)([x, x])], None),
+        ([lambda x: L.MultiHeadAttention(1, 2)(x, x)], None),
+        ([_functional(L.Conv2DTranspose(4, 3))], None),
+        ([SHARED, L.MaxPooling2D(), SHARED], None),  # called twice, at two sizes
     ],
 )  # fmt: skip
 def test_multiply_adds_of_any_network(made, count):
-    model = _functional(*made)
-    assert (multiply_adds(model), uncounted(model)) == (count, [])
-
-
-class _Own(keras.layers.Layer):
-    def call(self, inputs):
-        return inputs * inputs
-
-
-class _Told(_Own):
-    multiply_adds = 144
-
-
-@pytest.mark.parametrize(
-    ("made", "kinds"),
-    [
-        ([L.Conv2DTranspose(4, 3), L.Conv2D(4, 3)], ["Conv2DTranspose"]),
-        ([L.Reshape((36, 3)), L.Conv1D(4, 3), L.LSTM(2)], ["Conv1D", "LSTM"]),
-        ([L.Lambda(lambda x: x)], ["Lambda"]),
-        ([_Own()], ["_Own"]),
-        ([lambda x: keras.ops.matmul(x, keras.ops.swapaxes(x, 2, 3))], ["Matmul"]),
-        ([lambda x: L.Dot(axes=3)([x, x])], ["Dot"]),
-        ([lambda x: L.MultiHeadAttention(1, 2)(x, x)], ["MultiHeadAttention"]),
-        ([_functional(L.Conv1D(4, 3), shape=(6, 3))], ["Functional"]),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_counted_is_told(made, kinds):
-    model = _functional(*made, shape=(6, 3) if kinds == ["Functional"] else (6, 6, 3))
-    assert (multiply_adds(model), uncounted(model)) == (None, kinds)
-
-
-def test_a_layer_that_is_called_twice_is_not_counted_once():
-    shared = L.Conv2D(3, 3, padding="same")
-    model = _functional(shared, L.MaxPooling2D(), shared)
-    assert (multiply_adds(model), uncounted(model)) == (None, ["Conv2D"])
-
-
-def test_a_layer_of_ones_own_tells_its_count():
-    model = _functional(_Told(), L.Dense(2))
-    assert (multiply_adds(model), uncounted(model)) == (144 + 48 * 6, [])
+    assert multiply_adds(_functional(*made)) == count
 
 
 def test_stages_hold_every_parameter_whatever_the_names():
@@ -192,11 +159,42 @@ def test_stages_hold_every_parameter_whatever_the_names():
     assert [x["multiply_adds"] for x in stages(model)] == [6 * 4 * 9 * 3 * 4, None]
 
 
-def test_summary_width(monkeypatch, capsys):
-    settings = resolve_architecture("resnet20", {"width": 2}) | {"depth": 8}
-    model = build(settings, CIFAR, 10)
-    monkeypatch.delenv("COLUMNS", raising=False)
-    text = summary(model, 100)
-    assert max(map(len, text.splitlines())) == 100
-    assert "stage2_block1_conv1" in text and "\x1b" not in text
-    assert capsys.readouterr().out == ""
+def test_a_network_is_described_once_with_its_costs_on_each_data_set(tmp_path, monkeypatch):
+    data = {
+        name: SimpleNamespace(input_shape=(side, side, 3), class_names=["a", "b", "c"])
+        for name, side in (("small", 32), ("large", 64))
+    }
+    monkeypatch.setattr(table, "load", lambda folder, verify: data[folder.name])
+    settings = resolve_network("resnet50", {"width": 4})
+    other = resolve_network("resnet8", {"width": 2})
+    request = [
+        {"model": model, "architecture": network.model_dump(), "dataset": name, "data": name}
+        for name in data
+        for model, network in (("a", settings), ("b", other))
+    ]
+    describe_models(request, tmp_path / "models.json")
+    text = (tmp_path / "models.json").read_text()
+    first, second = json.loads(text)
+    assert (first["model"], second["model"]) == ("a", "b")
+    assert first["architecture"] == settings.model_dump()
+    assert [(x["stage"], x["output_shape"], x["blocks"]) for x in first["stages"]] == [
+        ("stem", [8, 8, 4], 0),
+        ("stage1", [8, 8, 16], 3),
+        ("stage2", [4, 4, 32], 4),
+        ("stage3", [2, 2, 64], 6),
+        ("stage4", [1, 1, 128], 3),
+        ("head", [3], 0),
+    ]
+    cost, larger = first["costs"]
+    assert (cost["dataset"], cost["input_shape"], cost["classes"]) == ("small", [32, 32, 3], 3)
+    assert larger["multiply_adds"] > 3 * cost["multiply_adds"]
+    assert larger["parameters"] == cost["parameters"]
+    assert sum(x["parameters"] for x in first["stages"]) == cost["parameters"]
+    assert sum(x["multiply_adds"] for x in first["stages"]) == cost["multiply_adds"]
+    assert f"Total params: {cost['parameters']:,}" in first["summary"]
+    assert max(map(len, second["summary"].splitlines())) == 120
+    assert "stage2_block1_conv1" in second["summary"] and "\x1b" not in second["summary"]
+    # The same bytes in a process that has built networks before, on a narrower terminal.
+    monkeypatch.setenv("COLUMNS", "40")
+    describe_models(request, tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == text

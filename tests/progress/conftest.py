@@ -1,16 +1,20 @@
-"""A study in a folder of its own, and runs that have left files or logs there."""
+"""A study in a folder, and runs that have left files or a status there."""
 
-import base64
 import json
-import os
+import platform
 import textwrap
+import time
+from contextlib import ExitStack
 
-import numpy as np
 import pytest
 
-from ablation.analysis.records import write_record
 from ablation.progress.machine import this_machine
+from ablation.storage import exclusive_lock
 from ablation.study.plan import load_config, load_plan
+from ablation.training.code import code_of, run_code
+from ablation.training.status import Status
+
+from ..factory import write_run
 
 STUDY = """\
 title: A study
@@ -24,10 +28,6 @@ experiments:
     baseline: {augmentation: none}
     training: {epochs: 4, batch_size: 50}
 """
-EPOCH = (
-    "epoch {n}/{epochs}  loss 1.2500  accuracy 0.5000  val_loss 0.7500  val_accuracy {accuracy}  "
-    "{seconds:.1f} s  283 images/s  0:07 left"
-)
 
 
 class Place:
@@ -35,6 +35,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
+        self.locks = ExitStack()
         self.study(STUDY)
 
     def study(self, text):
@@ -57,104 +58,69 @@ class Place:
         return wanted[0]
 
     def finish(
-        self, run, seconds=(9.0, 2.0, 2.0, 2.0), total=20.0, right=5, images=3600,
-        shape=(28, 28, 1), status="completed", machine=None, code="",
-        attempts=None,
+        self, run, seconds=(9.0, 2.0, 2.0, 2.0), total=20.0, right=5, images=3600, machine=None,
+        **record,
     ):  # fmt: skip
         """Leave the files of a finished run; ``right`` of its 10 test images are classified so."""
         machine = machine or this_machine()
-        folder = self.folder / run.folder
-        folder.mkdir(parents=True)
-        rows = [f"{n},{s},100.0" for n, s in enumerate(seconds, start=1)]
-        (folder / "timing.csv").write_text("\n".join(["epoch,seconds,images_per_second", *rows]))
-        rows = [f"{n},1.0,0.5,1.0,{n / 10},0.1" for n in range(1, len(seconds) + 1)]
-        (folder / "history.csv").write_text(
-            "\n".join(["epoch,loss,accuracy,val_loss,val_accuracy,learning_rate", *rows])
-        )
-        probability = np.zeros((10, 2), np.float32)
-        probability[:right, 0] = probability[right:, 1] = 1
-        np.savez(folder / "predictions.npz", label=np.zeros(10, int), probability=probability)
-        record = {
-            "id": run.id,
-            "status": status,
-            "settings": run.settings,
-            "code": code,
-            "data": {"train": images, "validation": 40, "test": 10, "shape": [5000, *shape]},
-            "epochs": len(seconds),
-            "seconds": total,
-            "started": "2026-01-01T00:00:00Z",
-            "environment": {"processor": machine.processor, "gpus": list(machine.gpus)},
-        }
-        write_record(folder, record | ({"attempts": attempts} if attempts else {}))
+        data = {"train": images, "shape": [5000, 28, 28, 1], "hash": "h", "files_digest": "files"}
+        write_run(
+            run, accuracy=right / 10, images=10, validation=10, epoch_seconds=seconds,
+            history={"val_accuracy": [0.1, 0.2, 0.3, 0.4]}, seconds=total, prepared=False,
+            data=data,
+            environment={"processor": machine.processor, "gpus": list(machine.gpus)}, **record,
+        )  # fmt: skip
 
-    def log(self, run, text="", epochs=(), seconds=2.0, asked=4, age=0.0, resumed=0):
-        """Leave a log; ``epochs`` are the validation accuracies after its epochs.
+    def status(
+        self, run, state, accuracies=(), seconds=2.0, reason=None, resumed=0, age=0.0, code=None,
+        ended=False,
+    ):  # fmt: skip
+        """Leave the status of an attempt and, after an epoch, a checkpoint.
 
-        If ``resumed`` is not 0, it is of an attempt that goes on after this epoch.
+        Args:
+            run: the run.
+            state: as in ``status.json``; the lock of a process that lives is held.
+            accuracies: on validation, after the epochs of this attempt.
+            seconds: what each epoch took.
+            reason, resumed, code, ended: as in ``status.json``.
+            age: seconds since the status was written.
         """
-        lines = [
-            "training on CPU (no card): 3600 images, 72 steps of 50 an epoch, 1,234 parameters"
-        ]
-        if resumed:
-            what = "is evaluated" if resumed == asked else "goes on"
-            file = f"{run.checkpoints}/checkpoint.npz"
-            lines.append(f"{what} after epoch {resumed} of {asked} ({file})")
-        lines += [
-            EPOCH.format(n=n, epochs=asked, accuracy=accuracy, seconds=seconds)
-            for n, accuracy in enumerate(epochs, start=resumed + 1)
-        ]
-        path = run.folder.replace("results/runs/", "results/logs/train/") + ".log"
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join([*lines, textwrap.dedent(text)]) + "\n")
-        self.age(file, age)
-        return path
-
-    def mark(self, run, age=60.0, locked=True):
-        """Leave what Snakemake leaves while a job is at work: marks of its outputs, and locks."""
-        for name in ("history.csv", "timing.csv", "predictions.npz", "run.json"):
-            code = base64.urlsafe_b64encode(f"{run.folder}/{name}".encode()).decode()
-            parts = [code[i : i + 254] for i in range(0, len(code), 254)]
-            file = self.folder.joinpath(
-                ".snakemake/incomplete", *(f"@{part}" for part in parts[:-1]), parts[-1]
-            )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text('{"external_jobid": null}')
-            self.age(file, age)
-        if locked:
-            locks = self.folder / ".snakemake/locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with (locks / "0.output.lock").open("a") as file:
-                file.write(f"{run.folder}/run.json\n")
-
-    def checkpoint(self, run, epoch, ended=False, code="", settings=None):
-        """Leave the checkpoint of a run after an epoch."""
-        about = {"epoch": epoch, "ended": ended, "code": code, "settings": settings or run.settings}
         folder = self.folder / run.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            folder / "checkpoint.npz",
-            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-            weights=np.ones(9),
-        )
-        return folder / "checkpoint.npz"
+        status = Status(
+            state=state, reason=reason, host=platform.node(),
+            code=code_of(run_code(run.settings)) if code is None else code,
+            updated=time.time() - age, epochs=run.settings.training.epochs,
+            epoch=resumed + len(accuracies), resumed=resumed, ended=ended,
+            val_accuracy=accuracies[-1] if accuracies else None,
+            epoch_seconds=seconds if accuracies else None,
+        )  # fmt: skip
+        (folder / "status.json").write_text(status.model_dump_json())
+        if status.epoch:
+            (folder / "checkpoint.npz").touch()
+        if state in ("waiting", "running"):
+            self.locks.enter_context(exclusive_lock(folder / ".lock", ""))
 
-    def prepare(self, images=3600, shape=(28, 28, 1)):
+    def log(self, run):
+        """Leave a log; return its path."""
+        file = self.folder / run.log
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("epoch 1/4\n")
+        return run.log
+
+    def prepare(self, images=3600):
         """Leave the description of the prepared data."""
         (data,) = self.plan.data.values()
         folder = self.folder / data.folder
         folder.mkdir(parents=True, exist_ok=True)
         counts = {"train": [images // 2] * 2, "validation": [20, 20], "test": [5, 5]}
-        description = {"shape": [5000, *shape], "counts": counts}
+        description = {"shape": [5000, 28, 28, 1], "counts": counts}
         (folder / "description.json").write_text(json.dumps(description))
-
-    @staticmethod
-    def age(file, seconds):
-        time = file.stat().st_mtime - seconds
-        os.utime(file, (time, time))
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path)
+    place = Place(tmp_path)
+    with place.locks:
+        yield place

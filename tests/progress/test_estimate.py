@@ -1,11 +1,11 @@
 """Times of runs to come, from those of runs that are finished."""
 
-import copy
-
 import pytest
 
-from ablation.analysis.states import RunState
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.data.settings import DataSettings
 from ablation.errors import InputError
+from ablation.models.families import resolve_network
 from ablation.progress.estimate import (
     Estimate,
     Images,
@@ -18,32 +18,36 @@ from ablation.progress.estimate import (
     seconds_left,
 )
 from ablation.progress.machine import Machine, this_machine
+from ablation.progress.states import RunState
+from ablation.training.settings import RunSettings, Training
 
 IMAGES = Images(3600, (28, 28, 1))
 HERE = Machine("This CPU", ("Some GPU",))
 
 
+SETTINGS = RunSettings(
+    dataset=DataSettings(source="mnist5k"),
+    model=resolve_network("resnet8", {}),
+    augmentation=(),
+    training=Training(epochs=10, batch_size=50),
+    validation="held-out",
+    seed=0,
+    threads=2,
+)
+
+
 def settings(**changes):
-    """Settings of a run, with changes to those of training, network or the rest."""
-    made = {
-        "model": {"kind": "residual", "depth": 8, "width": 16, "norm_epsilon": 1e-5},
-        "augmentation": [],
-        "training": {"epochs": 10, "batch_size": 50, "precision": "float32", "learning_rate": 0.1},
-        "threads": 2,
-        "seed": 0,
-    }
-    for key, value in changes.items():
-        for block in (made["model"], made["training"], made):
-            if key in block:
-                block[key] = value
-                break
-        else:
-            raise KeyError(key)
-    return made
+    """Settings of a run, with changes to those of network, training or the rest."""
+    made = {}
+    for name in ("model", "training"):
+        block = getattr(SETTINGS, name)
+        own = {key: changes.pop(key) for key in set(type(block).model_fields) & set(changes)}
+        made[name] = block.model_copy(update=own)
+    return SETTINGS.model_copy(update={**made, **changes})
 
 
 def timed(seconds=2.0, overhead=10.0, images=IMAGES, epochs=4, **changes):
-    return Timed(copy.deepcopy(settings(**changes)), images, epochs, seconds, overhead)
+    return Timed(settings(**changes), images, epochs, seconds, overhead)
 
 
 def test_the_same_work_takes_the_median_pace_and_overhead():
@@ -57,16 +61,16 @@ def test_what_does_not_change_the_work_is_the_same(changed):
 
 
 def test_the_same_augmentation_goes_before_another():
-    flip = [{"step": "flip"}]
-    past = [timed(2.0, augmentation=[]), timed(5.0, augmentation=flip)]
+    flip, crop = parse_pipeline("flip"), parse_pipeline("crop(2)")
+    past = [timed(2.0), timed(5.0, augmentation=flip)]
     assert estimate(settings(augmentation=flip), IMAGES, past).epoch_seconds == 5.0
     assert estimate(settings(), IMAGES, past).epoch_seconds == 2.0
-    other = estimate(settings(augmentation=[{"step": "crop"}]), IMAGES, past)
+    other = estimate(settings(augmentation=crop), IMAGES, past)
     assert (other.epoch_seconds, other.basis) == (3.5, "same")
 
 
 @pytest.mark.parametrize(
-    ("images", "changes", "ratio", "told"),
+    ("images", "changes", "ratio", "text"),
     [
         (Images(7200, (28, 28, 1)), {}, 2, "scaled: number of images"),
         (Images(3600, (56, 56, 1)), {}, 4, "scaled: image size"),
@@ -74,11 +78,11 @@ def test_the_same_augmentation_goes_before_another():
         (IMAGES, {"batch_size": 100}, 1, "scaled: batch size"),
     ],
 )
-def test_other_data_scales_the_epochs_and_not_the_rest(images, changes, ratio, told):
+def test_other_data_scales_the_epochs_and_not_the_rest(images, changes, ratio, text):
     found = estimate(settings(**changes), images, [timed(2.0, 10.0)])
     assert found.epoch_seconds == pytest.approx(2.0 * ratio)
     assert found.seconds == pytest.approx(10 * 2.0 * ratio + 10.0)
-    assert found.told == told
+    assert found.text == text
 
 
 def test_the_nearest_is_taken():
@@ -142,17 +146,17 @@ def test_resumed_runs_count_where_every_attempt_was_made_here(place):
     assert past.elsewhere == ["Other"]
 
 
-def test_runs_of_another_format_are_passed_over_and_edited_ones_told(place):
+def test_runs_of_another_format_are_passed_over_and_edited_ones_reported(place):
     place.finish(place.run("none", 0))
     place.finish(place.run("none", 1))
-    for seed, old, new in ((0, '"format": 2', '"format": 1'), (1, "20.0", "2.0")):
+    for seed, old, new in ((0, '"format": 3', '"format": 1'), (1, "20.0", "2.0")):
         file = place.folder / place.run("none", seed).folder / "run.json"
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
     assert read_past(this_machine()) == Past([], [], [place.run("none", 1).folder])
 
 
-def test_a_damaged_description_is_told(place):
+def test_a_damaged_description_is_reported(place):
     place.prepare()
     file = place.folder / place.run().data.folder / "description.json"
     file.write_text(file.read_text()[:-9])
@@ -162,7 +166,7 @@ def test_a_damaged_description_is_told(place):
         images_of(place.run(), Past([], [], []))
 
 
-def test_a_damaged_run_is_told_and_the_others_count(place):
+def test_a_damaged_run_is_reported_and_the_others_count(place):
     place.finish(place.run("none"))
     place.finish(place.run("flip"))
     (place.folder / place.run("flip").folder / "timing.csv").write_text("epoch,seconds\n1,soon\n")
@@ -189,8 +193,8 @@ def test_the_images_are_known_from_a_run_that_had_the_same(place):
     assert images_of(place.run("flip", 2), past) is None
 
 
-def state(status, epoch=0, pace=None, updated=1000.0, **more):
-    return RunState(status, None, None, epoch, 10, None, pace, updated, **more)
+def state(status, epoch=0, pace=None, updated=1000.0, reason=None, **more):
+    return RunState(status, reason, None, epoch, 10, None, pace, updated, **more)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +207,7 @@ def state(status, epoch=0, pace=None, updated=1000.0, **more):
         (state("running", 1, 50.0), 9 * 8.0 - 3),  # the first epoch is no pace
         (state("running", 10, 5.0), 0.0),
         (state("running"), 97.0),
+        (state("running", reason="waiting", resumed=2), 100.0 - 2 * 8.0),
         (state("failed", 3, 5.0, kept=3), 100.0 - 3 * 8.0),
         (state("missing", kept=10), 20.0),  # what is beyond the epochs
         (state("running", 6, resumed=6), 100.0 - 6 * 8.0 - 3),

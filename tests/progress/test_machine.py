@@ -2,7 +2,8 @@
 
 import pytest
 
-from ablation.progress.machine import Machine, gpu_names, machine_of, processor_name, this_machine
+from ablation.progress.machine import Machine, machine_of, this_machine
+from ablation.training.hardware import gpu_names, processor_name
 
 
 def test_it_is_named_as_in_the_records_of_the_runs():

@@ -6,15 +6,16 @@ import statistics
 
 import pytest
 
-from ablation.analysis.effects import Sample
+from ablation.analysis.effects import ComparisonDesign
 from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import LEVEL
 from ablation.progress.sensitivity import (
     accuracy,
     factor_of,
     sensitivities,
-    sensitivity_text,
+    sensitivity_parts,
 )
+from ablation.progress.terminal import plain
 from ablation.study.comparisons import cells_of
 
 
@@ -51,7 +52,7 @@ def test_no_difference_of_more_than_100_points_is_named(place):
     right = {("none", 0): 4, ("none", 1): 6, ("flip", 0): 5, ("flip", 1): 9}
     (found,) = sensitivities(place.plan, finish(place, right), two)
     assert found.points > 100
-    text = sensitivity_text([found])
+    text = plain(sensitivity_parts([found]))
     assert re.search(r"30\.0 sd +none +differences of 2 pairs$", text, re.MULTILINE)
 
 
@@ -68,7 +69,7 @@ def test_failing_pairs_the_arms_alone_tell_as_if_independent(place):
     done = finish(place, {("flip", 0): 5, ("flip", 1): 7, ("none", 2): 5})
     (found,) = sensitivities(place.plan, done, two)
     assert found.spread == pytest.approx(math.sqrt(2) * statistics.stdev([0.5, 0.7]))
-    assert found.spread_of == "the arms alone"
+    assert found.spread_of == "single arms"
 
 
 def test_a_diverged_run_tells_nothing(place):
@@ -89,19 +90,19 @@ def test_seeds_count_that_both_arms_have(place):
     place.edit("baseline:", "exclude: [{augmentation: flip, seed: 2}]\n    baseline:")
     (found,) = sensitivities(place.plan, set(), two)
     assert (found.seeds, found.factor) == ((2, 3), None)
-    text = sensitivity_text([found])
+    text = plain(sensitivity_parts([found]))
     assert "  2-3  " in text
     assert "Fewer than 3 seeds (first) give no verdicts." in text
 
 
 def test_a_study_that_compares_nothing_says_so(place):
     place.edit("    baseline: {augmentation: none}\n", "")
-    assert "compares nothing" in sensitivity_text(sensitivities(place.plan, set(), two))
+    assert "has no comparisons" in plain(sensitivity_parts(sensitivities(place.plan, set(), two)))
 
 
 def test_the_table_tells_points_where_it_can(place):
     done = finish(place, {("none", 0): 5, ("none", 1): 5, ("flip", 0): 5, ("flip", 1): 6})
-    text = sensitivity_text(sensitivities(place.plan, done, lambda experiment, seeds: 2.0))
+    text = plain(sensitivity_parts(sensitivities(place.plan, done, lambda experiment, seeds: 2.0)))
     assert "2.0 sd" in text
     assert f"{100 * 2 * statistics.stdev([0, 0.1]):.2f} points" in text
     assert "no verdicts" not in text
@@ -112,7 +113,7 @@ def test_the_analysis_shares_its_level_out(place):
     """More comparisons or experiments, larger differences; as many as the analysis would have."""
     (experiment,) = place.plan.experiments
     others = (0.0,) * (len(cells_of(experiment)) - 2)
-    sample = Sample((1.0, -1.0, *others), (False,) * (2 + len(others)), 1.0, math.inf)
+    sample = ComparisonDesign((1.0, -1.0, *others), (False,) * (2 + len(others)), 1.0, math.inf)
     first_look = 0.8 * LEVEL  # a fifth is left for later looks
     assert factor_of(place.plan)(experiment, 3) == detectable_factor(sample, 3, first_look / 2)
     text = (place.folder / "config/studies/mine.yaml").read_text()

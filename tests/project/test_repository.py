@@ -83,6 +83,7 @@ def test_readme_can_be_found_by_the_workflow_catalog():
     assert "workflow" in words
 
 
+@pytest.mark.workflow
 def test_snakemake_finds_nothing_to_complain_about():
     result = run(sys.executable, "-m", "snakemake", "--lint")
     assert result.returncode == 0, result.stderr

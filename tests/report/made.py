@@ -14,8 +14,8 @@ import pandas as pd
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report, render
-from ablation.study.fingerprint import models_request
 from ablation.study.plan import Plan
+from ablation.study.requests import models_request
 
 from ..factory import analysed, simulated_study
 
@@ -104,7 +104,7 @@ class Made:
             report.markdown()
         return report.citations.table()
 
-    def told(self, part: str, scope: str | None = None) -> str:
+    def sentences(self, part: str, scope: str | None = None) -> str:
         """Return the sentences of a part of the report, of one experiment or of all."""
         found = self.findings[self.findings["part"] == part]
         if scope is not None:
@@ -175,26 +175,32 @@ def made(
     plan = simulated_study(folder, study, accuracy, **options)
     analysis, tables = analysed(folder, plan, partial=partial)
     results = folder / "results" / plan.name
-    models = []
+    networks = {}
     for place, block in enumerate(models_request(plan)):
+        network = networks.setdefault(block["model"], described(block))
         cost = (costs or {}).get(block["model"], 10**6 * (place + 1))
-        models.append(block | described(cost, shape))
-    (results / "models.json").write_text(json.dumps(models))
+        network["costs"].append(cost_of(block["dataset"], cost, shape))
+    (results / "models.json").write_text(json.dumps(list(networks.values())))
     write_pictures(results / "gallery.npz", gallery_entries(plan), shape)
     write_pictures(results / "mistakes.npz", [], shape)
     return Made(folder, plan, analysis, tables)
 
 
-def described(cost: int | None, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return what is said of a network beside its settings."""
+def described(block: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a network in ``models.json``, without its costs."""
     stage = {
-        "stage": "conv1", "blocks": 1, "output_shape": [28, 28, 8], "parameters": 1000,
-        "multiply_adds": cost,
+        "stage": "stage1", "blocks": 1, "output_shape": [28, 28, 8], "parameters": 1000,
+        "multiply_adds": 10**6,
     }  # fmt: skip
+    names = {"model": block["model"], "architecture": block["architecture"].model_dump()}
+    return {**names, "stages": [stage], "summary": "Layers", "costs": []}
+
+
+def cost_of(dataset: str, cost: int | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the costs of a network for a data set."""
     return {
-        "name": "network", "input_shape": list(shape), "classes": 10, "parameters": 1234,
+        "dataset": dataset, "input_shape": list(shape), "classes": 10, "parameters": 1234,
         "trainable_parameters": 1200, "shortcut_parameters": 0, "multiply_adds": cost,
-        "uncounted": [] if cost else ["Layer"], "stages": [stage], "summary": "Layers",
     }  # fmt: skip
 
 
@@ -219,5 +225,5 @@ def write_pictures(file: Path, entries: list[dict[str, Any]], shape: tuple[int, 
 
 
 def numbers(text: str) -> list[str]:
-    """Return the numbers that stand in a text, those in names such as resnet8 left out."""
+    """Return the numbers in a text, except those in names such as resnet8."""
     return re.findall(r"(?<![\w.·-])[-−+]?\d[\d,]*(?:\.\d+)?(?![\w])", text)

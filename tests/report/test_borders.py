@@ -1,4 +1,4 @@
-"""Studies at the borders of what there may be: one run, fifty arms, a hundred classes, colour."""
+"""Edge cases: one run, fifty arms, a hundred classes, colour."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from .test_render import Page
 
 
 def check(report):
-    """What holds for every report."""
+    """Check properties of every report."""
     page = Page(report.page)
     words = " ".join(page.words)
     assert not re.search(r"\b(nan|None|NaN|inf|Undefined)\b", words.replace("‘None’", ""))
@@ -64,7 +64,7 @@ def test_a_partial_study_with_failed_runs_says_so_first(spoilt):
     assert "Partial" not in spoilt.analysis["title"]
 
 
-def test_an_experiment_of_which_no_run_is_there(tmp_path):
+def test_an_experiment_without_finished_runs(tmp_path):
     study = json.loads(arms("none", "crop"))
     (block,) = study["experiments"].values()
     study["experiments"]["later"] = block | {"training": {"epochs": 5}, "question": "And longer?"}
@@ -74,8 +74,8 @@ def test_an_experiment_of_which_no_run_is_there(tmp_path):
     )  # fmt: skip
     report = made_up.render()
     check(report)
-    assert "no answer" in made_up.told("answer", "later")
-    assert "6" in made_up.told("next step", "later")
+    assert "no answer" in made_up.sentences("answer", "later")
+    assert "6" in made_up.sentences("next step", "later")
 
 
 class LaterRuns:
@@ -99,18 +99,18 @@ def test_scores_of_a_test_split_that_validates_are_marked(spoilt, rendered):
     markdown = report.markdown()
     heads = re.findall(r"^\| (?:Model|Augmentation) .*Test accuracy.*$", markdown, re.M)
     assert heads and all("Test accuracy†" in line for line in heads)
-    assert "optimistic" in spoilt.told("caveat", "arms")
+    assert "optimistic" in spoilt.sentences("caveat", "arms")
     assert "†" not in rendered.markdown
 
 
-def test_several_data_sets_are_told_apart(growing):
+def test_several_data_sets_are_distinguished(growing):
     report = growing.render()
     check(report)
     for dataset in ("mnist5k", "other"):
         for kind in ("curves", "classes", "confusion"):
             assert f"{kind}-arms-{dataset}.svg" in report.files
         assert f"ablation-arms-{dataset}.csv" in report.files
-    assert "mnist5k" in growing.told("answer") + growing.told("finding")
+    assert "mnist5k" in growing.sentences("answer") + growing.sentences("finding")
 
 
 def test_fifty_arms(tmp_path):

@@ -1,4 +1,4 @@
-"""Which figures an experiment has: each kind where there is something to draw, none elsewhere."""
+"""The figures of an experiment: each kind with data, and no others."""
 
 import pytest
 from matplotlib.colors import to_hex
@@ -13,10 +13,11 @@ from .made import arms, made
 def drawn(made, place=0, dataset="mnist5k"):
     """Its figures by kind."""
     report = made.report()
-    story = report.stories[place]
+    experiment = report.experiments[place]
     styles = Styles(made.analysis["experiments"])
     figures = {
-        kind: draw(report.inputs, styles, story, dataset) for kind, (_, draw) in FIGURES.items()
+        kind: draw(report.inputs, styles, experiment, dataset)
+        for kind, (_, draw) in FIGURES.items()
     }
     return {kind: figure for kind, figure in figures.items() if figure is not None}
 
@@ -52,8 +53,8 @@ def test_the_main_result_is_drawn_as_the_experiment_asks(crossed, changed):
     assert "8 14" in " ".join(words(drawn(crossed, 0)["headline"]).split())
     forest = words(drawn(crossed, 1)["headline"])
     assert "Difference in test accuracy" in forest and "+5.0" in forest and "−5.0" in forest
-    alone = words(drawn(changed(arms("none", "crop", baseline=None)))["headline"])
-    assert "95.0" in alone and "Difference" not in alone
+    single = words(drawn(changed(arms("none", "crop", baseline=None)))["headline"])
+    assert "95.0" in single and "Difference" not in single
 
 
 def test_classes_are_drawn_as_differences_to_the_reference(crossed):

@@ -45,8 +45,8 @@ def test_a_number_of_a_table_is_cited_and_not_marked(write):
     ],
 )
 def test_numbers_that_were_typed_are_marked_with_a_note(write, typed, marked):
-    told, _ = write(typed)
-    assert told == f"{marked}\n\n{NOTE}\n"
+    rendered, _ = write(typed)
+    assert rendered == f"{marked}\n\n{NOTE}\n"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_refused(write, tmp_path):
 
 
 def test_a_narrative_has_the_numbers_of_its_study_and_is_renewed_with_them(tmp_path):
-    told = []
+    rendered = []
     for accuracy in (0.9, 0.8):
         folder = tmp_path / str(accuracy)
         file = folder / "config/studies/narrative.md"
@@ -104,6 +104,8 @@ def test_a_narrative_has_the_numbers_of_its_study_and_is_renewed_with_them(tmp_p
         report._figure = lambda *_, **__: ""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            told.append(report.markdown())
-    assert f"So 95.0 %, not 7{MARK} %." in told[0] and f"So 85.0 %, not 7{MARK} %." in told[1]
-    assert all(NOTE in one for one in told)
+            rendered.append(report.markdown())
+    assert (
+        f"So 95.0 %, not 7{MARK} %." in rendered[0] and f"So 85.0 %, not 7{MARK} %." in rendered[1]
+    )
+    assert all(NOTE in one for one in rendered)

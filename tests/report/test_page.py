@@ -16,7 +16,7 @@ from .test_text import read_latex
 
 
 class Elements(HTMLParser):
-    """What a browser's parser sees."""
+    """Tags, attributes and text of a page, as a browser parses it."""
 
     def __init__(self, page):
         super().__init__()
@@ -165,10 +165,10 @@ def test_hostile_texts_come_out_as_text_in_html(hostile_report, rendered):
     assert set(page.tags) <= set(sound.tags)
     assert {name for name, _ in page.attributes} <= {name for name, _ in sound.attributes}
     assert not page.other or page.other == ["DOCTYPE html"]
-    told = html.unescape(page.text)
+    shown = html.unescape(page.text)
     for word in HOSTILE.values():
-        assert word in told, word
-    assert "<script>" in told
+        assert word in shown, word
+    assert "<script>" in shown
 
 
 def test_hostile_texts_come_out_as_text_in_markdown(hostile_report):

@@ -40,12 +40,12 @@ def test_findings_are_written_as_they_are_in_the_report(rendered, crossed):
     assert list(table) == ["scope", "part", "kind", "text", "number", "table", "column", "where"]
     pd.testing.assert_frame_equal(table, crossed.findings.fillna("").astype(str))
     visible = re.sub(r"\s+", " ", "".join(Page(rendered.page).words))
-    for told in table["text"]:
-        assert told in visible, told
+    for sentence in table["text"]:
+        assert sentence in visible, sentence
 
 
 class Page(HTMLParser):
-    """What a page asks for from outside, its ids, and its text."""
+    """External addresses, ids and text of a page."""
 
     def __init__(self, page):
         super().__init__()
@@ -144,12 +144,12 @@ def test_a_full_disk_leaves_the_older_report(crossed, older, quick, monkeypatch,
     before = Rendered(older, "sample").every_byte
     write = rendering._write
 
-    def full(aside, content, place):
+    def full(staging, content, place):
         if place.name == name:
-            aside.write_bytes(content[: len(content) // 2])
+            staging.write_bytes(content[: len(content) // 2])
             with rendering.writing(place):
                 raise OSError(errno.ENOSPC, "No space left on device")
-        write(aside, content, place)
+        write(staging, content, place)
 
     monkeypatch.setattr(rendering, "_write", full)
     with pytest.raises(InputError, match=re.escape(name)):
@@ -194,13 +194,13 @@ def test_inputs_that_are_not_right_are_named(crossed, tmp_path, name, change, sa
 
 def test_numbers_without_a_source_are_refused_in_templates(crossed):
     environment = crossed.report()._environment
-    row = "stories[0].cells[0].test_accuracy"
-    for source in ("stories | length", row, f"{row} + 1", f"(100 * {row}) | percent"):
+    row = "experiments[0].cells[0].test_accuracy"
+    for source in ("experiments | length", row, f"{row} + 1", f"(100 * {row}) | percent"):
         with pytest.raises(TypeError, match=r"needs a format|not a number of a table"):
             environment.from_string(f"{{{{ {source} }}}}").render()
 
 
-def test_experiments_whose_names_look_alike_have_files_of_their_own(changed):
+def test_experiments_whose_names_look_alike_have_separate_files(changed):
     study = json.loads(arms("none", "crop"))
     (block,) = study["experiments"].values()
     study["experiments"] = {"Arms": block, "arms": {**block, "training": {"epochs": 3}}}

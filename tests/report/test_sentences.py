@@ -1,4 +1,4 @@
-"""What sentences say: for each verdict, interpretation and check, results for it and against it.
+"""Sentences on each verdict, interpretation and check, for results with and without it.
 
 The wording is free; numbers, names and signs are not.
 """
@@ -19,53 +19,53 @@ HIGHER = r"\b(better|gains?|higher|rises?|above)\b"
 LOWER = r"\b(worse|loses?|lower|falls?|below|costs?)\b"
 
 
-def names(told, word):
+def names(prose, word):
     """Whether a text holds a name, or a number that a regular expression matches."""
     if word == "none":
         word = "(none|no augmentation|without augmentation)"
-    return re.search(rf"(?<![\d.]){word}(?!\d)", told)
+    return re.search(rf"(?<![\d.]){word}(?!\d)", prose)
 
 
-def clause(told, word):
+def clause(prose, word):
     """The parts of a text, up to a semicolon or the end of the sentence, that name something."""
-    parts = re.split(r"[;:]|\.\s|, and ", told)
+    parts = re.split(r"[;:]|\.\s|, and ", prose)
     return " ; ".join(part for part in parts if re.search(rf"\b{word}\b", part, re.I))
 
 
 def one_pair(changed, crop, seeds=3, **options):
     study = arms("none", "crop", seeds=list(range(seeds)))
     study = changed(study, crop={"accuracy": crop, **options})
-    return study, study.told("answer")
+    return study, study.sentences("answer")
 
 
 @pytest.mark.parametrize(("crop", "word", "value"), [(0.97, HIGHER, "97.0"), (0.90, LOWER, "90.0")])
 def test_a_decided_pair_names_both_arms_and_the_direction(changed, crop, word, value):
-    study, told = one_pair(changed, crop)
+    study, prose = one_pair(changed, crop)
     assert study.tables["comparisons"]["verdict"].item() in ("better", "worse")
-    assert names(told, "crop") and names(told, "none")
-    assert re.search(word, told) and not re.search(HIGHER if word == LOWER else LOWER, told)
-    assert {value, "95.0"} <= set(numbers(told))
+    assert names(prose, "crop") and names(prose, "none")
+    assert re.search(word, prose) and not re.search(HIGHER if word == LOWER else LOWER, prose)
+    assert {value, "95.0"} <= set(numbers(prose))
 
 
 def test_arms_within_the_margin_are_the_same_and_nothing_else(changed):
-    study, told = one_pair(changed, 0.9501)
+    study, prose = one_pair(changed, 0.9501)
     assert study.tables["comparisons"]["verdict"].item() == "same"
-    assert "same" in told and not re.search(r"better|worse|gain|lose|open|told apart", told)
+    assert "same" in prose and not re.search(r"better|worse|gain|lose|open|told apart", prose)
 
 
 def test_an_open_pair_is_called_neither_better_nor_the_same(changed):
-    study, told = one_pair(changed, 0.96, spread=(0.0, 0.03, -0.03))
+    study, prose = one_pair(changed, 0.96, spread=(0.0, 0.03, -0.03))
     assert study.tables["comparisons"]["verdict"].item() == "open"
-    assert re.search(r"open|told apart|not decided|None of", told)
-    assert not re.search(r"is better|is worse|gains|loses|same", told)
+    assert re.search(r"open|told apart|not decided|None of", prose)
+    assert not re.search(r"is better|is worse|gains|loses|same", prose)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_below_three_seeds_both_values_and_no_verdict(changed, seeds):
-    study, told = one_pair(changed, 0.90, seeds)
-    assert {"90.0", "95.0"} <= {n[:3] + "0" for n in numbers(told)}
-    assert not re.search(r"better|worse|gains|loses|same", told)
-    assert re.search("no verdict|not evidence", told + study.told("caveat", "summary"))
+    study, prose = one_pair(changed, 0.90, seeds)
+    assert {"90.0", "95.0"} <= {n[:3] + "0" for n in numbers(prose)}
+    assert not re.search(r"better|worse|gains|loses|same", prose)
+    assert re.search("no verdict|not evidence", prose + study.sentences("caveat", "summary"))
 
 
 def test_several_arms_gain_lose_are_the_same_or_open(changed):
@@ -74,22 +74,22 @@ def test_several_arms_gain_lose_are_the_same_or_open(changed):
         even={"accuracy": 0.95}, wide={"accuracy": 0.955, "spread": (0.004, -0.004, 0.0)},
     )  # fmt: skip
     verdicts = dict(study.tables["comparisons"][["arm", "verdict"]].to_numpy())
-    told = study.told("answer")
-    assert re.search(HIGHER, clause(told, "up")) and "3.0" in numbers(clause(told, "up"))
-    assert re.search(LOWER, clause(told, "down")) and "5.0" in numbers(clause(told, "down"))
-    assert verdicts["even"] == "same" and "same" in clause(told, "even")
-    assert verdicts["wide"] == "open" and re.search(r"open|told apart", clause(told, "wide"))
+    prose = study.sentences("answer")
+    assert re.search(HIGHER, clause(prose, "up")) and "3.0" in numbers(clause(prose, "up"))
+    assert re.search(LOWER, clause(prose, "down")) and "5.0" in numbers(clause(prose, "down"))
+    assert verdicts["even"] == "same" and "same" in clause(prose, "even")
+    assert verdicts["wide"] == "open" and re.search(r"open|told apart", clause(prose, "wide"))
 
 
 def test_nothing_compared_and_no_seed_in_common(changed, tmp_path):
-    told = changed(arms("none", "crop", baseline=None)).told("answer")
-    assert "no comparison" in told and not re.search(f"{HIGHER}|{LOWER}|same|open", told)
+    prose = changed(arms("none", "crop", baseline=None)).sentences("answer")
+    assert "no comparison" in prose and not re.search(f"{HIGHER}|{LOWER}|same|open", prose)
     lost = made(
         tmp_path / "lost", arms("none", "crop"), lambda cell, seed: 0.9,
         diverged=lambda cell, seed: cell[2] == "crop",
     )  # fmt: skip
-    told = lost.told("answer")
-    assert "no answer" in told and not numbers(told)
+    prose = lost.sentences("answer")
+    assert "no answer" in prose and not numbers(prose)
 
 
 def test_lower_values_of_a_loss_are_better(changed):
@@ -101,10 +101,10 @@ def test_lower_values_of_a_loss_are_better(changed):
     )  # fmt: skip
     row = study.tables["comparisons"].iloc[0]
     assert row["verdict"] == "better" and row["difference"] < 0
-    told = study.told("answer")
-    assert f"{row['arm_value']:.2f}" in told and f"{row['reference_value']:.2f}" in told
-    assert "log-likelihood" in told and not re.search("worse|points|%", told)
-    assert re.search("better|lower|less", told)
+    prose = study.sentences("answer")
+    assert f"{row['arm_value']:.2f}" in prose and f"{row['reference_value']:.2f}" in prose
+    assert "log-likelihood" in prose and not re.search("worse|points|%", prose)
+    assert re.search("better|lower|less", prose)
 
 
 def test_several_losses_are_higher_or_lower_and_not_gained(changed):
@@ -118,9 +118,9 @@ def test_several_losses_are_higher_or_lower_and_not_gained(changed):
         crop={"accuracy": 0.98, "confidence": 0.98}, mix={"accuracy": 0.9},
     )  # fmt: skip
     assert study.tables["comparisons"]["verdict"].tolist() == ["better", "worse"]
-    told = study.told("answer")
-    assert not re.search("gain|lose", told)
-    assert re.search("lower", clause(told, "crop")) and re.search("higher", clause(told, "mix"))
+    prose = study.sentences("answer")
+    assert not re.search("gain|lose", prose)
+    assert re.search("lower", clause(prose, "crop")) and re.search("higher", clause(prose, "mix"))
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ def test_several_losses_are_higher_or_lower_and_not_gained(changed):
 def test_an_effect_that_depends_on_another_factor(changed, accuracy, expected):
     known = {"resnet8": 0.90, "plain8": 0.88, "resnet14": 0.91} | accuracy
     study = changed(CROSSED, **{name: {"accuracy": value} for name, value in known.items()})
-    told = study.told("answer", "residual")
+    prose = study.sentences("answer", "residual")
     row = study.tables["comparisons"].query("factors == 'depth × shortcut'").iloc[0]
-    assert row["verdict"] == "worse" and "from 8 to 14 layers" in told.lower()
-    found = numbers(re.split(r"\.\s", told)[0])
+    assert row["verdict"] == "worse" and "from 8 to 14 layers" in prose.lower()
+    found = numbers(re.split(r"\.\s", prose)[0])
     assert [one for one in found if "." in one][:3] == expected
     if accuracy.get("resnet14") == 0.86:
-        assert re.search(LOWER, told.partition("8.0")[0])
+        assert re.search(LOWER, prose.partition("8.0")[0])
 
 
 def test_an_interaction_that_is_not_decided_is_not_claimed(changed):
     known = {"resnet8": 0.90, "plain8": 0.88, "resnet14": 0.91, "plain14": 0.89}
     study = changed(CROSSED, **{name: {"accuracy": value} for name, value in known.items()})
-    told = "\n".join(study.told(part, "residual") for part in ("answer", "finding"))
-    assert not re.search(r"differ by|shortcuts remove", told)
-    assert "same" in told or "open" in told
+    prose = "\n".join(study.sentences(part, "residual") for part in ("answer", "finding"))
+    assert not re.search(r"differ by|shortcuts remove", prose)
+    assert "same" in prose or "open" in prose
 
 
 # Interpretations: runs by augmentation of a study that says nothing, what the sentence then names.
@@ -207,15 +207,15 @@ AGAINST = {
 
 
 def sentence(made, template, name):
-    """What the macro of a rule says of the first experiment of a study."""
+    """The text of a macro for the first experiment of a study."""
     report = made.report()
-    story = report.stories[0]
+    experiment = report.experiments[0]
     sentences = report._environment.get_template(f"{template}.md.j2").module.SENTENCES
     if template == "checks":
-        told = sentences[name](story, story.check(name), story.checks(name))
+        prose = sentences[name](experiment, experiment.check(name), experiment.checks(name))
     else:
-        told = sentences[name](story, story.interpretations[name])
-    return plain_text(" ".join(str(told).split()))
+        prose = sentences[name](experiment, experiment.interpretations[name])
+    return plain_text(" ".join(str(prose).split()))
 
 
 @pytest.mark.parametrize("name", FOR)
@@ -225,27 +225,27 @@ def test_an_interpretation_is_told_for_and_not_against(changed, name):
     speaking = changed(study, **options)
     rows = speaking.tables["interpretations"]
     assert name in set(rows["interpretation"])
-    told = sentence(speaking, "interpretations", name)
-    assert told and told in speaking.told("interpretation")
+    prose = sentence(speaking, "interpretations", name)
+    assert prose and prose in speaking.sentences("interpretation")
     for word in expected:
-        assert names(told, word), (word, told)
+        assert names(prose, word), (word, prose)
     if name.endswith("confident"):
-        assert name in told
+        assert name in prose
     silent = changed(study, **AGAINST[name])
     assert name not in set(silent.tables["interpretations"]["interpretation"])
-    assert told not in silent.told("interpretation")
+    assert prose not in silent.sentences("interpretation")
 
 
 def test_scaling_that_does_not_help_is_not_called_a_help(changed):
-    """On validation images that tell nothing of the test images, it may raise the error."""
+    """If the validation images differ from the test images, it may raise the error."""
     label = np.arange(1000) % 10
     answer = np.where(np.arange(1000) < 800, label, (label + 1) % 10)
     wrong = {"label": label, "answer": answer, "confidence": 0.91, "validation": 200}
     study = changed(arms("none", "crop"), crop={**wrong, "accuracy": 0.8})
     cell = study.tables["cells"].query("augmentation == 'crop'").iloc[0]
     assert cell["ece_scaled"] > cell["ece"] > 0.05
-    assert "overconfident" in study.told("interpretation")
-    assert "lowers" not in study.told("interpretation")
+    assert "overconfident" in study.sentences("interpretation")
+    assert "lowers" not in study.sentences("interpretation")
 
 
 # Checks: what a study that has nothing of it says then.
@@ -278,7 +278,7 @@ CHECKS = {
 
 
 def test_a_sound_study_has_no_caveats(changed):
-    assert changed(arms("none", "crop")).told("caveat", "arms") == ""
+    assert changed(arms("none", "crop")).sentences("caveat", "arms") == ""
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -286,23 +286,23 @@ def test_a_check_is_told_where_it_finds_something(changed, name):
     options, expected = CHECKS[name]
     study = changed(arms("none", "crop"), **options)
     assert name in set(study.tables["checks"]["check"])
-    told = sentence(study, "checks", name)
-    assert told and told in study.told("caveat", "arms")
+    prose = sentence(study, "checks", name)
+    assert prose and prose in study.sentences("caveat", "arms")
     for word in expected:
-        assert names(told, word), (word, told)
+        assert names(prose, word), (word, prose)
 
 
 def test_validation_on_the_test_split_and_weights_of_the_best_epoch(changed):
-    told = changed(arms("none", "crop", validation="test")).told("caveat", "arms")
-    assert "optimistic" in told
+    prose = changed(arms("none", "crop", validation="test")).sentences("caveat", "arms")
+    assert "optimistic" in prose
     best = {"epochs": 4, "early_stopping": {"restore_best": True}}
-    assert "best epoch" in changed(arms("none", "crop", training=best)).told("caveat", "arms")
+    assert "best epoch" in changed(arms("none", "crop", training=best)).sentences("caveat", "arms")
 
 
 def test_runs_that_diverged_or_are_missing_are_counted(spoilt):
-    told = spoilt.told("caveat", "arms")
-    assert re.search(r"\b2 of 32 runs (have )?diverged", told) and "plain8 · mix (2 of 4)" in told
-    assert re.search(r"\b2 of 32 runs have not finished", told)
+    prose = spoilt.sentences("caveat", "arms")
+    assert re.search(r"\b2 of 32 runs (have )?diverged", prose) and "plain8 · mix (2 of 4)" in prose
+    assert re.search(r"\b2 of 32 runs have not finished", prose)
 
 
 def test_further_looks_are_told_with_their_number(tmp_path):
@@ -313,7 +313,7 @@ def test_further_looks_are_told_with_their_number(tmp_path):
         tmp_path, text, lambda cell, seed: 0.95 + SPREAD[seed], partial=True,
         missing=lambda cell, seed: seed == 3,
     )  # fmt: skip
-    assert "look" not in first.told("caveat", "arms")
+    assert "look" not in first.sentences("caveat", "arms")
     with chdir(tmp_path):
         for run in first.plan.runs.values():
             if run.seed == 3:
@@ -321,5 +321,5 @@ def test_further_looks_are_told_with_their_number(tmp_path):
     analysis, tables = analysed(tmp_path, first.plan)
     again = Made(first.folder, first.plan, analysis, tables)
     assert analysis["experiments"][0]["looks"] == 2
-    told = again.told("caveat", "arms")
-    assert re.search(r"\b2 times|\btwice|\bsecond look", told) and "5 %" in told
+    prose = again.sentences("caveat", "arms")
+    assert re.search(r"\b2 times|\btwice|\bsecond look", prose) and "5 %" in prose

@@ -35,7 +35,7 @@ def bold(frame):
 
 
 def ablation(made, place=0, dataset="mnist5k", decimals=1):
-    return tables.ablation_table(made.report().stories[place], dataset, decimals)
+    return tables.ablation_table(made.report().experiments[place], dataset, decimals)
 
 
 def test_means_deviations_differences_and_verdicts(crossed):
@@ -49,7 +49,7 @@ def test_means_deviations_differences_and_verdicts(crossed):
     row = comparisons[comparisons["arm"] == "mix"].iloc[0]
     ends = [f"−{abs(100 * end):.1f}" for end in (row["ci_low"], row["ci_high"])]
     assert shown["mix"] == f"−5.0 ({ends[0]} to {ends[1]})" and row["ci_low"] < row["ci_high"]
-    verdicts = {name: told.split()[-1] for name, told in column(frame, "Verdict").items()}
+    verdicts = {name: shown.split()[-1] for name, shown in column(frame, "Verdict").items()}
     assert verdicts == {"none": "–", "crop": "better", "bright": "same", "mix": "worse"}
 
 
@@ -79,8 +79,8 @@ def test_columns_in_which_every_row_is_the_same_are_left_out(crossed, changed):
     assert column(ablation(study), "Training accuracy") == {
         "none": "97.0 ± 0.0", "crop": "98.0 ± 0.0",
     }  # fmt: skip
-    alone = changed(arms("none", baseline=None))
-    assert list(ablation(alone).iloc[0]) == ["resnet8", "95.0 ± 0.1", "97.0 ± 0.0"]
+    single = changed(arms("none", baseline=None))
+    assert list(ablation(single).iloc[0]) == ["resnet8", "95.0 ± 0.1", "97.0 ± 0.0"]
 
 
 def test_the_best_arms_are_bold_unless_all_are(crossed, changed):
@@ -101,16 +101,16 @@ def test_arms_without_a_result_say_why(spoilt, changed):
 def test_diverged_runs_are_not_in_the_means(spoilt):
     frame = plain(ablation(spoilt))
     rows = {(m, a): reached for m, a, reached in frame.iloc[:, :3].to_numpy()}
-    assert rows["plain8", "mix"] == "84.0"  # of four runs two diverged and one is not there
+    assert rows["plain8", "mix"] == "84.0"  # of four runs two diverged and one is missing
     assert rows["resnet8", "mix"] == "87.0 ± 3.0"
 
 
 def test_every_comparison_is_in_the_long_table(crossed, growing):
     for study, place in ((crossed, 0), (crossed, 1), (growing, 0)):
-        story = study.report().stories[place]
-        frame = tables.comparisons_table(story, 1)
+        experiment = study.report().experiments[place]
+        frame = tables.comparisons_table(experiment, 1)
         rows = study.tables["comparisons"]
-        rows = rows[rows["experiment"] == story.name]
+        rows = rows[rows["experiment"] == experiment.name]
         assert len(frame) == len(rows)
         assert set(frame["Arm"]) == set(rows["arm"])
 
@@ -120,26 +120,26 @@ def test_p_values_are_the_corrected_ones(changed):
         arms("none", "a", "b", "c"), a={"accuracy": 0.955}, b={"accuracy": 0.953}, c={"accuracy": 1}
     )
     rows = study.tables["comparisons"]
-    frame = tables.comparisons_table(study.report().stories[0], 1)
+    frame = tables.comparisons_table(study.report().experiments[0], 1)
     shown = [f"{p:.3f}" if p >= 0.001 else "<0.001" for p in rows["p_adjusted"]]
     assert frame["p"].tolist() == shown
     assert any(rows["p"].round(3) != rows["p_adjusted"].round(3))
 
 
 def test_losses_have_their_own_unit_and_metrics_an_epoch(growing):
-    frame = tables.comparisons_table(growing.report().stories[0], 1)
+    frame = tables.comparisons_table(growing.report().experiments[0], 1)
     titles = set(frame["Metric"])
     assert {"Test accuracy", "Negative log-likelihood"} <= titles
     assert any("epoch 2" in title for title in titles)
     row = growing.tables["comparisons"].query("measure == 'nll'").iloc[0]
     values = [float(value) for value in row["by_seed"].split()]
-    told = frame[frame["Metric"] == "Negative log-likelihood"]["Difference (interval)"].iloc[0]
-    assert told == " / ".join(f"{value:+.3f}".replace("-", "−") for value in values)
+    shown = frame[frame["Metric"] == "Negative log-likelihood"]["Difference (interval)"].iloc[0]
+    assert shown == " / ".join(f"{value:+.3f}".replace("-", "−") for value in values)
 
 
 def test_every_metric_can_be_shown(crossed):
-    story = crossed.report().stories[1]
-    frames = tables.metrics_tables(story, "mnist5k", METRICS, 1)
+    experiment = crossed.report().experiments[1]
+    frames = tables.metrics_tables(experiment, "mnist5k", METRICS, 1)
     assert [name for frame in frames for name in list(frame)[1:]] == [
         "none",
         "crop",
@@ -225,11 +225,11 @@ def test_a_claim_is_beside_the_comparisons_that_test_it(tmp_path):
             means[cell] = next(reached)
         return means[cell] + 0.001 * seed
 
-    stories = made(tmp_path, json.dumps(study), accuracy).report().stories
-    there, here = (tables.claims_table(story, 1) for story in stories)
+    experiments = made(tmp_path, json.dumps(study), accuracy).report().experiments
+    there, here = (tables.claims_table(experiment, 1) for experiment in experiments)
     assert there["Claim is"].tolist() == ["holds", "holds"] and "Here" not in there
     assert there["Difference (interval)"][0].startswith("+5.0 (+")
     assert here["Claim is"].tolist() == ["contradicted", "contradicted"]  # by one of its two parts
     assert set(here["Here"]) == {"does not survive"}
-    assert [told.split()[-1] for told in here["Verdict"]] == ["better", "worse"]
+    assert [shown.split()[-1] for shown in here["Verdict"]] == ["better", "worse"]
     assert here["Difference (interval)"][1].startswith("−10.0 (−")

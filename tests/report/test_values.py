@@ -144,12 +144,12 @@ NO_RESULTS = re.compile(
 def test_every_number_of_a_sentence_is_cited(request, name):
     made = request.getfixturevalue(name)
     rows = made.findings
-    for (kind, told), group in rows.groupby(["kind", "text"]):
-        shown = Counter(numbers(NO_RESULTS.sub("", told)))
+    for (kind, sentence), group in rows.groupby(["kind", "text"]):
+        shown = Counter(numbers(NO_RESULTS.sub("", sentence)))
         known = group["number"].dropna()
-        assert all(number in told for number in known)
+        assert all(number in sentence for number in known)
         if kind != "extent":
-            assert shown == Counter(numbers(NO_RESULTS.sub("", " ; ".join(known)))), told
+            assert shown == Counter(numbers(NO_RESULTS.sub("", " ; ".join(known)))), sentence
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
@@ -157,8 +157,8 @@ def test_no_number_is_typed_into_a_template(file):
     """Of texts; indices, columns and arguments are not printed."""
     tree = Environment(extensions=["jinja2.ext.do"]).parse(file.read_text())
     for data in tree.find_all(nodes.TemplateData):
-        told = re.sub(r"\b(?:19|20)\d\d\b(?=[).,])", "", data.data, flags=re.M)
-        assert not re.search(r"\d", told), told
+        sentence = re.sub(r"\b(?:19|20)\d\d\b(?=[).,])", "", data.data, flags=re.M)
+        assert not re.search(r"\d", sentence), sentence
     printed = [child for output in tree.find_all(nodes.Output) for child in output.nodes]
     assert not [one for one in printed if isinstance(one, nodes.Const)]
     for one in tree.find_all(nodes.Const):

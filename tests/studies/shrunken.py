@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from ruamel.yaml import YAML
 
 from ablation.models.build import build
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import resolve_network
 
 from ..conftest import ROOT, copy_tracked, tracked
 
@@ -175,7 +175,7 @@ def write_imagenet_weights(file):
 
 def write_narrow_weights(file):
     """Write weights for a narrow network of the pretrained one's form, with a head of its own."""
-    architecture = resolve_architecture("resnet50-pretrained", {"width": 4, "weights": "none"})
+    architecture = resolve_network("resnet50-pretrained", {"width": 4, "weights": "none"})
     build(architecture, (64, 64, 3), 10, seed=0).save_weights(file)
 
 

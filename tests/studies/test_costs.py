@@ -1,4 +1,4 @@
-"""The heads of the studies tell what the studies cost; here it is counted."""
+"""The costs in the comments of the studies, compared with computed ones."""
 
 import re
 from functools import cache
@@ -6,44 +6,47 @@ from itertools import pairwise
 
 import pytest
 
-from ablation.models.cost import describe
+from ablation.data.sources import source_name
+from ablation.data.sources.tfds import in_table as known
+from ablation.models.build import build
+from ablation.models.cost import multiply_adds
+from ablation.progress.disk_space import images_prepared
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
-from ablation.study.sources import images_prepared, known, source_name
 
 from ..conftest import ROOT
 from .test_studies import STUDIES
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "cats_vs_dogs": 2, "eurosat": 10, "stanford_dogs": 120}
-# The notebooks' card: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
+# The notebooks' GPU: 207 ms for 16 images of 224 pixels through keras.applications' ResNet-50,
 # whose forward pass is 3.858 G multiply-adds; training takes three times the forward pass.
 OPERATIONS_A_SECOND = 16 / 0.207 * 3.858e9 * 2 * 3
 
 
 @cache
-def forward(architecture, shape, classes):
+def forward(network, shape, classes):
     """Multiply-adds of one image."""
-    return describe(dict(architecture), shape, classes)["multiply_adds"]
+    return multiply_adds(build(network, shape, classes, seed=0))
 
 
 def operations(run):
     """Floating-point operations of a run's training."""
-    data, training = run.settings["dataset"], run.settings["training"]
-    source = source_name(data["source"])
-    shape = tuple(data["image_size"] or known(data["source"]).shape[:2])
-    of_source = known(data["source"])
-    images = of_source.images - (of_source.test or of_source.images * data["test_share"])
-    images *= data["train_share"]
-    if run.settings["validation"] == "held-out":
-        images *= 1 - data["held_out"]
-    architecture = tuple(run.settings["model"].items())
-    one = 3 * 2 * forward(architecture, (*shape, 3), CLASSES[source])
-    return one * images * training["epochs"]
+    data, training = run.settings.dataset, run.settings.training
+    source = source_name(data.source)
+    shape = tuple(data.image_size or known(data.source).shape[:2])
+    of_source = known(data.source)
+    images = of_source.images - (of_source.test or of_source.images * data.test_share)
+    images *= data.train_share
+    if run.settings.validation == "held-out":
+        images *= 1 - data.held_out
+    network = run.settings.model
+    one = 3 * 2 * forward(network, (*shape, 3), CLASSES[source])
+    return one * images * training.epochs
 
 
 def gigabytes_prepared(data):
-    source = known(data.settings["source"])
-    size = data.settings["stored_size"] or data.settings["image_size"] or source.shape[:2]
+    source = known(data.settings.source)
+    size = data.settings.stored_size or data.settings.image_size or source.size
     images = images_prepared(data.settings, source.images, source.test)
     return images * size[0] * size[1] * 3 / 1e9
 
@@ -54,7 +57,7 @@ def counted():
     costs = {}
     for name in STUDIES:
         plan = load_plan(Config(study=name), ROOT / "config/studies")
-        sources = {data.settings["source"] for data in plan.data.values()}
+        sources = {data.settings.source for data in plan.data.values()}
         costs[name] = {
             "runs": len(plan.runs),
             "hours": sum(map(operations, plan.runs.values())) / OPERATIONS_A_SECOND / 3600,

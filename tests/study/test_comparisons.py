@@ -221,7 +221,7 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
 @pytest.mark.parametrize(
     ("comparisons", "told"),
     [
-        ("[{kind: pair}]", "comparisons[0].kind: must be 'arm', 'budget' or 'factor'"),
+        ("[{kind: pair}]", "comparisons[0].kind: Input should be 'arm', 'budget' or 'factor'"),
         ("[{kind: arm, arm: {augmentation: mix}}]", "kind arm needs the key 'reference'"),
         (
             "[{kind: arm, arm: {augmentation: mixx}, reference: {augmentation: none}}]",
@@ -235,7 +235,7 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
             "[{kind: arm, arm: {augmentation: mix, model: resnet8}, reference: {model: plain8}}]\n"
             "    exclude: [{augmentation: mix, model: resnet8, seed: [0, 1]}, "
             "{augmentation: mix, model: plain8, seed: 2}]",
-            "no seed is run by all of what is compared (resnet8 · mix and plain8 · mix)",
+            "the compared cells (resnet8 · mix and plain8 · mix) have no seed in common",
         ),
         (
             "[{kind: budget, arm: {augmentation: mix}, reference: {augmentation: none}}]",
@@ -250,8 +250,8 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
             "no experiment 'long'; did you mean 'longer'?",
         ),
         (f"[{{{ARM}, measure: eec}}]", "measure: there is no metric 'eec'; did you mean 'ece'?"),
-        (f"[{{{ARM}, measure: epochs}}]", "neither higher nor lower values of 'epochs' are better"),
-        (f"[{{{ARM}, margin: 0}}]", "margin: must be greater than 0"),
+        (f"[{{{ARM}, measure: epochs}}]", "'epochs' cannot be compared"),
+        (f"[{{{ARM}, margin: 0}}]", "margin: Input should be greater than 0"),
         (
             "[{kind: budget, arm: {augmentation: mix}, reference: {augmentation: none}, epoch: 2, "
             "measure: ece}]",
@@ -261,17 +261,17 @@ def test_an_arm_on_several_data_sets_is_an_interaction_with_the_data(project):
         (f"[{{{ARM}, effects: main}}]", "kind arm takes no 'effects'"),
         (
             "[{kind: factor, factors: [depth, shortcut], effects: both}]",
-            "effects: must be 'all', 'main' or 'interactions'",
+            "effects: Input should be 'all', 'main' or 'interactions'",
         ),
         (
             "[{kind: factor, factors: [depth, shortcut], effects: main, claim: c, says: better}]",
             "a claim is tested by the interaction, which effects: main leaves out",
         ),
         ("[{kind: factor, factors: [depth]}]", "comparisons[0].factors"),
-        ("[{kind: factor, factors: [depth, depth]}]", "a factor stands twice"),
+        ("[{kind: factor, factors: [depth, depth]}]", "a factor is given twice"),
         (
             "[{kind: factor, factors: [depth, shortcut], where: {model: [resnet8, plain32]}}]",
-            "the grid is not complete: no cell has depth 8 with shortcut plain",
+            "the grid is incomplete: no cell has depth 8 with shortcut plain",
         ),
         (
             "[{kind: factor, factors: [augmentation, shortcut], where: {model: resnet8}}]",

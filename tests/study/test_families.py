@@ -1,7 +1,7 @@
-"""A second family beside the first: its options, its errors, and who does without its settings."""
+"""A second family: its options, its errors, and comparisons without settings that it lacks."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jsonschema
 import pytest
@@ -9,33 +9,29 @@ from pydantic import Field
 
 from ablation.analysis.published import read_published, stands_beside
 from ablation.errors import InputError
-from ablation.study import architectures
-from ablation.study.architectures import FAMILIES, option_schemas, resolve_architecture
-from ablation.study.families.base import Family, Settings
+from ablation.models.families import ARCHITECTURES, FAMILIES, option_schemas, resolve_network
+from ablation.models.families.base import Family, NetworkSettings
 from ablation.study.json_schema import schema_texts
 from ablation.study.plan import load_config, load_plan
 from ablation.study.reference import reference_text
 
 
-class MixerSettings(Settings):
+class MixerSettings(NetworkSettings):
     """Of a family with one option that resnets have too, and one of its own."""
 
+    family: Literal["mixer"] = "mixer"
     width: Annotated[int, Field(ge=1, le=32)] = Field(default=16, description="Channels.")
     patch: Annotated[int, Field(ge=1)] = Field(default=4, description="Side of a patch.")
 
 
 @pytest.fixture
 def mixer(monkeypatch):
-    """Register a family `mixer` with two names, of which one presets a width."""
-
-    def resolve(name, given):
-        return {"width": 32, **given} if name == "mixer-large" else given
-
-    family = Family(("mixer", "mixer-large"), "Mixers.", MixerSettings, resolve)
+    """Register a family `mixer` with two names, one of which has another width."""
+    names = {"mixer": {}, "mixer-large": {"width": 32}}
+    family = Family(names, "Mixers.", MixerSettings, build=lambda *arguments: None)
     monkeypatch.setitem(FAMILIES, "mixer", family)
-    names = (*architectures.KNOWN_ARCHITECTURES, *family.names)
-    monkeypatch.setattr(architectures, "KNOWN_ARCHITECTURES", names)
-    return family
+    for name in names:
+        monkeypatch.setitem(ARCHITECTURES, name, family)
 
 
 STUDY = """\
@@ -78,39 +74,39 @@ def planned(tmp_path, monkeypatch, mixer):
     ],
 )
 def test_defaults_names_and_options_resolve(mixer, name, options, settings):
-    assert resolve_architecture(name, options) == settings | {"family": "mixer"}
+    assert resolve_network(name, options).model_dump() == settings | {"family": "mixer"}
 
 
 @pytest.mark.parametrize(
-    ("change", "place", "said"),
+    ("change", "place", "message"),
     [
         (("patch: 2", "pach: 2"), "models[2].pach", "unknown option 'pach'; did you mean 'patch'?"),
         (("patch: 2", "patch: 0"), "models[2].patch", "greater than or equal to 1, not 0"),
         (("width: 8", "width: 64"), "models[2].width", "less than or equal to 32, not 64"),
-        (("width: 8", 'width: "8"'), "models[2].width", "must be a valid integer, not '8'"),
+        (("width: 8", 'width: "8"'), "models[2].width", "should be a valid integer, not '8'"),
         (("patch: 2", "stem: cifar"), "models[2].stem",
          "'stem' is an option of resnet networks; mixer is of the family mixer: weights, width"),
         (("[plain8", "[{name: plain8, patch: 2}"), "models[0].patch",
          "'patch' is an option of mixer networks; plain8 is of the family resnet"),
         (("patch: 2", "family: mixer"), "models[2].family", "'family' follows from the name"),
         (("patch: 2", "weights: imagenet"), "models[2]", "no weights 'imagenet' for mixer"),
-        (("patch: 2", "weights: no.h5"), "models[2]", "there is no file 'no.h5'"),
+        (("patch: 2", "weights: no.h5"), "models[2]", "file 'no.h5' not found"),
         (("architecture: mixer", "architecture: mixr"), "models[2]", "did you mean 'mixer'?"),
         (("architecture: mixer", "architecure: mixer"), "models[2].architecure",
          "did you mean 'architecture'?"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place(planned, change, place, said):
+def test_a_mistake_is_reported_with_its_place(planned, change, place, message):
     with pytest.raises(InputError) as error:
         planned(*change)
     assert f"experiments.grid.{place}: " in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_comparisons_do_without_depth_and_kind(planned):
     (experiment,) = planned().experiments
-    twins = [(c.arm.label, c.reference.label) for c in experiment.comparisons]
-    assert twins == [(f"plain8 · {arm}", f"resnet8 · {arm}") for arm in ("none", "cutmix")]
+    pairs = [(c.arm.label, c.reference.label) for c in experiment.comparisons]
+    assert pairs == [(f"plain8 · {arm}", f"resnet8 · {arm}") for arm in ("none", "cutmix")]
     where = "where: {model: [plain8, resnet8]}"
     (experiment,) = planned(
         comparisons=f"[{{kind: factor, factors: [shortcut, augmentation], {where}}}]"
@@ -121,11 +117,11 @@ def test_comparisons_do_without_depth_and_kind(planned):
 
 
 @pytest.mark.parametrize(("factor", "key"), [("depth", "depth"), ("shortcut", "kind")])
-def test_a_factor_that_a_model_has_not_is_refused(planned, factor, key):
+def test_a_factor_that_a_model_lacks_is_refused(planned, factor, key):
     with pytest.raises(InputError) as error:
         planned(comparisons=f"[{{kind: factor, factors: [{factor}, augmentation]}}]")
-    said = f"the model small has no {factor} to tell, as the settings of the family mixer hold no"
-    assert said in str(error.value) and f"'{key}'" in str(error.value)
+    message = f"small has no {factor}, as networks of the family mixer have no setting '{key}'"
+    assert message in str(error.value)
 
 
 def test_no_published_figure_stands_beside_it(planned):
@@ -134,11 +130,12 @@ def test_no_published_figure_stands_beside_it(planned):
     assert figures and not any(stands_beside(p, figure, run) for p, figure in figures)
 
 
-def test_schema_and_reference_tell_every_family(planned, mixer):
-    told = option_schemas()
-    assert told["patch"]["minimum"] == 1
-    assert "resnet: Channels of the first stage" in told["width"]["description"]
-    assert told["width"]["description"].endswith("mixer: Channels.")
+def test_schema_and_reference_have_every_family(planned):
+    options = option_schemas()
+    assert options["patch"]["anyOf"][0] == {"minimum": 1, "type": "integer"}
+    assert "resnet: Channels of the first stage" in options["width"]["description"]
+    assert options["width"]["description"].endswith("mixer: Channels.")
+    assert "anyOf" in options["weights"] and "resnet:" not in options["weights"]["description"]
     schema = json.loads(schema_texts()["study.schema.json"])
     study = {"title": "t", "experiments": {"e": {
         "question": "q", "datasets": ["mnist5k"], "seeds": [0], "training": {"epochs": 1},

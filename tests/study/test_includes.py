@@ -111,16 +111,16 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         (
             "[first]",
             "[frist]",
-            "second.yaml:2:11: include[0]: there is no study 'frist'; did",
+            "second.yaml:2:11: include[0]: study 'frist' not found; did",
         ),
         ("[first]", "[second]", "include[0]: study 'second' includes itself; leave it out"),
-        ("[first]", "[first, first]", "'first' stands twice"),
-        ("  second:", "  first:", "there is an experiment 'first' in config/studies/first.yaml"),
+        ("[first]", "[first, first]", "duplicate 'first'"),
+        ("  second:", "  first:", "experiment 'first' is also in config/studies/first.yaml"),
         ("revisits: first", "revisits: frist", "no other experiment 'frist'; did you mean 'first'"),
         ("revisits: first", "revisits: second", "no other experiment 'second'"),
-        ("claim: helps", "claim: help", "no claim 'help' in the experiment's claims; did you mean"),
+        ("claim: helps", "claim: help", "the experiment has no claim 'help'; did you mean"),
         ("        says: better\n", "", "claim and says go together"),
-        ("says: better", "says: best", "must be 'better', 'worse', 'same' or 'different'"),
+        ("says: better", "says: best", "should be 'better', 'worse', 'same' or 'different'"),
         (
             "    revisits: first\n",
             "    revisits: first\n    claims: {idle: {text: t, source: s}}\n",
@@ -129,7 +129,7 @@ def test_a_mistake_in_an_included_study_is_told_with_its_own_file(studies):
         (
             "    revisits: first\n",
             "    revisits: first\n    claims: {helps: {text: t, source: s}}\n",
-            "claims.helps: first, which this experiment revisits, states a claim of this name",
+            "claims.helps: first, which this experiment revisits, has a claim of this name",
         ),
     ],
 )
@@ -146,12 +146,12 @@ def test_an_included_study_may_not_include_others(studies):
         .replace("revisits: first", "revisits: second"),
         "third",
     )
-    assert "second includes other studies itself; include first instead" in refused("third")
+    assert "second includes other studies; include first instead" in refused("third")
 
 
 def test_two_studies_do_not_include_each_other(studies):
     studies(FIRST.replace("experiments:", "include: [second]\nexperiments:"), "first")
-    assert "include[0]: first includes second in turn" in refused()
+    assert "include[0]: first includes second; only one" in refused()
 
 
 def test_a_study_may_be_nothing_but_what_it_includes(studies):

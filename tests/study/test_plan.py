@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -6,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.errors import InputError
-from ablation.study.fingerprint import plan_digest
-from ablation.study.grid import canonical_json, identity
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest, read_plan, write_plan
+from ablation.training.settings import RunSettings
 
 STUDY = """\
 title: A study
@@ -38,8 +40,8 @@ def message_of(project, text):
 def test_nothing_is_held_out_where_the_test_split_serves_for_validation(project):
     (held,) = plan_of(project).data.values()
     (bare,) = plan_of(project, STUDY + "    validation: test\n").data.values()
-    assert (held.settings["held_out"], bare.settings["held_out"]) == (0.1, 0)
-    assert held.settings == bare.settings | {"held_out": 0.1}
+    assert (held.settings.held_out, bare.settings.held_out) == (0.1, 0)
+    assert held.settings == bare.settings.model_copy(update={"held_out": 0.1})
     assert held.folder != bare.folder
     assert held.id == "4ff6cf4f"  # as it has always been
 
@@ -53,10 +55,52 @@ def test_the_grid_is_the_full_product(project):
 
 def test_identity_is_the_hash_of_the_settings(project):
     run = next(iter(plan_of(project).runs.values()))
-    assert run.id == identity(json.loads(run.settings_json))[:8]
-    assert json.loads(canonical_json(run.settings)) == run.settings
+    text = run.settings.json_text
+    assert run.id == hashlib.sha256(text.encode()).hexdigest()[:8]
+    assert RunSettings.model_validate_json(text) == run.settings
     keys = {"dataset", "model", "augmentation", "training", "validation", "seed", "threads"}
-    assert set(run.settings) == keys
+    assert set(json.loads(text)) == keys
+
+
+def test_a_cell_has_a_run_for_each_of_its_seeds(project):
+    runs = plan_of(project, STUDY.replace("[0, 1]", "[3, 1, 7]")).runs.values()
+    cell = [run for run in runs if run.cell == ("mnist5k", "plain20", "mix")]
+    assert [run.seed for run in cell] == [3, 1, 7]
+    assert [json.loads(run.settings.json_text)["seed"] for run in cell] == [3, 1, 7]
+
+
+def test_a_plan_is_the_same_after_its_file_is_read(project):
+    text = STUDY.replace("    seeds:", "    baseline: {model: resnet20}\n    seeds:") + (
+        "    comparisons: [{kind: factor, factors: [shortcut, augmentation]}]\n"
+        "    overrides: [{where: {model: plain20}, training: {learning_rate: 0.05}}]\n"
+    )
+    plan = plan_of(project, text)
+    write_plan(plan, Path("plan.json"))
+    read = read_plan(Path("plan.json"))
+    assert read == plan
+    assert list(read.runs) == list(plan.runs)
+    assert plan_digest(read) == plan_digest(plan)
+    Path("plan.json").write_text("{}")
+    with pytest.raises(InputError, match=r"plan\.json: cannot be read"):
+        read_plan(Path("plan.json"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("title: A study", "title: Another study", False),
+        ("title: A study", "title: A study\nmargin: 2", False),
+        ("question: Which?", "question: Which one?", False),
+        ("seeds:", "baseline: {model: resnet20}\n    seeds:", False),
+        ("crop(2)", "crop(1)", False),
+        ("crop(2) | cutmix", "crop(padding=2)|cutmix()", True),
+        ("title: A study", "# a comment\ntitle: 'A study'", True),
+        ("seeds:", "keep_weights: true\n    seeds:", True),
+    ],
+)
+def test_the_digest_of_a_plan_changes_with_what_the_analysis_reads(project, old, new, same):
+    before = plan_digest(plan_of(project))
+    assert (plan_digest(plan_of(project, STUDY.replace(old, new))) == before) is same
 
 
 def test_identity_does_not_depend_on_how_it_is_written(project):
@@ -116,14 +160,36 @@ def test_a_narrative_changes_the_report_and_no_run(project):
 @pytest.mark.parametrize("make", [lambda file: None, lambda file: file.mkdir(parents=True)])
 def test_a_narrative_that_is_not_there_is_refused(project, make):
     make(Path("config/studies/texts/grid.md.j2"))
-    with pytest.raises(InputError, match=r"tiny.yaml:\d+:\d+: .*narrative: there is no file"):
+    with pytest.raises(InputError, match=r"tiny.yaml:\d+:\d+: .*narrative: file .* not found"):
         plan_of(project, STUDY.replace("    seeds:", NARRATIVE))
 
 
 def test_a_narrative_that_snakemake_cannot_take_is_refused(project):
     Path("config/studies/{x}.md").touch()
-    with pytest.raises(InputError, match=r"narrative: .*Snakemake cannot take a path with"):
+    with pytest.raises(InputError, match=r"narrative: .*Snakemake does not accept paths with"):
         plan_of(project, STUDY.replace("    seeds:", '    narrative: "{x}.md"\n    seeds:'))
+
+
+@pytest.mark.parametrize("path", ["{x}", "w{dataset}.h5", "-w.h5", " w.h5"])
+def test_weights_that_snakemake_cannot_take_are_refused(project, path):
+    Path(path).touch()
+    model = f"{{name: p, architecture: plain20, weights: '{path}'}}"
+    assert f"weights: {path!r}: Snakemake" in message_of(project, STUDY.replace("plain20", model))
+
+
+def test_settings_are_written_once_with_anchors_and_merge_keys(project):
+    second = """\
+  second:
+    <<: *first
+    question: And with cosine decay?
+    training: {<<: *training, schedule: cosine}
+"""
+    text = STUDY.replace("first:", "first: &first").replace("{epochs", "&training {epochs")
+    runs = [e.runs[0] for e in plan_of(project, text + second).experiments]
+    assert [run.settings.training.schedule for run in runs] == ["constant", "cosine"]
+    assert {run.settings.training.epochs for run in runs} == {5}
+    broken = text.replace("epochs: 5", "epochs: 0") + second
+    assert message_of(project, broken).startswith("config/studies/tiny.yaml:9:26: experiments.")
 
 
 def test_threads_belong_to_the_identity_and_the_data_folder_does_not(project):
@@ -142,7 +208,7 @@ def test_overrides_and_exclusions(project):
     )
     runs = plan_of(project, text).runs.values()
     assert len(runs) == 6
-    rates = {(r.model, r.augmentation): r.settings["training"]["learning_rate"] for r in runs}
+    rates = {(r.model, r.augmentation): r.settings.training.learning_rate for r in runs}
     assert rates == {
         ("resnet20", "none"): 0.1,
         ("plain20", "none"): 0.05,
@@ -160,20 +226,20 @@ def test_experiments_share_runs(project):
 @pytest.mark.parametrize(
     ("old", "new", "place", "message"),
     [
-        ("resnet20", "resnet21", "6:14: experiments.first.models[0]", "did you mean 'resnet20'?"),
+        ("resnet20", "resent20", "6:14: experiments.first.models[0]", "did you mean 'resnet20'?"),
         ("epochs", "epoch", "9:16: experiments.first.training.epoch", "did you mean 'epochs'?"),
         ("epochs: 5", "epochs: 0", "training.epochs", "greater than or equal to 1, not 0"),
         ("epochs: 5", "epochs: 5.5", "training.epochs", "valid integer, not 5.5"),
         ("epochs: 5", 'epochs: "5"', "training.epochs", "valid integer, not '5'"),
         ("epochs: 5", "epochs: true", "training.epochs", "valid integer, not True"),
-        ("epochs: 5, ", "", "9:5: experiments.first.training", "key 'epochs' is missing"),
-        ('""', "", "7:21: experiments.first.augmentations.none", 'write ""'),
+        ("epochs: 5, ", "", "9:5: experiments.first.training.epochs", "Field required"),
+        ('""', "", "7:21: experiments.first.augmentations.none", "valid string, not None"),
         ('""', "flop", "augmentations.none", "did you mean 'flip'?"),
         ('""', "hue(0.1)", "augmentations.none", "grey"),
         ("[mnist5k]", "[cifar11]", "5:16: experiments.first.datasets[0]", "did you mean 'cifar10"),
-        ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "match"),
-        ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "'0' stands twice"),
-        ("[0, 1]", "[]", "seeds", "must not be empty"),
+        ("[mnist5k]", "[{name: m, source: x/../y}]", "datasets[0].source", "not a source"),
+        ("[0, 1]", "[0, 0]", "8:16: experiments.first.seeds[1]", "duplicate '0'"),
+        ("[0, 1]", "[]", "seeds", "at least 1 item"),
         ("[0, 1]", "[-1]", "seeds[0]", "greater than or equal to 0"),
         (
             "[0, 1]",
@@ -191,16 +257,16 @@ def test_experiments_share_runs(project):
         ("[0, 1]", "[0, 1]\n    final_seeds: 2.0", "final_seeds", "valid integer, not 2.0"),
         ("first:", "a b:", "experiments.a b", "is not a name"),
         ("none:", "../up:", "augmentations", "is not a name"),
-        ("none:", "none: flip, none:", "7:33", "key 'none' stands twice"),
+        ("none:", "none: flip, none:", "7:33", "duplicate key 'none' (first in line 7)"),
         ("crop(2) | cutmix", '""', "augmentations.mix", "'none' and 'mix' are the same"),
         ("plain20", "{name: p, architecture: resnet20}", "models[1]", "are the same"),
         ("plain20", "{name: plain20, widht: 8}", "models[1].widht", "did you mean 'width'?"),
-        ("plain20", "resnet20", "models[1]", "'resnet20' stands twice"),
+        ("plain20", "resnet20", "models[1]", "duplicate 'resnet20'"),
         (
             "plain20",
             "{name: p, architecture: plain20, weights: no.h5}",
             "models[1]",
-            "no file 'no.h5'",
+            "file 'no.h5' not found",
         ),
         ("crop(2) | cutmix", '"crop(28, fill=reflect)"', "augmentations.mix", "28"),
         ("question: Which?", "question: 3", "question", "valid string, not 3"),
@@ -211,16 +277,21 @@ def test_experiments_share_runs(project):
             "seeds:",
             "overrides: [{where: {seed: 1}, training: {epochs: 2}}]\n    seeds:",
             "overrides[0].where.seed",
-            "would pass for its spread",
+            "must not differ between the seeds of a cell",
         ),
-        ("[mnist5k]", '[{name: m, source: "mnist5k:9.9.9"}]', "datasets[0]", "one version"),
+        (
+            "[mnist5k]",
+            '[{name: m, source: "mnist5k:9.9.9"}]',
+            "datasets[0]",
+            "no configs or versions",
+        ),
         (
             "plain20",
             "{name: p, architecture: plain20, weights: " + 300 * "x" + "}",
             "models[1]",
-            "no file",
+            "not found",
         ),
-        ("plain20", "resnet50-pretrained", "models[1]", "colour images"),
+        ("plain20", "resnet50-pretrained", "models[1]", "needs images with 3 channels, not 1"),
         ("plain20", "{name: p, architecture: plain20, width: 9999}", "models[1].width", "4096"),
         ("crop(2) | cutmix", '"\\e[31mflip\\n"', "augmentations.mix", "\\x1b"),
         ("seeds:", "baselin: {}\n    seeds:", "8:5: experiments.first.baselin", "'baseline'?"),
@@ -238,7 +309,14 @@ def test_experiments_share_runs(project):
             "overrides",
             "warmup_epochs must be less than epochs",
         ),
-        ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.'a\\nb'", "unknown key 'a\\nb'"),
+        ("seeds:", '"a\\nb": 1\n    seeds:', "experiments.first.a\\nb", "unknown key 'a\\nb'"),
+        ("A study", '"a\\a"', "1:1: title", "contains the control character '\\x07'"),
+        ("A study", '" "', "1:1: title", "must not be blank"),
+        ("first:", "a" * 81 + ":", "3:3: experiments.aaa", "has at most 80 characters"),
+        ("epochs: 5", "epochs: 5, min_delta: 1", "training.min_delta", "unknown key 'min_delta'"),
+        ("0.1}", "0.1, clip_norm: .inf}", "training.clip_norm", "should be a finite number"),
+        ("[0, 1]", str(list(range(2501))), "experiments.first", "its grid has 10,004 runs"),
+        ("title", "a: {<<: 1}\ntitle", "1:9", "expected a mapping or list of mappings"),
         (STUDY, "title: x\nexperiments: {}\n", "the file", "has no experiments: give"),
         (STUDY, "", "1:1", "must hold keys and values"),
         (STUDY, "[1]", "1:1", "must hold keys and values"),
@@ -257,7 +335,9 @@ def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(
 
 def test_an_unknown_study_names_the_nearest(project):
     project(STUDY)
-    with pytest.raises(InputError, match=r"config/studies/tinny.yaml; did you mean 'tiny'"):
+    with pytest.raises(
+        InputError, match=r"config/studies/tinny.yaml not found; did you mean 'tiny'"
+    ):
         load_plan(load_config({"study": "tinny"}))
 
 
@@ -299,10 +379,42 @@ def test_a_key_of_a_configfile_is_text(project, key):
     assert repr(key) in str(error.value)
 
 
-def test_named_arms_as_a_list(project):
-    text = STUDY.replace('{none: "", mix: crop(2) | cutmix}', "[none, notebook2-cutmix]")
-    plan = plan_of(project, text)
-    assert set(plan.experiments[0].pipelines) == {"none", "notebook2-cutmix"}
+NAMED = STUDY + "pipelines:\n  basic: flip | crop(2)\n  both: basic | cutmix\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("[none, both, flip]", {"none": "", "both": "flip | crop(2) | cutmix", "flip": "flip"}),
+        ("{none: none, a: basic | clip}", {"none": "", "a": "flip | crop(2) | clip"}),
+    ],
+)
+def test_named_pipelines_are_used_like_steps(project, given, resolved):
+    plan = plan_of(project, NAMED.replace('{none: "", mix: crop(2) | cutmix}', given))
+    expected = {label: parse_pipeline(text) for label, text in resolved.items()}
+    assert plan.experiments[0].pipelines == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "basic: flip | crop(200)",
+            r"pipelines.basic: crop\(200\): padding must be a whole",
+        ),
+        ("basic: both", r"pipelines.basic: .*'basic' uses itself: basic → both → basic"),
+        ("basic: flp", r"pipelines.basic: unknown step 'flp'; did you mean 'flip'"),
+        ("basic: both(2)", r"pipelines.basic: 'both' is a named pipeline and takes no parameters"),
+        ("my-basic: flip", r"pipelines.my-basic: 'my-basic' is not an identifier: use letters"),
+        ("if: flip", r"pipelines.if: 'if' is not an identifier"),
+        ("crop: flip", r"pipelines.crop: 'crop' is the name of a step; choose another name"),
+        ("none: flip", r"pipelines.none: 'none' is the name of a step"),
+    ],
+)
+def test_wrong_named_pipelines_are_refused(project, wrong, message):
+    line = NAMED[: NAMED.index("basic:")].count("\n") + 1
+    with pytest.raises(InputError, match=rf"tiny.yaml:{line}:3: {message}"):
+        plan_of(project, NAMED.replace("basic: flip | crop(2)", wrong))
 
 
 def test_a_mistake_is_told_without_tensorflow_and_within_three_seconds(project):

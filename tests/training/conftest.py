@@ -5,11 +5,13 @@ import sys
 
 import pytest
 
+from ablation import cli
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
-from ablation.study.architectures import resolve_architecture
-from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.pipelines import parse_pipeline
-from ablation.study.schema import Dataset, Training
+from ablation.models.families import resolve_network
+from ablation.study.grid import prepared_data
+from ablation.study.schema import Dataset
+from ablation.training.settings import RunSettings, Training
 
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settings
@@ -18,40 +20,51 @@ DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=110)).settin
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "digits"
-    prepare(DATA, folder, None)
+    prepare(DATA, folder)
     return folder
 
 
 def settings(pipeline="crop(2) | cutmix", validation="held-out", seed=0, **training):
     training = {"epochs": 2, "batch_size": 20, "learning_rate": 0.05, **training}
-    return {
-        "dataset": DATA,
-        "model": resolve_architecture("resnet20", {"width": 4}) | {"depth": 8},
-        "augmentation": parse_pipeline(pipeline),
-        "training": Training.model_validate(training).model_dump(),
-        "validation": validation,
-        "seed": seed,
-        "threads": 2,
-    }
+    return RunSettings(
+        dataset=DATA,
+        model=resolve_network("resnet8", {"width": 4}),
+        augmentation=parse_pipeline(pipeline),
+        training=Training.model_validate(training),
+        validation=validation,
+        seed=seed,
+        threads=2,
+    )
 
 
-def command(wanted, data, folder, *more, checkpoints=None, machine=None):
-    """The words that train a run into a folder."""
-    words = ["--settings", canonical_json(wanted), "--data", str(data / "description.json")]
-    words += ["--code", "abc"]
+def words(wanted, data, folder, *more, checkpoints=None):
+    """The words of the command that trains a run into a folder."""
+    of_run = ["--settings", wanted.json_text, "--data", str(data / "description.json")]
     if checkpoints:
-        words += ["--checkpoints", str(checkpoints)]
-    if machine:
-        words += ["--machine", canonical_json(machine)]
-    outputs = [str(folder / name) for name in (*FILES, *more)]
-    return [sys.executable, "-m", "ablation", "train", *words, "--", *outputs]
+        of_run += ["--checkpoints", str(checkpoints)]
+    return ["train", *of_run, "--", *(str(folder / name) for name in (*FILES, *more))]
 
 
-def train(wanted, data, folder, *more, before=(), **options):
+def command(*arguments, **options):
+    """The same as a process."""
+    return [sys.executable, "-m", "ablation", *words(*arguments, **options)]
+
+
+def train(*arguments, before=(), **options):
     """Train a run in a process of its own; what stands before starts it."""
     return subprocess.run(
-        [*before, *command(wanted, data, folder, *more, **options)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*before, *command(*arguments, **options)], capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def train_here(monkeypatch):
+    """A function that trains a run in this process, whose threads are fixed already."""
+    monkeypatch.setattr("ablation.training.run.make_deterministic", lambda seed, threads: None)
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)  # which the command hides
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is restored
+
+    def run(*arguments, **options):
+        cli.main(words(*arguments, **options))
+
+    return run

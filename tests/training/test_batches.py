@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import Augmentation
-from ablation.study.pipelines import parse_pipeline
 from ablation.training.batches import (
     epoch_batches,
     epoch_order,
@@ -183,7 +183,7 @@ def test_evaluation_sees_the_centre():
 
 
 def test_pipelines_that_crop_see_the_whole_stored_image():
-    crops = np.concatenate(stored_batches("random-crop", count=24, parallel=3))
+    crops = np.concatenate(stored_batches("random_crop", count=24, parallel=3))
     order = np.concatenate([INDICES[epoch_order(0, epoch, 24)] for epoch in range(1, 7)])
     places = set()
     for crop, example in zip(crops, order, strict=True):
@@ -198,7 +198,7 @@ def test_pipelines_that_crop_see_the_whole_stored_image():
 
 
 def test_one_choice_of_cutmix_or_mixup_a_batch_whatever_the_order_within():
-    text = "cutmix-or-mixup(mixup_alpha=1, partner=uniform)"
+    text = "cutmix_or_mixup(mixup_alpha=1, partner=uniform)"
     data = training_batches(
         (np.arange(240, dtype=np.uint8)[:, None, None, None] * np.ones((1, 9, 9, 1), np.uint8)),
         np.arange(240),

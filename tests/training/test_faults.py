@@ -1,28 +1,32 @@
 """Faults while a run trains: one message, nothing lost, and the same bytes when it goes on."""
 
-import json
+import errno
 import os
+import re
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from ablation.storage import alone
+from ablation import cli
+from ablation.storage import exclusive_lock
 from ablation.training.outputs import status_of
+from ablation.training.status import read_status
 
 from ..conftest import tiny_disk
-from .conftest import command, settings, train
+from .conftest import command, settings, train, words
 
-FULL = settings(epochs=3, schedule="cosine")
+WANTED = settings(epochs=3, schedule="cosine")
+LONG = settings(epochs=5000)
 
 
 @pytest.fixture(scope="module")
 def straight(digits, tmp_path_factory):
     """The run as it is when nothing happens."""
     folder = tmp_path_factory.mktemp("straight")
-    assert train(FULL, digits, folder).returncode == 0
+    assert train(WANTED, digits, folder).returncode == 0
     return folder
 
 
@@ -32,77 +36,66 @@ def check_same(folder, straight):
 
 
 def error_of(done):
-    """The one line that tells what is wrong."""
+    """The one line that says what is wrong."""
     assert "Traceback" not in done.stderr, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     return line
 
 
-def test_no_room_for_a_checkpoint(digits, straight, tmp_path):
-    small = tiny_disk(tmp_path / "checkpoints", 40_000)
-    done = train(FULL, digits, tmp_path / "run", before=small, checkpoints=tmp_path / "checkpoints")
-    assert done.returncode == 1
-    file = tmp_path / "checkpoints/checkpoint.npz"
-    assert error_of(done) == f"error: {file}: cannot be written: No space left on device"
+def start(*arguments, **options):
+    """Start a training whose output can be read."""
+    return subprocess.Popen(
+        command(*arguments, **options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_no_disk_space_for_a_checkpoint(train_here, digits, tmp_path, monkeypatch):
+    def full(path, **_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    kept = tmp_path / "kept"
+    with pytest.raises(SystemExit) as ended:
+        train_here(WANTED, digits, tmp_path / "run", checkpoints=kept)
+    reason = f"{kept / 'checkpoint.npz'}: cannot be written: No space left on device"
+    assert str(ended.value) == f"error: {reason}"
+    assert (read_status(kept).state, read_status(kept).reason) == ("failed", reason)
     assert not (tmp_path / "run").exists()
-    assert train(FULL, digits, tmp_path, checkpoints=tmp_path / "checkpoints").returncode == 0
-    check_same(tmp_path, straight)
 
 
-def test_no_room_for_the_results(digits, straight, tmp_path):
+def test_no_disk_space_for_the_results(digits, straight, tmp_path):
     small = tiny_disk(tmp_path / "run", 4096)
     kept = tmp_path / "checkpoints"
-    done = train(FULL, digits, tmp_path / "run", before=small, checkpoints=kept)
+    done = train(WANTED, digits, tmp_path / "run", before=small, checkpoints=kept)
     assert done.returncode == 1
     assert "cannot be written: No space left on device" in error_of(done)
     assert str(tmp_path / "run") in error_of(done)
-    again = train(FULL, digits, tmp_path / "run", checkpoints=kept)
-    assert again.stdout == "training had ended; its files are put in place\n"
+    again = train(WANTED, digits, tmp_path / "run", checkpoints=kept)
+    assert again.stdout == "training has finished already; only its files are copied\n"
     check_same(tmp_path / "run", straight)
 
 
-def test_not_enough_memory(digits, tmp_path):
-    # The widest convolutions alone need more than a process may have.
-    wide = settings(epochs=1)
-    wide["model"] |= {"width": 2048}
-    limited = ["prlimit", "--as=6000000000"]
-    done = train(wide, digits, tmp_path / "run", before=limited, checkpoints=tmp_path / "kept")
-    assert done.returncode == 1, done.stderr
-    assert error_of(done).startswith("error: out of memory (")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM of [9,9]\n(trace)")]
+)
+def test_not_enough_memory(train_here, digits, tmp_path, monkeypatch, error):
+    def build(*_, **__):
+        raise error
+
+    monkeypatch.setattr("ablation.training.run.build", build)
+    with pytest.raises(SystemExit) as ended:
+        train_here(WANTED, digits, tmp_path / "run", checkpoints=tmp_path / "kept")
+    detail = str(error).splitlines()[0] if str(error) else "allocation failed"
+    assert str(ended.value).startswith(f"error: out of memory ({detail}): train fewer runs ")
+    assert read_status(tmp_path / "kept").reason.startswith(f"out of memory ({detail})")
 
 
-def test_a_clock_that_jumps(digits, straight, tmp_path, monkeypatch):
-    """It is seen in the record and nowhere else."""
-    (tmp_path / "clock").mkdir()
-    (tmp_path / "clock/sitecustomize.py").write_text(
-        "import itertools, time\n"
-        "real, calls = time.time, itertools.count()\n"
-        "time.time = lambda: real() + (-1) ** next(calls) * 86_400\n"
-    )
-    path = [str(tmp_path / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
-    done = train(FULL, digits, tmp_path, checkpoints=tmp_path / "kept")
-    assert done.returncode == 0, done.stderr
-    check_same(tmp_path, straight)
-    assert 0 < json.loads((tmp_path / "run.json").read_text())["seconds"] < 600
-    timing = np.loadtxt(tmp_path / "timing.csv", delimiter=",", skiprows=1)
-    assert (timing > 0).all()
-    assert timing[:, 1].sum() < 600
-
-
-def test_stopped_before_it_began(digits, tmp_path):
-    """A job that waits for another of the same run can be stopped."""
+def test_a_signal_ends_a_job_that_waits(digits, tmp_path):
+    """A job that waits for another one of the same run can be stopped."""
     kept = tmp_path / "kept"
-    with alone(kept / ".lock", ""):
-        process = subprocess.Popen(
-            command(FULL, digits, tmp_path / "run", checkpoints=kept),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    with exclusive_lock(kept / ".lock", ""):
+        process = start(WANTED, digits, tmp_path / "run", checkpoints=kept)
         waiting = process.stdout.readline()
-        time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     lock = kept / ".lock"
@@ -112,32 +105,43 @@ def test_stopped_before_it_began(digits, tmp_path):
     assert errors == f"error: {stopped}\n"
 
 
-def test_a_checkpoint_of_other_code_is_put_aside(digits, straight, tmp_path):
+def test_a_signal_ends_training_long_before_the_last_epoch(digits, straight, tmp_path):
     kept = tmp_path / "kept"
-    process = subprocess.Popen(
-        command(FULL, digits, tmp_path, checkpoints=kept), stdout=subprocess.PIPE, text=True
-    )
-    while not process.stdout.readline().startswith("epoch 1/"):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
-    words = command(FULL, digits, tmp_path, checkpoints=kept)
-    words[words.index("--code") + 1] = "abd"
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    told = f"{kept / 'checkpoint.npz'}: belongs to other code; put aside as put-aside.npz"
-    assert told in done.stdout
-    assert "goes on" not in done.stdout
-    check_same(tmp_path, straight)
-    assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished"]
+    process = start(LONG, digits, tmp_path / "run", checkpoints=kept)
+    try:
+        while not process.stdout.readline().startswith("epoch 1/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+    stopped = re.fullmatch(r"error: (stopped by SIGTERM after epoch (\d+) of 5000; .*)\n", errors)
+    status = read_status(kept)
+    assert (status.state, status.reason) == ("interrupted", stopped[1])
+    assert 1 <= status.epoch == int(stopped[2]) < 5000
+    assert (kept / "checkpoint.npz").exists()
+    assert not (tmp_path / "run").exists()
+    # Its checkpoint is of no use to a run of other settings, which trains as if there were none.
+    done = train(WANTED, digits, tmp_path / "run", checkpoints=kept)
+    assert done.returncode == 0, done.stderr
+    reason = "it was made with other settings"
+    assert f"{kept / 'checkpoint.npz'}: not used ({reason}); training starts" in done.stdout
+    check_same(tmp_path / "run", straight)
+    assert sorted(file.name for file in kept.iterdir()) == [".lock", "finished", "status.json"]
 
 
-def test_other_code_than_was_planned_is_refused(digits, tmp_path):
-    words = command(FULL, digits, tmp_path / "run")
-    words.insert(words.index("--code"), "--same-code")
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    told = "error: the code was edited while the study ran: run snakemake again"
-    assert error_of(done) == told
+def test_other_code_than_was_planned_is_refused(digits, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    of_run = words(WANTED, digits, tmp_path / "run", checkpoints=kept)
+    of_run[1:1] = ["--code", "0" * 16]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(of_run)
+    reason = "the code was edited while the study ran: run snakemake again"
+    assert str(ended.value) == f"error: {reason}"
+    assert (read_status(kept).state, read_status(kept).reason) == ("failed", reason)
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "run").exists()
 
 
 class _Log:

@@ -77,7 +77,7 @@ def test_a_run_that_cannot_be_repeated_is_told(project):
     assert done.returncode != 0
     assert f"history.csv: differs from {history.relative_to(project.folder)}" in done.output
     assert "predictions.npz: the same" in done.output
-    assert "processor, versions and variables are those of then" in done.output
+    assert "processor, versions and variables have not changed" in done.output
     assert (project.folder / "results/recheck" / run / "history.csv").is_file()
 
 
@@ -85,11 +85,11 @@ def test_there_has_to_be_a_run_to_repeat(project, tmp_path):
     done = project.snakemake("recheck", "--config", "recheck=0123abcd", check=False)
     assert done.returncode != 0
     ids = sorted(folder.name.rpartition("-")[2] for folder in runs_of(project).values())
-    assert f"there is no finished run '0123abcd'; finished are {', '.join(ids)}" in done.output
+    assert f"no finished run '0123abcd'; finished runs: {', '.join(ids)}" in done.output
     new = make_project(tmp_path / "new")
     done = new.snakemake("recheck", check=False)
     assert done.returncode != 0
-    assert "study 'tiny': no run has been finished by this code yet" in done.output
+    assert "study 'tiny': no run is finished with the current code" in done.output
     assert "Traceback" not in done.output
 
 
@@ -120,7 +120,7 @@ def test_code_that_is_edited_while_the_study_runs_makes_no_result(tmp_path):
         while not list(project.folder.glob("results/logs/prepare/*/*.log")):
             time.sleep(0.05)
         with edited.open("a") as file:
-            file.write("# another thought\n")
+            file.write("\nADDED = 1\n")
 
     thread = threading.Thread(target=edit)
     thread.start()
@@ -189,6 +189,7 @@ def test_times_in_the_past_and_in_the_future_run_nothing(project):
     assert "2 done" in project.snakemake("status").output
 
 
+@pytest.mark.long
 def test_a_clock_that_went_back_fails_no_job(project):
     """Snakemake refuses output that is older than its input."""
     later = time.time() + 3600

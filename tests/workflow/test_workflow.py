@@ -159,27 +159,6 @@ def test_two_values_swapped(project):
     assert project.plan() == {"train": 2, **AFTERWARDS}
 
 
-@pytest.mark.parametrize(
-    ("file", "expected"),
-    [
-        ("src/ablation/training/run.py", {"train": 2, **AFTERWARDS}),
-        ("src/ablation/models/norm.py", {"describe_models": 1, "train": 2, **AFTERWARDS}),
-        ("src/ablation/augmentation/steps.py", {"gallery": 1, "train": 2, **AFTERWARDS}),
-        (
-            "src/ablation/study/architectures.py",
-            {"describe_models": 1, "train": 2, **AFTERWARDS},
-        ),
-        ("src/ablation/analysis/effects.py", AFTERWARDS),
-        ("src/ablation/report/templates/report.md.j2", {"report": 1}),
-    ],
-)
-def test_code_that_decides_a_result_runs_it_again(project, file, expected):
-    path = project.folder / file
-    comment = "{# edited #}\n" if path.suffix == ".j2" else "# edited\n"
-    path.write_text(path.read_text() + comment)
-    assert project.plan() == expected
-
-
 def test_what_an_editor_leaves_behind_runs_nothing(project):
     for name in ("training/.run.py.swp", "models/.DS_Store", "data/prepare.py.orig"):
         (project.folder / "src/ablation" / name).write_text("x")
@@ -206,8 +185,9 @@ def test_switching_branches_and_back_runs_nothing(project):
     git("add", ".")
     git("commit", "-m", "one")
     git("switch", "-c", "other")
-    for file in ("src/ablation/training/run.py", "workflow/rules/train.smk"):
-        project.edit("\n", "\n# another\n", project.folder / file)
+    for name in ("src/ablation/training/run.py", "workflow/rules/train.smk"):
+        file = project.folder / name
+        file.write_text(f"{file.read_text()}\n\nADDED = 1\n")
     git("commit", "-am", "two")
     assert project.plan()["train"] == 2
     git("switch", "main")
@@ -280,7 +260,6 @@ def test_prune_leaves_alone_what_is_not_its_own(project, tmp_path):
     (project.folder / "results/data/tfds/cifar10").mkdir(parents=True)
     words = ("prune", "--cores", "1", "--config", "prune=remove")
     assert "0 folder(s)" in project.snakemake(*words).output
-    assert "0 folder(s)" in project.snakemake(*words, "threads=3").output
     assert (elsewhere / "description.json").exists()
 
 

@@ -1,4 +1,4 @@
-# Reads the configuration and resolves the study into its runs; every rule looks things up here.
+# Loads the configuration, resolves the study, and defines the input functions of the rules.
 import os
 import re
 import sys
@@ -8,51 +8,43 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import RerunTrigger
 
-# Started by the top-level Snakefile or by workflow/Snakefile; elsewhere the package is installed.
+# The checkout, whether Snakemake uses Snakefile or workflow/Snakefile.
 SOURCES = [Path(workflow.basedir) / "src", Path(workflow.basedir).parent / "src"]
 for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:1]:
-    # Jobs run this checkout's code also in a conda environment that has not got it installed.
+    # So that jobs in conda environments also use the code of this checkout.
     sys.path.insert(0, str(SOURCE))
     paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
+from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
-from ablation.progress.sweep import sweep
 from ablation.storage import date_back, file_sha256, require_writable, writing
-from ablation.study.fingerprint import (
-    TRAINING,
-    code_of,
-    gallery_request,
-    models_request,
-    plan_digest,
-    request_digest,
-)
-from ablation.study.grid import IMAGENET_WEIGHTS, canonical_json
-from ablation.study.own_images import files_digest
+from ablation.identity import canonical_json
+from ablation.study.grid import IMAGENET_WEIGHTS
 from ablation.study.plan import load_config, load_plan
+from ablation.study.plan_file import plan_digest, write_plan
+from ablation.study.requests import digest, gallery_request, models_request
 from ablation.study.schema import NAME_PATTERN
+from ablation.training.code import code_of, data_code, run_code
 
 try:
     CONFIG = load_config(config)
     PLAN = load_plan(CONFIG)
-    # Whether a user's own images have changed.
-    OWN_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
+    # Digests that change with the local images.
+    LOCAL_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
 except InputError as error:
     sys.exit(f"error: {error}")
 
-# What changes no result goes to the jobs as a variable: for an edited param they would run again.
+# Settings without effect on results are passed as variables, because params would cause reruns.
 if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
-MACHINE = CONFIG.model_dump(include={"runs_per_device", "simulated_devices"})
-os.environ.update(ABLATION_MACHINE=canonical_json(MACHINE))
-
-# The code that each kind of job depends on.
-DATA_CODE, MODEL_CODE, AUGMENTATION_CODE = map(code_of, ("data", "models", "augmentation"))
-RUN_CODE = code_of(*TRAINING)
-ANALYSIS_CODE, REPORT_CODE = map(code_of, ("analysis", "report"))
+os.environ.update(ABLATION_RUNS_PER_DEVICE=str(CONFIG.runs_per_device))
 
 STUDY = PLAN.name
+# The resolved plan, which the jobs of the study read instead of the study (see `onstart`).
+PLAN_FILE = f"results/{STUDY}/plan.json"
+PLAN_DIGEST = plan_digest(PLAN)
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
@@ -70,7 +62,7 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    """The run whose files a job makes."""
+    """Return the run of a job."""
     folder = RUN_FOLDER.format(**wildcards)
     if folder not in RUNS:
         raise WorkflowError(f"study '{STUDY}' has no run {folder}")
@@ -78,7 +70,7 @@ def run_of(wildcards):
 
 
 def data_of(wildcards):
-    """The prepared data set that a job makes."""
+    """Return the prepared data set of a job."""
     folder = f"results/data/{wildcards.dataset}/{wildcards.form}"
     if folder not in DATA:
         raise WorkflowError(f"study '{STUDY}' has no data {folder}")
@@ -86,39 +78,39 @@ def data_of(wildcards):
 
 
 def mark(name, outputs):
-    """A new file, as an input that makes Snakemake repeat the job of outdated outputs.
+    """Return a new file, an input that makes Snakemake repeat the job of outdated outputs.
 
-    Params do not always tell: when a job fails, Snakemake records its params, and with `update`
+    Params are not enough: when a job fails, Snakemake records its params, and with `update`
     restores the output of the job before.
     """
-    date_back(Path(outputs))  # for an older input would not count
+    date_back(Path(outputs))  # otherwise the new file could be older than the outputs
     file = Path("results/.outdated") / name
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(time.time_ns()))  # other content each time, as Snakemake compares it
+        file.write_text(str(time.time_ns()))  # new content, because Snakemake compares it
     return str(file)
 
 
 def mark_of_outdated_data(wildcards):
-    """A mark where prepared data is not of today's files and code."""
+    """Return a mark if prepared data is outdated."""
     data = data_of(wildcards)
     description = f"{data.folder}/description.json"
-    current = is_prepared(data, OWN_IMAGES[data.folder], DATA_CODE)
+    current = is_prepared(data, LOCAL_IMAGES[data.folder])
     return [] if current or not Path(description).exists() else mark(data.id, description)
 
 
 def description_for(wildcards):
-    """The description of the data that a run is trained on, and a mark where it is outdated.
+    """Return the description of the data of a run, and a mark if the run is outdated.
 
     Snakemake repeats a job when another job of the same call makes its input, even with the same
     content, unless the input is `ancient` and exists. So the description is `ancient` for a run
-    that was trained on this content, and no input where the data has been deleted since. That is
-    left to be repeated if Snakemake would repeat it for its missing input, or is told to.
+    that was trained on this content, and not an input if the data has been deleted, unless the run
+    is to be repeated.
     """
     run = run_of(wildcards)
-    digest, weights = OWN_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
+    digest, weights = LOCAL_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
-    state = result_state(run, digest, RUN_CODE, weights=weights)
+    state = result_state(run, digest, weights=weights)
     if state == "outdated":
         return [description, mark(run.id, run.folder)]
     if state == "none":
@@ -136,24 +128,24 @@ def description_for(wildcards):
 
 
 def weights_of(wildcards):
-    """The file of pretrained weights that a run starts from; none for most."""
+    """Return the file of pretrained weights of a run, if any."""
     return run_of(wildcards).weights_file or []
 
 
 def any_of(folders):
-    """A constraint on ids that lets just those of the given run folders pass."""
+    """Return a constraint that matches the ids of the given run folders."""
     ids = sorted(folder.rpartition("-")[2] for folder in folders)
     return "|".join(map(re.escape, ids)) or "(?!)"
 
 
 def of_all_runs(files):
-    """The given output files of a training job, for every run of the study."""
+    """Return the given output files of a training job for all runs of the study."""
     names = [str(file).rpartition("/")[2] for file in files]
     return [f"{folder}/{name}" for folder in RUNS for name in names]
 
 
 def runs_at_once():
-    """How many runs this invocation of Snakemake would train at a time."""
+    """Return the number of runs that this call of Snakemake trains at once."""
     given = workflow.global_resources.get("gpu")
     gpus = getattr(given, "value", given)
     by_cores = max(1, workflow.cores // CONFIG.threads)
@@ -161,8 +153,8 @@ def runs_at_once():
 
 
 def keep_locks_of_others(persistence):
-    """Let Snakemake unlock at its end what it has locked, and not all that anybody has."""
-    own = getattr(persistence, "_lockfile", None)  # where locks are no files, it does so itself
+    """Make Snakemake remove only its own locks when it ends."""
+    own = getattr(persistence, "_lockfile", None)  # None if locks are not files
 
     def unlock():
         for file in own.values():

@@ -1,4 +1,4 @@
-# Data sets from TensorFlow Datasets or from files, prepared once for all the runs that read them.
+# Data sets, each prepared once for all runs that use it.
 localrules:
     data,
 
@@ -6,9 +6,8 @@ localrules:
 rule prepare:
     input:
         mark_of_outdated_data,
-    # `update`, so that a preparation that fails leaves the last one in place. For the same reason
-    # images.npy and examples.csv are not declared: Snakemake would copy gigabytes for it. They
-    # count only with their description, which holds their hashes.
+    # With `update`, a failed preparation does not remove the old data. images.npy and examples.csv
+    # are not declared, because Snakemake would copy gigabytes. The description holds their hashes.
     output:
         update("results/data/{dataset}/{form}/description.json"),
     log:
@@ -17,11 +16,11 @@ rule prepare:
         "../../envs/cpu.yaml"
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
-        code=DATA_CODE,
-        files=lambda wildcards: OWN_IMAGES[data_of(wildcards).folder],
+        code=lambda wildcards: data_code(data_of(wildcards).settings),
+        files=lambda wildcards: LOCAL_IMAGES[data_of(wildcards).folder],
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
-    # The messages of short jobs go to the console as well: a disk may be too full for a log.
+    # Messages of short jobs also go to the console, because the disk may be too full for a log.
     shell:
         "python -m ablation prepare --settings {params.settings:q}"
         " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} --code {params.code}"
@@ -36,12 +35,12 @@ rule fetch_weights:
     conda:
         "../../envs/cpu.yaml"
     message:
-        "Fetch the ImageNet weights of ResNet-50"
+        "Download the ImageNet weights of ResNet-50"
     shell:
         "python -m ablation fetch-weights {output:q} 2>&1 | tee {log:q}"
 
 
-# Run by name: `snakemake data` fetches and prepares what a study needs, and trains nothing.
+# `snakemake data` downloads and prepares the data of a study.
 rule data:
     input:
         descriptions=[f"{folder}/description.json" for folder in DATA],
@@ -55,6 +54,6 @@ rule data:
     conda:
         "../../envs/cpu.yaml"
     message:
-        f"What was found in the data sets of {STUDY}"
+        f"Summarise the data sets of {STUDY}"
     shell:
         "python -m ablation findings {input.descriptions:q} 2>&1 | tee {log:q}"

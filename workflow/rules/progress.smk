@@ -1,6 +1,5 @@
-# Run by name, before, after and while the study runs: `snakemake plan`, `status`, `partial`;
-# `recheck` when something has finished. They have neither inputs nor outputs, so no lock keeps
-# them out. None but `recheck` trains.
+# Targets that are called by name, also while the study runs: they have no inputs and outputs, so
+# Snakemake does not lock them. Only `recheck` trains.
 localrules:
     plan,
     status,
@@ -15,17 +14,13 @@ onstart:
             date_back(Path(folder))
         for weights in {run.weights_file for run in RUNS.values()} - {None}:
             date_back(Path(weights))
+        # Not for targets that resolve the study themselves, as one may be edited while it runs.
+        targets = set(workflow.dag_settings.targets)
+        if not targets or targets - {"data", "plan", "status", "partial", "recheck", "prune"}:
+            write_plan(PLAN, Path(PLAN_FILE))
     except InputError as error:
         workflow.persistence.unlock()
         sys.exit(f"error: {error}")
-
-
-onsuccess:
-    sweep(RUNS.values())
-
-
-onerror:
-    sweep(RUNS.values())
 
 
 rule plan:
@@ -35,13 +30,12 @@ rule plan:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        code=RUN_CODE,
         at_once=lambda wildcards: runs_at_once(),
     message:
-        f"What {STUDY} will take"
+        f"Show the plan of {STUDY}"
     shell:
-        "python -m ablation plan --config {params.config:q} --code {params.code}"
-        " --at-once {params.at_once} 2>&1 | tee {log:q}"
+        "python -m ablation plan --config {params.config:q}"
+        " --at-once {params.at_once} --log {log:q}"
 
 
 rule status:
@@ -51,13 +45,12 @@ rule status:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        code=RUN_CODE,
         at_once=lambda wildcards: runs_at_once(),
     message:
-        f"How far {STUDY} is"
+        f"Show the progress of {STUDY}"
     shell:
-        "python -m ablation status --config {params.config:q} --code {params.code}"
-        " --at-once {params.at_once} 2>&1 | tee {log:q}"
+        "python -m ablation status --config {params.config:q}"
+        " --at-once {params.at_once} --log {log:q}"
 
 
 rule recheck:
@@ -70,11 +63,10 @@ rule recheck:
         gpu=1,
     params:
         config=canonical_json(CONFIG.model_dump(include={"study", "threads", "recheck"})),
-        code=RUN_CODE,
     message:
         f"Repeat a finished run of {STUDY}"
     shell:
-        ": > {log:q}; python -m ablation recheck --config {params.config:q} --code {params.code}"
+        ": > {log:q}; python -m ablation recheck --config {params.config:q}"
         " 2>> {log:q} | tee -a {log:q}"
 
 
@@ -85,10 +77,7 @@ rule partial:
         "../../envs/cpu.yaml"
     params:
         config=CONFIG_JSON,
-        report=f"reports/{STUDY}-partial.html",
     message:
-        f"Report on what there is of {STUDY}"
+        f"Report on the finished runs of {STUDY}"
     shell:
-        "for command in describe-models gallery analyse report; do"
-        " python -m ablation $command --partial --config {params.config:q} || exit 1;"
-        " done 2>&1 | tee {log:q}; echo {params.report:q}"
+        "python -m ablation partial --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,4 +1,4 @@
-# Housekeeping, run by name: `snakemake prune`.
+# `snakemake prune`, called by name.
 localrules:
     prune,
 
@@ -9,9 +9,9 @@ rule prune:
     conda:
         "../../envs/cpu.yaml"
     params:
-        # A function, because Snakemake takes braces in a text for wildcards.
+        # A function, because Snakemake treats braces in text as wildcards.
         config=lambda wildcards: canonical_json(CONFIG.model_dump()),
     message:
-        "Look for results that no study asks for"
+        "List results that no study uses"
     shell:
         "python -m ablation prune --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,5 +1,6 @@
 # From the files of the runs to the report.
 from ablation.analysis.tables import TABLES
+from ablation.study.code import analysis_code, gallery_code, models_code, report_code
 
 # What the analysis tabulates, besides what Snakemake's own report shows.
 OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
@@ -17,14 +18,13 @@ rule describe_models:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=request_digest(models_request(PLAN)),
-        code=MODEL_CODE,
+        plan=PLAN_FILE,
+        request=digest(models_request(PLAN)),
+        code=models_code(PLAN),
     message:
         f"Describe the networks of {STUDY}"
     shell:
-        "python -m ablation describe-models --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation describe-models {params.plan:q} 2>&1 | tee {log:q}"
 
 
 rule gallery:
@@ -37,14 +37,13 @@ rule gallery:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=request_digest(gallery_request(PLAN)),
-        code=AUGMENTATION_CODE,
+        plan=PLAN_FILE,
+        request=digest(gallery_request(PLAN)),
+        code=gallery_code(PLAN),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
-        "python -m ablation gallery --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation gallery {params.plan:q} 2>&1 | tee {log:q}"
 
 
 rule analyse:
@@ -66,14 +65,13 @@ rule analyse:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=plan_digest(PLAN),
-        code=ANALYSIS_CODE,
+        plan=PLAN_FILE,
+        digest=PLAN_DIGEST,
+        code=analysis_code(),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
-        "python -m ablation analyse --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation analyse {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -94,12 +92,11 @@ rule report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
-        digest=plan_digest(PLAN),
+        plan=PLAN_FILE,
+        digest=PLAN_DIGEST,
         narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
-        code=REPORT_CODE,
+        code=report_code(),
     message:
         f"Write the report of {STUDY}"
     shell:
-        "python -m ablation report --config {params.config:q}"
-        " --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation report {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"

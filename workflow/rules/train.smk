@@ -1,5 +1,5 @@
-# One job a run. `train` and `train_keeping_weights` differ in one more output; which of them
-# makes a run is decided by its id.
+# One job per run. `train_keeping_weights` has one more output; the id of a run decides which of
+# the two rules is used.
 rule train:
     input:
         data=description_for,
@@ -19,22 +19,19 @@ rule train:
     resources:
         gpu=1,
     params:
-        settings=lambda wildcards: run_of(wildcards).settings_json,
-        code=RUN_CODE,
-        # Not {input.data}: a finished run may have none.
+        settings=lambda wildcards: run_of(wildcards).settings.json_text,
+        code=lambda wildcards: code_of(run_code(run_of(wildcards).settings)),
+        # Not {input.data}, which a finished run may not have.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
-        # Not among the outputs, which Snakemake removes before a job and after one that failed.
+        # Not an output, because Snakemake removes outputs before a job and after a failure.
         checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"
     shell:
         "python -m ablation train --settings {params.settings:q}"
-        " --data {params.data:q} --weights {input.weights:q} --code {params.code} --same-code"
+        " --data {params.data:q} --weights {input.weights:q} --code {params.code}"
         " --checkpoints {params.checkpoints:q} --log {log:q} -- {output:q} > {log:q} 2>&1"
-        " || {{ status=$?; case $status in 13[4-9])"
-        ' echo "error: ended by SIG$(kill -l $status): by the system, if memory was short;'
-        ' the same command goes on after the last epoch" >> {log:q};; esac; exit $status; }}'
 
 
 use rule train as train_keeping_weights with:

@@ -1,4 +1,4 @@
-"""Calibration: how far a network's confidence is its accuracy, before and after scaling."""
+"""Calibration of predicted probabilities, and temperature scaling."""
 
 import numpy as np
 import pandas as pd
@@ -8,20 +8,20 @@ from sklearn.metrics import log_loss
 
 from ablation.study.metrics import BINS
 
-TEMPERATURES = (0.02, 50.0)  # what is searched
-_SMALLEST = 1e-12  # below it a probability's logarithm says nothing
+TEMPERATURES = (0.02, 50.0)  # range of the search
+_SMALLEST = 1e-12  # smaller probabilities are clipped before the logarithm
 
 
 def expected_calibration_error(label: np.ndarray, probability: np.ndarray) -> float:
     """Return the expected calibration error over 15 bins of equal width.
 
-    The mean distance of confidence (the largest probability) and accuracy over the bins, weighted
-    by their examples (Guo et al. 2017, On Calibration of Modern Neural Networks, section 2).
-    scikit-learn has no such measure.
+    The mean absolute difference of confidence (the largest probability) and accuracy over the
+    bins, weighted by their examples (Guo et al. 2017, On Calibration of Modern Neural Networks,
+    section 2). scikit-learn has no such metric.
 
     Args:
         label: class of each example, int [examples].
-        probability: float [examples, classes], rows that sum to 1.
+        probability: float [examples, classes]; rows sum to 1.
 
     Returns:
         The error, 0 to 1.
@@ -32,18 +32,18 @@ def expected_calibration_error(label: np.ndarray, probability: np.ndarray) -> fl
 
 
 def reliability(label: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
-    """Return confidence and accuracy in each of 15 bins of equal width that hold examples.
+    """Return confidence and accuracy in each nonempty bin of 15 bins of equal width.
 
     Args:
         label: class of each example, int [examples].
         probability: float [examples, classes].
 
     Returns:
-        Columns ``bin`` (from 1), ``bin_low``, ``bin_high`` (confidences above the first, up to the
-        second), ``count``, ``confidence`` and ``accuracy`` (means over the bin).
+        Columns ``bin`` (from 1), ``bin_low`` (exclusive), ``bin_high`` (inclusive), ``count``,
+        ``confidence`` and ``accuracy`` (means over the bin).
     """
     confidence = probability.max(axis=1)
-    right = probability.argmax(axis=1) == label
+    correct = probability.argmax(axis=1) == label
     number = np.clip(np.ceil(confidence * BINS), 1, BINS).astype(int)
     count = np.bincount(number, minlength=BINS + 1)
     filled = np.flatnonzero(count)
@@ -54,7 +54,7 @@ def reliability(label: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
             "bin_high": filled / BINS,
             "count": count[filled],
             "confidence": np.bincount(number, confidence)[filled] / count[filled],
-            "accuracy": np.bincount(number, right)[filled] / count[filled],
+            "accuracy": np.bincount(number, correct)[filled] / count[filled],
         }
     )
 
@@ -62,16 +62,16 @@ def reliability(label: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
 def fit_temperature(label: np.ndarray, probability: np.ndarray) -> float:
     """Return the temperature that minimises the negative log-likelihood.
 
-    One number by which all logits are divided (Guo et al. 2017, section 4.2). The logarithms of
-    the probabilities serve as logits; they differ from them by a constant for each example.
+    All logits are divided by the temperature (Guo et al. 2017, section 4.2). The logarithms of the
+    probabilities serve as logits; they differ from these by a constant for each example.
 
     Args:
-        label: class of each example, int [examples], of examples that the network was neither
-            trained nor is scored on.
+        label: class of each example, int [examples]. The examples are neither training nor test
+            examples.
         probability: float [examples, classes].
 
     Returns:
-        The temperature, 0.02 to 50; above 1 the network was too confident.
+        The temperature, 0.02 to 50; above 1 the network is overconfident.
     """
     logits = _logits(probability)
     own = logits[np.arange(len(label)), label]
@@ -82,26 +82,26 @@ def fit_temperature(label: np.ndarray, probability: np.ndarray) -> float:
         return float(-chosen.mean())
 
     if not np.ptp(logits, axis=1).any() or not np.isfinite(own).all():
-        return 1.0  # every class is equally likely, whatever the temperature
+        return 1.0  # all classes are equally likely at every temperature
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
     return float(np.exp(found.x))
 
 
 def scale_by_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
-    """Return the probabilities after all logits are divided by the temperature.
+    """Return the probabilities after division of all logits by the temperature.
 
     Args:
         probability: float [examples, classes].
         temperature: above 0.
 
     Returns:
-        float [examples, classes]; the largest probability of an example stays the largest.
+        float [examples, classes]; the predicted classes do not change.
     """
     return np.asarray(softmax(_logits(probability) / temperature, axis=1))
 
 
 def negative_log_likelihood(label: np.ndarray, probability: np.ndarray) -> float:
-    """Return the mean negative log-likelihood in nats, 0 or more."""
+    """Return the mean negative log-likelihood in nats, at least 0."""
     return float(log_loss(label, probability, labels=range(probability.shape[1])))
 
 

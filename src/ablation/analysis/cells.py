@@ -1,6 +1,7 @@
-"""The tables of runs and cells: what each run and each arm did."""
+"""The tables of runs, epochs and cells."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ablation.analysis.calibration import reliability
 from ablation.analysis.classes import class_accuracies, class_effects, confusions
 from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
-from ablation.analysis.states import log_of
 from ablation.analysis.tables import CELL, TABLES
 from ablation.study.comparisons import reference_of
 from ablation.study.grid import Run
@@ -50,25 +50,24 @@ def _of_result(result: RunResult) -> Row:
         **result.metrics,
     }
     if result.diverged:
-        row |= {"reason": _why_diverged(result), "log": str(log_of(result.run))}
+        row |= {"reason": _why_diverged(result), "log": result.run.log}
     return row
 
 
 def _of_state(results: StudyResults, run: Run) -> Row:
-    state = results.missing[run.folder]
-    return {"status": state.status, "reason": state.reason, "log": str(state.log or "")}
+    return asdict(results.missing[run.folder])
 
 
 def _why_diverged(result: RunResult) -> str:
-    lost = result.history.loc[~np.isfinite(result.history["loss"]), "epoch"]
-    if len(lost):
-        return f"the training loss was not finite in epoch {int(lost.iloc[0])}"
-    return "the network's answers were not finite after training"
+    bad = result.history.loc[~np.isfinite(result.history["loss"]), "epoch"]
+    if len(bad):
+        return f"the training loss was not finite in epoch {int(bad.iloc[0])}"
+    return "the network's outputs were not finite after training"
 
 
 def curves_table(results: StudyResults) -> pd.DataFrame:
     """Return a row for each run and epoch."""
-    return _below_each_other(
+    return _concatenate(
         "curves",
         [
             result.history.assign(**_names(experiment, result.run))
@@ -83,8 +82,8 @@ def epochs_table(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each cell and epoch: means over the runs that have not diverged.
 
     Args:
-        runs: the table of runs.
-        curves: the table of curves.
+        runs: table of runs.
+        curves: table of curves.
     """
     sound = runs.loc[runs["status"].isin(SOUND), ["experiment", "id"]]
     curves = curves.merge(sound, on=["experiment", "id"])
@@ -102,11 +101,11 @@ def epochs_table(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_table(results: StudyResults, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each cell: counts of its runs, mean and deviation of each metric.
+    """Return a row for each cell: counts of its runs, mean and standard deviation of metrics.
 
     Args:
         results: the study.
-        runs: its table of runs.
+        runs: table of its runs.
     """
     experiments = {experiment.name: experiment for experiment in results.plan.experiments}
     rows: list[Row] = []
@@ -138,12 +137,12 @@ def classes_table(results: StudyResults) -> pd.DataFrame:
 
 
 def confusion_table(results: StudyResults) -> pd.DataFrame:
-    """Return a row for each true and predicted class of a cell that occur together."""
+    """Return a row for each nonzero entry of the confusion matrix of a cell."""
     return _of_cells(results, "confusion", confusions)
 
 
 def calibration_table(results: StudyResults) -> pd.DataFrame:
-    """Return a row for each cell and bin, as it is and after temperature scaling."""
+    """Return a row for each cell and bin, before and after temperature scaling."""
     return _of_cells(results, "calibration", _bins)
 
 
@@ -165,9 +164,9 @@ def class_effects_table(results: StudyResults, levels: dict[str, float]) -> pd.D
 
     Args:
         results: the study.
-        levels: of all effects on classes of an experiment together, by its name.
+        levels: family-wise error rate of the class effects of each experiment.
     """
-    return _below_each_other(
+    return _concatenate(
         "class_effects",
         [
             class_effects(
@@ -187,8 +186,8 @@ def class_effects_table(results: StudyResults, levels: dict[str, float]) -> pd.D
 def _of_cells(
     results: StudyResults, name: str, make: Callable[[Sequence[RunResult]], pd.DataFrame]
 ) -> pd.DataFrame:
-    """A table made of each cell's sound runs, with the cell's names."""
-    return _below_each_other(
+    """Return a table made from the runs of each cell that have not diverged."""
+    return _concatenate(
         name,
         [
             make(sound).assign(**dict(zip(CELL, (experiment, *cell), strict=True)))
@@ -198,7 +197,7 @@ def _of_cells(
     )
 
 
-def _below_each_other(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One table of several; those without rows would change the types of its columns."""
-    filled: list[Any] = [part for part in parts if len(part)]
-    return TABLES[name].frame(pd.concat(filled) if filled else ())
+def _concatenate(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate frames; empty ones are left out, because they change column types."""
+    nonempty: list[Any] = [part for part in parts if len(part)]
+    return TABLES[name].frame(pd.concat(nonempty) if nonempty else ())

@@ -1,6 +1,6 @@
-"""Checks: what a careful reader would hold against the runs of a study.
+"""Checks of the runs and results of a study.
 
-`CHECKS` declares them; each that finds something gives rows of the table ``checks``.
+`CHECKS` declares them; the table ``checks`` has rows for each check that found something.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.description import chosen_by, read_description
-from ablation.analysis.mixing import ASPECTS, confounded, values_of
+from ablation.analysis.environments import ASPECTS, confounded, values_of
 from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import CELL, TABLES
@@ -23,26 +23,27 @@ from ablation.analysis.thresholds import chance, chance_limit, near_chance, thre
 from ablation.analysis.verdicts import experiment_level
 from ablation.study.comparisons import names_of
 from ablation.study.plan import PlannedExperiment
+from ablation.training.settings import RunSettings
 
-NAMED = 10  # names that a detail holds
-FEWEST = 2  # runs beside which another one can be far below
+NAMED = 10  # most names in a detail
+MIN_RUNS = 2  # fewest other runs to detect a failed run
 
 Scope = Literal["run", "cell", "experiment", "study"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that is looked for.
+    """A check.
 
     Attributes:
-        name: its name.
-        scope: what it looks at. ``run``: `compute` takes a row of the table of runs and the run's
-            result (None if it is not there) and returns whether it is so, or a number that is so
-            above the threshold; there is a row for the study, for each experiment and for each
-            cell with such a run, whose value is the largest. ``cell``: it takes a row of the table
-            of cells and the cell's sound runs, ``experiment`` the study and an experiment,
-            ``study`` the study; they return rows.
-        threshold: name of the threshold that it compares with, if any.
+        name: name in the table.
+        scope: what `compute` takes and returns. ``run``: it takes a row of the table of runs and
+            the run's result (None without a result). It returns a flag, or a number that is
+            compared with the threshold. The table has a row for the study, each experiment and each
+            cell with such runs; its value is the largest number. ``cell``: it takes a row of the
+            table of cells and the cell's runs that have not diverged. ``experiment``: it takes the
+            study and an experiment. ``study``: it takes the study. These three return rows.
+        threshold: name of its threshold, if any.
         compute: see ``scope``.
     """
 
@@ -56,18 +57,18 @@ def checks_table(results: StudyResults) -> pd.DataFrame:
     """Return the rows of all checks.
 
     Args:
-        results: the study, with its tables of runs and cells.
+        results: the study, with its tables of runs, cells and comparisons.
     """
     rows: list[Row] = []
     for check in CHECKS:
         common: Row = {"check": check.name}
         if check.threshold is not None:
             common["threshold"] = threshold(check.threshold)
-        rows += [{**common, **row} for row in _found(check, results)]
+        rows += [{**common, **row} for row in _rows(check, results)]
     return TABLES["checks"].frame(rows)
 
 
-def _found(check: Check, results: StudyResults) -> Iterable[Row]:
+def _rows(check: Check, results: StudyResults) -> Iterable[Row]:
     if check.scope == "run":
         yield from _of_runs(check, results)
     elif check.scope == "study":
@@ -85,7 +86,7 @@ def _found(check: Check, results: StudyResults) -> Iterable[Row]:
 
 
 def _of_runs(check: Check, results: StudyResults) -> Iterable[Row]:
-    """A row for the study, where each run counts once, for each experiment and for each cell."""
+    """Return rows for the study, in which each run counts once, each experiment and each cell."""
     places: dict[tuple[str, ...], dict[str, float | None]] = {}
     for experiment in results.plan.experiments:
         rows = results.rows("runs", experiment.name)
@@ -106,9 +107,9 @@ def _of_runs(check: Check, results: StudyResults) -> Iterable[Row]:
 
 
 def largest_rise(loss: Sequence[float] | np.ndarray) -> float:
-    """Return how far a loss has stood above its lowest value so far, as a share of its range.
+    """Return the largest rise of a loss above its running minimum, as a share of its range.
 
-    Epochs without a finite loss are left out.
+    Epochs without a finite loss are ignored.
     """
     values = np.asarray(loss, float)
     values = values[np.isfinite(values)]
@@ -120,12 +121,12 @@ def largest_rise(loss: Sequence[float] | np.ndarray) -> float:
 
 
 def last_fall(result: RunResult) -> float:
-    """Return by what share the validation loss fell in the last epoch; 0 if it diverged."""
+    """Return the relative decrease of the validation loss in the last epoch; 0 if diverged."""
     return 0.0 if result.diverged else fall(result.history["val_loss"].to_numpy())
 
 
 def fall(loss: np.ndarray) -> float:
-    """Return by what share a loss fell in the last epoch; 0 with fewer than two."""
+    """Return the relative decrease of a loss in the last epoch; 0 with fewer than two epochs."""
     return float(1 - loss[-1] / loss[-2]) if len(loss) > 1 and loss[-2] > 0 else 0.0
 
 
@@ -137,7 +138,7 @@ def _status(*statuses: str) -> Callable[[Row, RunResult | None], bool]:
 
 
 def _of_cells(check: Check, results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """What the check finds in the cells that have a result."""
+    """Return the rows of a check of the cells with a result."""
     for row in results.rows("cells", experiment.name):
         cell = (row["dataset"], row["model"], row["augmentation"])
         sound = results.sound[experiment.name, cell]
@@ -147,20 +148,20 @@ def _of_cells(check: Check, results: StudyResults, experiment: PlannedExperiment
 
 
 def _above(column: str, limit: str) -> Callable[[Row, Sequence[RunResult]], list[Row]]:
-    """Whether a column of the table of cells is above a threshold."""
+    """Return a check that a column of the table of cells is above a threshold."""
     return lambda row, _: [{"value": row[column]}] if row[column] > threshold(limit) else []
 
 
 def _near_chance(row: Row, sound: Sequence[RunResult]) -> list[Row]:
-    """The count is of the images of the largest class."""
+    """Count the images of the largest class."""
     label = sound[0].label
-    by_chance = chance(label)
-    if not near_chance(row["test_accuracy"], by_chance):
+    chance_accuracy = chance(label)
+    if not near_chance(row["test_accuracy"], chance_accuracy):
         return []
     return [
         {
             "value": row["test_accuracy"],
-            "threshold": chance_limit(by_chance),
+            "threshold": chance_limit(chance_accuracy),
             "count": int(np.bincount(label).max()),
             "of": len(label),
         }
@@ -168,7 +169,7 @@ def _near_chance(row: Row, sound: Sequence[RunResult]) -> list[Row]:
 
 
 def _never_predicted(_: Row, sound: Sequence[RunResult]) -> list[Row]:
-    """Classes of the test split that no run predicts."""
+    """List the classes of the test split that no run predicts."""
     names = sound[0].record["class_names"]
     classes = {label for result in sound for label in result.label.tolist()}
     never = sorted(classes.difference(*(result.answer.tolist() for result in sound)))
@@ -185,7 +186,7 @@ def _low_balanced_accuracy(row: Row, sound: Sequence[RunResult]) -> list[Row]:
 
 
 def _class_sizes(result: RunResult) -> list[int]:
-    """Test images of each class."""
+    """Return the number of test images of each class."""
     sizes = np.bincount(result.label, minlength=len(result.record["class_names"]))
     return [int(size) for size in sizes]
 
@@ -196,7 +197,7 @@ def _class_sizes(result: RunResult) -> list[int]:
 def _datasets(
     results: StudyResults, experiment: PlannedExperiment
 ) -> dict[str, tuple[list[Row], RunResult]]:
-    """By data set, the rows of its cells that have a result, and a run of one of them."""
+    """Return for each data set the rows of its cells with a result, and a run of one of them."""
     found: dict[str, tuple[list[Row], RunResult]] = {}
     for row in results.rows("cells", experiment.name):
         cell = (row["dataset"], row["model"], row["augmentation"])
@@ -207,7 +208,7 @@ def _datasets(
 
 
 def _unequal_classes(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """The count is of the images of the smallest class, of those of the largest."""
+    """Count the images of the smallest class, of those of the largest."""
     for dataset, (_, result) in _datasets(results, experiment).items():
         sizes = _class_sizes(result)
         if unequal(sizes):
@@ -217,7 +218,7 @@ def _unequal_classes(results: StudyResults, experiment: PlannedExperiment) -> It
 
 
 def _balanced_order(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """The count is of pairs of cells; the detail names the clearest pair."""
+    """Count the pairs of cells; the detail names the clearest pair."""
     name = names_of(experiment)
     for dataset, (rows, result) in _datasets(results, experiment).items():
         changed = changed_order(rows)
@@ -236,13 +237,13 @@ def changed_order(
 ) -> list[tuple[Mapping[Any, Any], Mapping[Any, Any]]]:
     """Return the pairs of cells that test accuracy and balanced accuracy rank differently.
 
-    Only what differs in percent with two decimals, as it is printed, is ranked.
+    Values are compared as printed, in percent with two decimals.
 
     Args:
-        cells: of one data set, with ``test_accuracy`` and ``balanced_accuracy``.
+        cells: cells of one data set, with ``test_accuracy`` and ``balanced_accuracy``.
 
     Returns:
-        The pairs, the one with the higher test accuracy first in each, the clearest pair first.
+        The pairs, the clearest first; each starts with the cell of higher test accuracy.
     """
     found = []
     for pair in combinations(cells, 2):
@@ -267,7 +268,7 @@ def _best_epoch_weights(_: StudyResults, experiment: PlannedExperiment) -> list[
 
 
 def _best_epoch_gain(summary: Callable[[Any], Any]) -> Callable[..., list[Row]]:
-    """What scoring the best epoch would have added to validation accuracy."""
+    """Return a check of the gain in validation accuracy at the best epoch."""
 
     def compute(results: StudyResults, experiment: PlannedExperiment) -> list[Row]:
         gains = [
@@ -284,7 +285,7 @@ def _best_epoch_gain(summary: Callable[[Any], Any]) -> Callable[..., list[Row]]:
 
 
 def _seed_range(summary: Callable[[Any], Any]) -> Callable[..., list[Row]]:
-    """How far the test accuracies of a cell lie apart between its seeds."""
+    """Return a check of the range of test accuracy over the seeds of a cell."""
 
     def compute(results: StudyResults, experiment: PlannedExperiment) -> list[Row]:
         ranges = [
@@ -301,7 +302,7 @@ def _longer_budget(results: StudyResults, experiment: PlannedExperiment) -> list
     """The value is the number of epochs to try."""
     limit = threshold("still_improving")
     still = [
-        int(result.run.settings["training"]["epochs"])
+        result.run.settings.training.epochs
         for (name, _), sound in results.sound.items()
         if name == experiment.name
         for result in sound
@@ -311,7 +312,7 @@ def _longer_budget(results: StudyResults, experiment: PlannedExperiment) -> list
 
 
 def _failed_run(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """Cells with a run far below the others; the value is how far."""
+    """Find cells with a run far below the others; the value is the distance."""
     failing = {
         (row["dataset"], row[f"{side}_model"], row[f"{side}_augmentation"])
         for row in results.rows("comparisons", experiment.name)
@@ -321,7 +322,7 @@ def _failed_run(results: StudyResults, experiment: PlannedExperiment) -> Iterabl
     for row in results.rows("cells", experiment.name):
         cell = (row["dataset"], row["model"], row["augmentation"])
         accuracy = sorted(result.accuracy for result in results.sound[experiment.name, cell])
-        if cell in failing and len(accuracy) > FEWEST:
+        if cell in failing and len(accuracy) > MIN_RUNS:
             lowest, others = accuracy[0], np.array(accuracy[1:])
             distance = float(others.mean() - lowest)
             if distance > threshold("failed_run") * others.std(ddof=1):
@@ -329,7 +330,7 @@ def _failed_run(results: StudyResults, experiment: PlannedExperiment) -> Iterabl
 
 
 def _looks(results: StudyResults, experiment: PlannedExperiment) -> list[Row]:
-    """The value is the level of this look."""
+    """The value is the level of the current look."""
     count = len(results.looks.of(experiment.name)) if results.looks else 0
     level = experiment_level(results.plan, experiment, results.looks)
     return [{"count": count, "value": level}] if count > 1 else []
@@ -342,7 +343,7 @@ def _level_spent(results: StudyResults, experiment: PlannedExperiment) -> list[R
 
 
 def _budget_settings(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """Experiments compared at other training lengths that differ in more than the epochs."""
+    """Find experiments compared as budgets that differ in more than the number of epochs."""
     runs = {(other.name, run.cell): run for other in results.plan.experiments for run in other.runs}
     differing = {}
     for comparison in experiment.comparisons:
@@ -350,20 +351,19 @@ def _budget_settings(results: StudyResults, experiment: PlannedExperiment) -> It
             continue
         ((_, own),), ((_, other),) = comparison.arm.terms, comparison.reference.terms
         if other[0] != own[0] and other[1] == own[1]:
-            settings = [_besides_length(runs[source].settings) for source in (own, other)]
+            settings = [_without_length(runs[source].settings) for source in (own, other)]
             if settings[0] != settings[1]:
                 differing[other[0]] = {"detail": other[0]}
     yield from differing.values()
 
 
-def _besides_length(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that decides a result but the seed and the number of epochs."""
-    rest = {key: value for key, value in settings.items() if key != "seed"}
-    return {**rest, "training": {**rest["training"], "epochs": None}}
+def _without_length(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings without seed and number of epochs."""
+    return settings.model_dump(exclude={"seed": True, "training": {"epochs"}})
 
 
 def _confounded(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row]:
-    """Comparisons whose two sides have no processor, version, … in common, for each of these."""
+    """Find comparisons whose two sides have no value of an aspect in common."""
     for aspect in ASPECTS:
         values = {
             source: set().union(*(values_of(aspect, result) for result in sound))
@@ -386,7 +386,7 @@ def _confounded(results: StudyResults, experiment: PlannedExperiment) -> Iterabl
 
 
 def _mixed_environments(results: StudyResults) -> Iterable[Row]:
-    """The count is of different values; the detail has each with its number of runs."""
+    """Count the different values; the detail lists each with its number of runs."""
     for aspect, values in _values(results).items():
         counts = Counter(value for of_run in values for value in of_run)
         if len(counts) > 1:
@@ -396,7 +396,7 @@ def _mixed_environments(results: StudyResults) -> Iterable[Row]:
 
 
 def _changed_environment(results: StudyResults) -> Iterable[Row]:
-    """Runs that went on elsewhere after an interruption, for each aspect."""
+    """Count the runs resumed in another environment, for each aspect."""
     for aspect, values in _values(results).items():
         changed = sum(len(of_run) > 1 for of_run in values)
         if changed:
@@ -411,7 +411,7 @@ def _values(results: StudyResults) -> dict[str, list[set[str]]]:
 
 
 def _uncommitted(results: StudyResults) -> list[Row]:
-    """Runs made with changes that are in no commit."""
+    """Count the runs with uncommitted changes of the code."""
     found = [
         {
             str(attempt["environment"].get("git_commit"))
@@ -426,7 +426,7 @@ def _uncommitted(results: StudyResults) -> list[Row]:
 
 
 def _shared_images(results: StudyResults) -> Iterable[Row]:
-    """Copies of images in two splits of a data set."""
+    """Count the copies of images in two splits of a data set."""
     for folder, data in results.plan.data.items():
         if Path(folder, "description.json").is_file():
             for finding in read_description(Path(folder)).get("checks", []):

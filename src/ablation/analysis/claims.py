@@ -1,11 +1,11 @@
-"""Claims: what somebody has said, held against the verdicts of the comparisons that test it."""
+"""Claims, tested by the verdicts of comparisons."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
+from ablation.analysis.results import Row
 from ablation.analysis.tables import TABLES
 from ablation.study.plan import Plan, PlannedExperiment
 from ablation.study.schema import Claim
@@ -22,9 +22,9 @@ CONCLUSIONS = {
     OPEN: "undecided",
     NOT_TESTED: "not tested here",
 }
-"""What becomes of a claim where another experiment asks its question again, by status there."""
+"""Conclusion on a claim that another experiment revisits, by its status there."""
 
-_MEANT = {
+_CONSISTENT = {
     "better": {"better"},
     "worse": {"worse"},
     "same": {"same"},
@@ -34,28 +34,27 @@ _OF_COMPARISON = (
     "dataset", "arm", "reference", "measure", "epoch", "verdict", "difference", "ci_low",
     "ci_high", "seeds", "near_chance",
 )  # fmt: skip
-Part = dict[str, Any]
 
 
 def part_status(says: str, verdict: str) -> str:
-    """Return what one comparison says of a claim.
+    """Return the status of a claim in one of its comparisons.
 
-    It ``holds``, is ``contradicted`` or ``open``. A difference that is claimed but lies within the
-    margin contradicts nothing: it is ``not by more than the margin``.
+    ``holds``, ``contradicted`` or ``open``; for a claimed difference that is within the margin,
+    ``not by more than the margin``.
 
     Args:
-        says: what the claim says of the arm: ``better``, ``worse``, ``same`` or ``different``.
-        verdict: of the comparison; whatever is neither better nor worse nor same leaves it open.
+        says: claimed outcome: ``better``, ``worse``, ``same`` or ``different``.
+        verdict: verdict of the comparison; any but better, worse and same is open.
     """
-    if verdict in _MEANT[says]:
+    if verdict in _CONSISTENT[says]:
         return HOLDS
-    if verdict in _MEANT["different"]:
+    if verdict in _CONSISTENT["different"]:
         return CONTRADICTED
     return SMALL if verdict == "same" else OPEN
 
 
 def claim_status(parts: Collection[str]) -> str:
-    """Return the status of a claim from those of its parts; without any it is ``not tested``."""
+    """Return the status of a claim from that of its parts; ``not tested`` without parts."""
     if not parts:
         return NOT_TESTED
     return next(status for status in (CONTRADICTED, SMALL, OPEN, HOLDS) if status in parts)
@@ -64,30 +63,30 @@ def claim_status(parts: Collection[str]) -> str:
 def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each experiment, claim and comparison that tests it.
 
-    An experiment that revisits another has a row without a part for each claim of that one that it
-    does not test. A claim that both state under one name is the same claim.
+    An experiment that revisits another also has a row, without a part, for each claim of the other
+    that it does not test. Claims of the same name are the same claim.
 
     Args:
         plan: the study.
-        comparisons: the table of its comparisons.
+        comparisons: table of its comparisons.
     """
     by_name = {experiment.name: experiment for experiment in plan.experiments}
     tested = {name: _parts(one, comparisons) for name, one in by_name.items()}
     rows = []
     for name, experiment in by_name.items():
-        for claim, (home, stated) in _claims(experiment, by_name).items():
+        for claim, (origin, stated) in _claims(experiment, by_name).items():
             parts = tested[name].get(claim, [])
-            status = _judged(parts)
-            row: Part = {
+            status = _status(parts)
+            row: Row = {
                 "experiment": name,
                 "claim": claim,
                 "text": stated.text,
                 "source": stated.source,
-                "stated_in": home,
+                "stated_in": origin,
                 "status": status,
             }
-            if home != name:
-                row["status_there"] = _judged(tested[home].get(claim, []))
+            if origin != name:
+                row["status_there"] = _status(tested[origin].get(claim, []))
                 row["conclusion"] = CONCLUSIONS[status]
             rows += [{**row, "part": i, **part} for i, part in enumerate(parts, 1)] or [row]
     return TABLES["claims"].frame(rows)
@@ -96,28 +95,27 @@ def claims_table(plan: Plan, comparisons: pd.DataFrame) -> pd.DataFrame:
 def _claims(
     experiment: PlannedExperiment, by_name: Mapping[str, PlannedExperiment]
 ) -> dict[str, tuple[str, Claim]]:
-    """Every claim that an experiment has to do with, and which experiment states it."""
+    """Return each claim that an experiment states or revisits, with the experiment stating it."""
     found = {name: (experiment.name, claim) for name, claim in experiment.block.claims.items()}
-    home = experiment.block.revisits
-    if home is not None:
-        found |= {name: (home, claim) for name, claim in by_name[home].block.claims.items()}
+    origin = experiment.block.revisits
+    if origin is not None:
+        found |= {name: (origin, claim) for name, claim in by_name[origin].block.claims.items()}
     return found
 
 
-def _parts(experiment: PlannedExperiment, comparisons: pd.DataFrame) -> dict[str, list[Part]]:
-    """What the comparisons of an experiment say of claims, by claim."""
+def _parts(experiment: PlannedExperiment, comparisons: pd.DataFrame) -> dict[str, list[Row]]:
+    """Return the parts of each claim: the comparisons of an experiment that test it."""
     rows = comparisons[comparisons["experiment"] == experiment.name].to_dict("records")
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[Row]] = {}
     for comparison, row in zip(experiment.comparisons, rows, strict=True):
         for claim, says in comparison.claims:
             part = {key: row[key] for key in _OF_COMPARISON}
-            if row["basis"] == "images":  # what it covers is not what a claim is about
+            if row["basis"] == "images":  # not about the methods, as claims are
                 part |= {"ci_low": math.nan, "ci_high": math.nan}
             part |= {"says": says, "part_status": part_status(says, row["verdict"])}
             found.setdefault(claim, []).append(part)
     return found
 
 
-def _judged(parts: Sequence[Part]) -> str:
-    """Status of a claim."""
+def _status(parts: Sequence[Row]) -> str:
     return claim_status([part["part_status"] for part in parts])

@@ -1,4 +1,4 @@
-"""Classes: how accurate each arm is on each, and which classes an arm helps and harms."""
+"""Accuracy of each arm on each class, and effects on single classes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from sklearn.metrics import confusion_matrix
 
 from ablation.analysis.effects import INTERVAL
 from ablation.analysis.runs import RunResult
-from ablation.analysis.testing import LEVEL, SEEDS_FOR_VERDICTS, holm, t_test, together
-from ablation.study.comparisons import Comparison, Source
+from ablation.analysis.testing import LEVEL, SEEDS_FOR_VERDICTS, combined_error, holm, t_test
+from ablation.study.comparisons import CellKey, Comparison
 
 EFFECT_COLUMNS = (
     "kinds", "dataset", "arm", "reference", "class", "images", "seeds", "difference", "ci_low",
@@ -23,10 +23,11 @@ def class_accuracies(results: Sequence[RunResult]) -> pd.DataFrame:
     """Return the accuracy of a cell on each class.
 
     Args:
-        results: the cell's runs, none of them diverged, at least one.
+        results: runs of the cell, at least one, without diverged ones.
 
     Returns:
-        A row a class: ``class``, ``images``, ``accuracy`` (mean over seeds), ``accuracy_sd``.
+        A row for each class: ``class``, ``images``, ``accuracy`` (mean over seeds) and
+        ``accuracy_sd``.
     """
     names = results[0].record["class_names"]
     images = np.bincount(results[0].label, minlength=len(names))
@@ -42,13 +43,13 @@ def class_accuracies(results: Sequence[RunResult]) -> pd.DataFrame:
 
 
 def confusions(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Return how often a cell took one class for another, summed over its runs.
+    """Return the nonzero entries of the confusion matrix of a cell, summed over its runs.
 
     Args:
-        results: the cell's runs, none of them diverged, at least one.
+        results: runs of the cell, at least one, without diverged ones.
 
     Returns:
-        ``true``, ``predicted`` (class names), ``count`` (above 0), ``share`` (of the true class).
+        Columns ``true``, ``predicted`` (class names), ``count``, ``share`` (of the true class).
     """
     names = results[0].record["class_names"]
     every = list(range(len(names)))
@@ -67,19 +68,20 @@ def confusions(results: Sequence[RunResult]) -> pd.DataFrame:
 
 def class_effects(
     comparisons: Sequence[Comparison],
-    results: Mapping[Source, Sequence[RunResult]],
+    results: Mapping[CellKey, Sequence[RunResult]],
     level: float,
 ) -> pd.DataFrame:
-    """Return which classes arms help and harm against their references.
+    """Return the effects of arms on single classes.
 
-    From three seeds on, a paired t-test over the seeds and the test over seeds and images together
-    (`testing.together`) have to find an effect; Holm's correction is over all classes of all
-    comparisons given. With fewer seeds nothing is claimed, and intervals are over the images.
+    With three seeds or more, an effect is significant in a paired t-test over the seeds and in the
+    test over seeds and images (`testing.combined_error`), with Holm's correction over all classes
+    and comparisons. With fewer seeds all verdicts are ``unclear``, and intervals are over the
+    images.
 
     Args:
-        comparisons: of the test accuracies of single cells, each pair once.
-        results: the runs of their cells, diverged ones left out.
-        level: how often all of this together may claim something where there is nothing.
+        comparisons: comparisons of the test accuracies of single cells, without duplicates.
+        results: runs of each cell, without diverged ones.
+        level: family-wise error rate.
 
     Returns:
         A row for each comparison and class, with the columns `EFFECT_COLUMNS`; the verdict is
@@ -108,21 +110,21 @@ def class_effects(
         parts.append(found)
     if not parts:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
-    table = _judge(pd.concat(parts, ignore_index=True), level)
+    table = _add_verdicts(pd.concat(parts, ignore_index=True), level)
     return table[list(EFFECT_COLUMNS)]
 
 
-def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Add the verdict on each class: corrected p-value, interval and verdict."""
+def _add_verdicts(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Add corrected p-value, interval and verdict of each class."""
     tested = table["p"].notna().to_numpy()
     p, at = np.full((2, len(table)), math.nan)
     p[tested], at[tested] = holm(table.loc[tested, "p"].to_numpy(), level)
     half = np.maximum(
         table["seed_error"] * stats.t.isf(at / 2, table["seeds"] - 1),
-        table["error"] * stats.t.isf(at / 2, table["freedom"]),
+        table["error"] * stats.t.isf(at / 2, table["df"]),
     )
-    half = np.where(np.isnan(at), table["image_reach"], half)
-    half = np.where(at == 0, math.nan, half)  # at level 0 there is no interval
+    half = np.where(np.isnan(at), table["image_half_width"], half)
+    half = np.where(at == 0, math.nan, half)  # no interval at level 0
     claimed = p <= LEVEL
     return table.assign(
         ci_low=table["difference"] - half,
@@ -133,7 +135,7 @@ def _judge(table: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def _by_class(values: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    """Means of values over the examples of each class; NaN for a class without any."""
+    """Return the mean over the examples of each class; NaN for a class without examples."""
     with np.errstate(invalid="ignore"):
         return np.asarray(
             np.bincount(label, values, minlength=classes) / np.bincount(label, minlength=classes)
@@ -141,33 +143,34 @@ def _by_class(values: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray
 
 
 def _effects_by_class(paired: np.ndarray, label: np.ndarray, classes: int) -> pd.DataFrame:
-    """The effect on each class and its errors, from differences [seeds, images]; a row a class."""
+    """Return the effect on each class with its errors, from differences [seeds, images]."""
     seeds = len(paired)
     images = np.bincount(label, minlength=classes)
     count = np.maximum(images, 2)
     shares = np.array([_by_class(of_seed, label, classes) for of_seed in paired])
     mean, by_image = shares.mean(axis=0), paired.mean(axis=0)
-    least = 1 / np.maximum(images, 1)
+    one_image = 1 / np.maximum(images, 1)
     variance = (_by_class(by_image**2, label, classes) - mean**2) / (count - 1)
-    image_error = np.maximum(np.sqrt(np.maximum(variance, 0)), least)
+    image_error = np.maximum(np.sqrt(np.maximum(variance, 0)), one_image)
     found = pd.DataFrame(
         {
             "images": images,
             "difference": mean,
-            "image_reach": stats.norm.ppf((1 + INTERVAL) / 2) * image_error,
+            "image_half_width": stats.norm.ppf((1 + INTERVAL) / 2) * image_error,
         }
     )
     if seeds < SEEDS_FOR_VERDICTS:
-        return found.assign(seed_error=math.nan, error=math.nan, freedom=math.nan, p=math.nan)
-    freedom = seeds - 1
-    seed_error = np.maximum(shares.std(axis=0, ddof=1), least) / math.sqrt(seeds)
+        return found.assign(seed_error=math.nan, error=math.nan, df=math.nan, p=math.nan)
+    df = seeds - 1
+    seed_error = np.maximum(shares.std(axis=0, ddof=1), one_image) / math.sqrt(seeds)
     rest = paired - by_image - shares[:, label] + mean[label]
-    shared = _by_class((rest**2).sum(axis=0), label, classes) / freedom / (count - 1) / seeds
-    error, of_error = together(seed_error, freedom, image_error, shared, count)
-    p = np.maximum(t_test(mean / seed_error, freedom), t_test(mean / error, of_error))
+    squares = _by_class((rest**2).sum(axis=0), label, classes)
+    seed_image_variance = squares / df / (count - 1) / seeds
+    error, combined_df = combined_error(seed_error, df, image_error, seed_image_variance, count)
+    p = np.maximum(t_test(mean / seed_error, df), t_test(mean / error, combined_df))
     return found.assign(
         seed_error=seed_error,
         error=error,
-        freedom=of_error,
+        df=combined_df,
         p=np.where(images > 0, p, 1.0),
     )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ablation.analysis.runs import RunResult
+from ablation.augmentation.pipelines import format_pipeline, mixes_labels
 from ablation.errors import InputError
 from ablation.study.comparisons import counterpart_of
-from ablation.study.pipelines import format_pipeline, mixes_labels
 from ablation.study.plan import Plan, PlannedExperiment
 
 FORMAT = 6
@@ -69,19 +69,22 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
         "datasets": [dataset.name for dataset in block.datasets],
         "models": list(experiment.architectures),
         "counterparts": {model: other for model, other in counterparts.items() if other},
-        "architectures": experiment.architectures,
+        "architectures": {
+            name: network.model_dump(mode="json")
+            for name, network in experiment.architectures.items()
+        },
         "augmentations": [
             {
                 "label": label,
                 "pipeline": format_pipeline(steps),
-                "steps": [_step(step) for step in steps],
+                "steps": [{"name": step.step, "parameters": step.parameters} for step in steps],
                 "mixes_labels": mixes_labels(steps),
             }
             for label, steps in experiment.pipelines.items()
         ],
         "baseline": block.baseline.model_dump(exclude_none=True) if block.baseline else None,
         "runs": len(experiment.runs),
-        "epochs": sorted({run.settings["training"]["epochs"] for run in experiment.runs}),
+        "epochs": sorted({run.settings.training.epochs for run in experiment.runs}),
         "training": block.training.model_dump(),
         "overrides": [
             {
@@ -107,15 +110,10 @@ def _experiment(experiment: PlannedExperiment) -> dict[str, Any]:
     }
 
 
-def _step(step: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = {name: value for name, value in step.items() if name != "step"}
-    return {"name": step["step"], "parameters": parameters}
-
-
 def chosen_by(experiment: PlannedExperiment) -> list[str]:
     """Return the validation metrics by which some run went back to its best epoch."""
-    stopping = [run.settings["training"]["early_stopping"] or {} for run in experiment.runs]
-    return sorted({one["monitor"] for one in stopping if one.get("restore_best")})
+    stopping = [run.settings.training.early_stopping for run in experiment.runs]
+    return sorted({one.monitor for one in stopping if one and one.restore_best})
 
 
 def _provenance(plan: Plan, results: Sequence[RunResult]) -> dict[str, Any]:
@@ -166,7 +164,8 @@ def _data(results: Sequence[RunResult]) -> list[dict[str, Any]]:
             "citation": description["citation"],
             "folder": folder,
             **{
-                name: settings[name] for name in ("image_size", "stored_size", "resize", "channels")
+                name: getattr(settings, name)
+                for name in ("image_size", "stored_size", "resize", "channels")
             },
             "balance": {
                 split: _balance(counts, names)

@@ -1,4 +1,4 @@
-"""Effects: how far arms differ, and what the sample leaves open."""
+"""Effects: estimated differences between arms, and their errors."""
 
 import math
 from collections import Counter
@@ -11,37 +11,36 @@ from scipy import stats
 
 from ablation.analysis.pooling import (
     ARMS_TO_POOL,
-    OFTEN,
+    FREQUENT,
     ROUNDING,
     SHARE_OF_UNEQUAL,
     Variances,
     pooled_variances,
 )
-from ablation.analysis.testing import SEEDS_FOR_VERDICTS, Estimate, estimate
-from ablation.study.comparisons import Comparison, Contrast, Outcome, Source
+from ablation.analysis.testing import SEEDS_FOR_VERDICTS, DifferenceTest, difference_test
+from ablation.study.comparisons import CellKey, Comparison, Contrast, Outcome
 
-INTERVAL = 0.95  # of the interval over the test images
-FALLEN = 6  # standard deviations below the other runs of its cell, from which a run has failed
+INTERVAL = 0.95  # confidence level of the interval over the test images
+FAILED_RUN_SDS = 6  # standard deviations below the other runs of its cell from which a run failed
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How the runs of one cell did.
+class CellScores:
+    """Values of one metric for the runs of a cell that have not diverged.
 
     Attributes:
-        accuracy: share of right answers by seed, or another metric.
-        images: number of images that were classified; infinite for a metric without values for
-            each image.
-        correct: for each seed whether each image was classified rightly, bool [images]; empty
-            where only accuracies are known.
-        data: which images they are; the same for cells that were scored on the same ones.
-        source: where the images come from; other data of the same source may hold the same ones.
+        values: value by seed; an accuracy is a share.
+        images: number of images; infinite for a metric without a value for each image.
+        correct: by seed whether each image was classified correctly, bool [images]; empty if only
+            accuracies are known.
+        data: identifies the images; equal for cells scored on the same images.
+        source: source of the images; other data of the same source may contain the same images.
         near_chance: whether the mean accuracy is near chance.
-        diverged: whether runs have diverged, which are not among these.
+        diverged: whether other runs of the cell diverged.
         lower_is_better: whether lower values are better.
     """
 
-    accuracy: Mapping[int, float]
+    values: Mapping[int, float]
     images: float
     correct: Mapping[int, np.ndarray]
     data: str
@@ -53,137 +52,138 @@ class Scores:
 
 @dataclass(frozen=True)
 class Effect:
-    """The result of a comparison, before it is corrected for the other comparisons.
+    """The estimated difference of a comparison, before correction for the other comparisons.
 
     Attributes:
-        by_seed: arm less reference at each seed that every cell of the comparison has, in their
-            order, as shares, -1 to 1 (an interaction: -2 to 2).
-        difference: their mean.
-        estimate: what a verdict rests on; None below three seeds, which give none.
-        agree: share of the seeds whose difference has the sign of the mean.
-        superiority: probability that the arm beats the reference at seeds drawn independently,
-            ties counting half.
-        image_low, image_high: 95 % interval over the images for these trained networks.
-        image_error: its standard error; 0 for a metric without values for each image.
-        shared: variance that is in the squared errors over seeds and over images alike.
+        by_seed: arm minus reference at each seed of all cells, in order, as shares, -1 to 1 (an
+            interaction: -2 to 2).
+        difference: mean of ``by_seed``.
+        test: the tests of the difference; None with fewer than three seeds.
+        sign_agreement: share of the seeds whose difference has the sign of the mean.
+        superiority: probability that a run of the arm is better than an independent run of the
+            reference; ties count half.
+        image_low, image_high: 95 % interval over the images, for these trained networks.
+        image_error: standard error over the images; 0 for a metric without a value for each image.
+        seed_image_variance: variance of the interaction of seeds and images, which the squared
+            errors over seeds and over images both contain.
         images: number of images of the smallest data set.
-        arm, reference: their values over the same seeds.
-        near_chance: whether every cell of the comparison is near chance.
-        failing: whether runs of some cell of the comparison have diverged, or are far worse than
-            the others of their cell.
-        sample: what decides how small a difference such a study finds; None below three seeds.
+        arm, reference: means over the same seeds.
+        near_chance: whether all cells are near chance.
+        failing: whether a cell has runs that diverged, or a run far worse than its others.
+        design: what the minimum detectable effect depends on; None with fewer than three seeds.
     """
 
     by_seed: tuple[float, ...]
     difference: float
-    estimate: Estimate | None
-    agree: float
+    test: DifferenceTest | None
+    sign_agreement: float
     superiority: float
     image_low: float
     image_high: float
     image_error: float
-    shared: float
+    seed_image_variance: float
     images: float
     arm: float
     reference: float
     near_chance: bool
     failing: bool
-    sample: "Sample | None"
+    design: "ComparisonDesign | None"
 
     @property
     def seeds(self) -> int:
-        """How many seeds every cell of the comparison has."""
+        """Number of seeds that all cells of the comparison have."""
         return len(self.by_seed)
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What decides how small a difference a comparison finds.
+class ComparisonDesign:
+    """What the minimum detectable effect of a comparison depends on.
 
     Attributes:
-        weights: of the cells that are compared, then zeros for those that only tell the variance.
-        often: which of the cells are in many comparisons.
-        spread: standard deviation of the difference over seeds, to expect of other runs.
-        freedom: degrees of freedom that it is estimated with.
-        share: of the level of the comparison that such a test has.
-        family: of a sum over more than two cells, such weights of each comparison of its kind.
+        weights: weight of each cell; zero for cells that only contribute to the pooled variance.
+        frequent: which of the cells are in many comparisons.
+        sd: expected standard deviation of the difference over seeds.
+        df: degrees of freedom of its estimate.
+        level_share: share of the comparison's level that the test has.
+        family: weights of each comparison of its kind, for a contrast of more than two cells.
     """
 
     weights: tuple[float, ...]
-    often: tuple[bool, ...]
-    spread: float
-    freedom: float
-    share: float = 1.0
+    frequent: tuple[bool, ...]
+    sd: float
+    df: float
+    level_share: float = 1.0
     family: tuple[tuple[float, ...], ...] = ()
 
 
 def effects(
-    comparisons: Sequence[Comparison], scores: Mapping[Outcome, Mapping[Source, Scores]]
+    comparisons: Sequence[Comparison], scores: Mapping[Outcome, Mapping[CellKey, CellScores]]
 ) -> list[Effect | None]:
-    """Estimate the effect of each comparison of an experiment on the seeds that its cells have.
+    """Estimate the effect of each comparison of an experiment on the seeds that its cells share.
 
-    From three seeds on, two tests have to find a difference: one over the seeds, and one whose
-    error holds seeds and images together (`testing.together`). The variance over seeds is pooled
-    over the cells of the experiment on the same data set (`pooling`); where there are fewer than
-    three with these seeds, or cells of several experiments are compared, it is that of the paired
-    differences. A paired t-test has to agree at a level of its own (`testing.PAIRED_LEVEL`). A
-    standard deviation is taken to be no less than one image.
+    With three seeds or more, a difference is tested over the seeds, and over seeds and images
+    (`testing.combined_error`). The variance over seeds is pooled over the cells of the experiment
+    on the same data set (`pooling`). With fewer than three such cells, and between experiments, it
+    is that of the paired differences. A paired t-test at `testing.PAIRED_LEVEL` is required in
+    addition. A standard deviation is at least one image.
 
     Args:
-        comparisons: of one experiment.
-        scores: of every cell of the study, by what the comparisons compare.
+        comparisons: comparisons of one experiment.
+        scores: scores of every cell of the study, by outcome.
 
     Returns:
-        For each its effect, or None where no seed has every cell.
+        The effect of each comparison; None if its cells share no seed.
     """
-    pools = {of: _Pools(scores[of], often) for of, often in _often(comparisons).items()}
-    families: dict[Any, list[Mapping[Source, float]]] = {}
+    pools = {
+        outcome: _VariancePools(scores[outcome], frequent)
+        for outcome, frequent in _frequent_cells(comparisons).items()
+    }
+    families: dict[Any, list[Mapping[CellKey, float]]] = {}
     for one in comparisons:
-        families.setdefault(_kind(one), []).append(_weights(one))
-    return [_effect(one, pools[one.outcome], families[_kind(one)]) for one in comparisons]
+        families.setdefault(_family_key(one), []).append(_weights(one))
+    return [_effect(one, pools[one.outcome], families[_family_key(one)]) for one in comparisons]
 
 
-def _kind(comparison: Comparison) -> Any:
-    """What the comparisons of a family have in common: the main effects of one factor, say."""
+def _family_key(comparison: Comparison) -> Any:
+    """Return what a family has in common, such as the main effects of one factor."""
     return comparison.factors, comparison.dataset, comparison.outcome
 
 
-def _often(comparisons: Sequence[Comparison]) -> dict[Outcome, set[Source]]:
-    """By what is compared, the cells that are in many comparisons of two cells."""
-    asked = {one.question: one for one in comparisons}
+def _frequent_cells(comparisons: Sequence[Comparison]) -> dict[Outcome, set[CellKey]]:
+    """Return by outcome the cells that are in many comparisons of two cells."""
+    distinct = {one.question: one for one in comparisons}
     found = {}
     for outcome in {one.outcome for one in comparisons}:
-        pairs = [one.sources for one in asked.values() if one.outcome == outcome]
+        pairs = [one.sources for one in distinct.values() if one.outcome == outcome]
         counted = Counter(source for pair in pairs if len(pair) == 2 for source in pair)
-        found[outcome] = {source for source, number in counted.items() if number >= OFTEN}
+        found[outcome] = {source for source, number in counted.items() if number >= FREQUENT}
     return found
 
 
-class _Pools:
-    """The variances of the cells of each experiment and data set, estimated once for each seeds.
+class _VariancePools:
+    """Pooled variances of the cells, estimated once for each experiment, data set and seeds.
 
     Args:
-        scores: of every cell of the study.
-        often: cells that are in many comparisons.
+        scores: scores of every cell of the study.
+        frequent: cells that are in many comparisons.
     """
 
-    def __init__(self, scores: Mapping[Source, Scores], often: set[Source]) -> None:
-        self.scores, self.often = scores, often
-        self._known: dict[Any, tuple[list[Source], Variances | None]] = {}
+    def __init__(self, scores: Mapping[CellKey, CellScores], frequent: set[CellKey]) -> None:
+        self.scores, self.frequent = scores, frequent
+        self._known: dict[Any, tuple[list[CellKey], Variances | None]] = {}
 
-    def sample(
+    def pool_of(
         self,
-        weights: Mapping[Source, float],
-        family: Sequence[Mapping[Source, float]],
+        weights: Mapping[CellKey, float],
+        family: Sequence[Mapping[CellKey, float]],
         seeds: tuple[int, ...],
         images: float,
     ) -> tuple[Variances, np.ndarray, tuple[bool, ...]] | None:
-        """Return the variances of cells, the weights of each, and which are in many comparisons.
+        """Return variances, weights and which cells are frequent, for the cells with all seeds.
 
-        The cells are those of the experiment and data set that have all of the seeds. The weights
-        are those of the comparison, then those of its family. None where the cells are too few, or
-        where cells of several experiments or data sets are compared, so that what a seed does to
-        all cells does not cancel out.
+        The weights are those of the comparison, then those of its family. None with too few cells,
+        and for comparisons between experiments or data sets, in which an effect of the seed on all
+        cells does not cancel.
         """
         grids = {(experiment, cell[0]) for experiment, cell in weights}
         if len(grids) > 1:
@@ -194,30 +194,30 @@ class _Pools:
         cells, variances = self._known[grid, seeds]
         if variances is None:
             return None
-        there = [of for of in family if of.keys() <= set(cells)] if len(weights) > 2 else []
-        of_cells = np.array([[of.get(source, 0.0) for source in cells] for of in (weights, *there)])
-        return variances, of_cells, tuple(source in self.often for source in cells)
+        known = [one for one in family if one.keys() <= set(cells)] if len(weights) > 2 else []
+        of_cells = np.array([[one.get(cell, 0.0) for cell in cells] for one in (weights, *known)])
+        return variances, of_cells, tuple(cell in self.frequent for cell in cells)
 
     def _estimate(
         self, grid: tuple[str, str], seeds: tuple[int, ...], images: float
-    ) -> tuple[list[Source], Variances | None]:
+    ) -> tuple[list[CellKey], Variances | None]:
         cells = [
             source
             for source, one in self.scores.items()
-            if (source[0], source[1][0]) == grid and all(seed in one.accuracy for seed in seeds)
+            if (source[0], source[1][0]) == grid and all(seed in one.values for seed in seeds)
         ]
         if len(cells) < ARMS_TO_POOL:
             return cells, None
-        accuracy = np.array([[self.scores[cell].accuracy[s] for s in seeds] for cell in cells])
-        often = np.array([cell in self.often for cell in cells])
-        return cells, pooled_variances(accuracy, often, images)
+        values = np.array([[self.scores[cell].values[s] for s in seeds] for cell in cells])
+        frequent = np.array([cell in self.frequent for cell in cells])
+        return cells, pooled_variances(values, frequent, images)
 
 
 def _effect(
-    comparison: Comparison, pools: _Pools, family: Sequence[Mapping[Source, float]]
+    comparison: Comparison, pools: _VariancePools, family: Sequence[Mapping[CellKey, float]]
 ) -> Effect | None:
     of_cells = {source: pools.scores[source] for source in comparison.sources}
-    seeds = sorted(set.intersection(*(set(one.accuracy) for one in of_cells.values())))
+    seeds = sorted(set.intersection(*(set(one.values) for one in of_cells.values())))
     if not seeds:
         return None
     arm, reference = (
@@ -227,80 +227,87 @@ def _effect(
     paired = arm - reference
     mean = float(paired.mean())
     images = min(one.images for one in of_cells.values())
-    image_error, shared = _image_errors(comparison, of_cells, seeds)
+    image_error, seed_image_variance = _image_errors(comparison, of_cells, seeds)
     image_error = max(image_error, 1 / images)
-    reach = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
-    found, sample, quiet = None, None, 1 / images
+    half_width = float(stats.norm.ppf((1 + INTERVAL) / 2)) * image_error
+    test, design, usual_sd = None, None, 1 / images
     if len(seeds) >= SEEDS_FOR_VERDICTS:
-        spread = max(float(paired.std(ddof=1)), 1 / images, ROUNDING)
-        sample = Sample((1.0, -1.0), (False, False), spread, len(seeds) - 1.0)
+        sd = max(float(paired.std(ddof=1)), 1 / images, ROUNDING)
+        design = ComparisonDesign((1.0, -1.0), (False, False), sd, len(seeds) - 1.0)
         pooled = None
-        if pool := pools.sample(_weights(comparison), family, tuple(seeds), images):
-            variances, (weights, *of_family), often = pool
-            quiet = max(quiet, math.sqrt(float(np.median(variances.own))))
+        if pool := pools.pool_of(_weights(comparison), family, tuple(seeds), images):
+            variances, (weights, *of_family), frequent = pool
+            usual_sd = max(usual_sd, math.sqrt(float(np.median(variances.own))))
             pooled = variances.of_contrast(weights, np.array(of_family))
-            variance, freedom = variances.expected(weights)
-            if pooled.paired_share == SHARE_OF_UNEQUAL and spread < math.sqrt(variance):
-                sample = replace(sample, share=SHARE_OF_UNEQUAL)  # the paired t-test finds more
+            variance, df = variances.expected(weights)
+            if pooled.paired_share == SHARE_OF_UNEQUAL and sd < math.sqrt(variance):
+                # the paired t-test has more power
+                design = replace(design, level_share=SHARE_OF_UNEQUAL)
             else:
-                sample = Sample(
+                design = ComparisonDesign(
                     tuple(map(float, weights)),
-                    often,
+                    frequent,
                     math.sqrt(variance),
-                    freedom,
+                    df,
                     family=tuple(tuple(map(float, of)) for of in of_family),
                 )
-        found = estimate(paired, pooled, image_error=image_error, shared=shared, images=images)
+        test = difference_test(
+            paired,
+            pooled,
+            image_error=image_error,
+            seed_image_variance=seed_image_variance,
+            images=images,
+        )
     return Effect(
         by_seed=tuple(map(float, paired)),
         difference=mean,
-        estimate=found,
-        agree=float((np.sign(paired) == np.sign(mean)).mean()),
+        test=test,
+        sign_agreement=float((np.sign(paired) == np.sign(mean)).mean()),
         superiority=superiority(arm, reference),
-        image_low=mean - reach,
-        image_high=mean + reach,
+        image_low=mean - half_width,
+        image_high=mean + half_width,
         image_error=image_error,
-        shared=shared,
+        seed_image_variance=seed_image_variance,
         images=images,
         arm=float(arm.mean()),
         reference=float(reference.mean()),
         near_chance=all(one.near_chance for one in of_cells.values()),
-        failing=any(one.diverged or _has_fallen(one, quiet) for one in of_cells.values()),
-        sample=sample,
+        failing=any(one.diverged or _has_failed_run(one, usual_sd) for one in of_cells.values()),
+        design=design,
     )
 
 
-def _has_fallen(scores: Scores, spread: float) -> bool:
-    """Whether a run is far worse than the others of its cell, measured by the spread of most."""
-    accuracy = np.array(list(scores.accuracy.values()))
-    accuracy = -accuracy if scores.lower_is_better else accuracy
-    for place, value in enumerate(accuracy):
-        others = np.delete(accuracy, place)
+def _has_failed_run(scores: CellScores, least_sd: float) -> bool:
+    """Return whether a run is far worse than the others of its cell."""
+    values = np.array(list(scores.values.values()))
+    values = -values if scores.lower_is_better else values
+    for place, value in enumerate(values):
+        others = np.delete(values, place)
         if len(others) > 1:
-            usual = max(float(others.std(ddof=1)), spread)
-            if value < others.mean() - FALLEN * usual:
+            sd = max(float(others.std(ddof=1)), least_sd)
+            if value < others.mean() - FAILED_RUN_SDS * sd:
                 return True
     return False
 
 
 def superiority(arm: np.ndarray, reference: np.ndarray) -> float:
-    """Return the probability that a draw of ``arm`` is above one of ``reference``.
+    """Return the probability that a value of ``arm`` is above one of ``reference``.
 
-    Over all pairs of draws, ties counting half: the common-language effect size (McGraw & Wong
-    1992), in the form of the Mann-Whitney statistic.
+    Over all pairs, ties counting half: the common-language effect size (McGraw & Wong 1992), as
+    the Mann-Whitney statistic.
     """
     above = arm[:, None] > reference
     return float((above + 0.5 * (arm[:, None] == reference)).mean())
 
 
-def _value(side: Contrast, scores: Mapping[Source, Scores], seed: int) -> float:
-    """The side's value; rounded, so that sums in another order are ties where they should be."""
-    value = sum(weight * scores[source].accuracy[seed] for weight, source in side.terms)
+def _value(side: Contrast, scores: Mapping[CellKey, CellScores], seed: int) -> float:
+    """Return the value of a side, rounded so that the order of summation cannot break ties."""
+    value = sum(weight * scores[source].values[seed] for weight, source in side.terms)
     return round(value, 12)
 
 
-def _weights(comparison: Comparison) -> dict[Source, float]:
-    weights: dict[Source, float] = {}
+def _weights(comparison: Comparison) -> dict[CellKey, float]:
+    weights: dict[CellKey, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
         for weight, source in side.terms:
             weights[source] = weights.get(source, 0.0) + sign * weight
@@ -308,9 +315,9 @@ def _weights(comparison: Comparison) -> dict[Source, float]:
 
 
 def _by_image(
-    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
+    comparison: Comparison, scores: Mapping[CellKey, CellScores], seeds: Sequence[int]
 ) -> dict[str, tuple[str, np.ndarray]]:
-    """For each data set its source, and each seed's and image's part of the difference."""
+    """Return for each data set its source and its part of the difference [seeds, images]."""
     parts: dict[str, tuple[str, np.ndarray]] = {}
     for source, weight in _weights(comparison).items():
         one = scores[source]
@@ -321,17 +328,16 @@ def _by_image(
 
 
 def _image_errors(
-    comparison: Comparison, scores: Mapping[Source, Scores], seeds: Sequence[int]
+    comparison: Comparison, scores: Mapping[CellKey, CellScores], seeds: Sequence[int]
 ) -> tuple[float, float]:
-    """Standard error of the difference if the images were drawn anew, and a variance.
+    """Return the standard error over the images and the variance of seeds × images.
 
-    The variance is the part of the error's square that comes from what varies between seeds and
-    images at once. Data sets are independent of each other, unless they come from one source and
-    may hold the same images: then their errors are added, which is the most they can be. Where only
-    accuracies are known, cells are taken as independent, which is too much rather than too little,
-    and the shared part is not known: zero. A metric without values for each image has no error.
+    Data sets are independent, unless they have one source and may share images: their errors are
+    then added, which is an upper bound. If only accuracies are known, cells are treated as
+    independent, which is conservative, and the interaction is 0. A metric without a value for each
+    image has no error.
     """
-    shared = 0.0
+    seed_image_variance = 0.0
     if all(one.correct for one in scores.values()):
         errors: dict[str, float] = {}
         for origin, part in _by_image(comparison, scores, seeds).values():
@@ -341,12 +347,13 @@ def _image_errors(
             errors[origin] = errors.get(origin, 0.0) + error
             if count > 1:
                 rest = part - by_image - part.mean(axis=1, keepdims=True) + part.mean()
-                shared += float((rest**2).sum()) / (count - 1) / (images - 1) / count / images
-        return math.hypot(*errors.values()), shared
+                squares = float((rest**2).sum())
+                seed_image_variance += squares / (count - 1) / (images - 1) / count / images
+        return math.hypot(*errors.values()), seed_image_variance
     variance = 0.0
     if math.isinf(max(one.images for one in scores.values())):
-        return variance, shared
+        return variance, seed_image_variance
     for source, weight in _weights(comparison).items():
-        share = float(np.mean([scores[source].accuracy[seed] for seed in seeds]))
+        share = float(np.mean([scores[source].values[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images
-    return math.sqrt(variance), shared
+    return math.sqrt(variance), seed_image_variance

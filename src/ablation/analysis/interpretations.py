@@ -1,7 +1,7 @@
-"""Interpretations: what may lie behind the results of an experiment.
+"""Interpretations: possible explanations of the results of an experiment.
 
-`INTERPRETATIONS` declares them; each gives rows of the table ``interpretations`` where its
-condition holds.
+`INTERPRETATIONS` declares them; the table ``interpretations`` has rows for each whose condition
+holds.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,33 +21,32 @@ from ablation.study.comparisons import REVERSED, Cell
 from ablation.study.metrics import TEST_ACCURACY
 from ablation.study.plan import PlannedExperiment
 
-CELLS_FOR_RANGES = 3  # fewer show no usual range
+MIN_CELLS = 3  # fewest cells for a usual range over seeds
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """Something that may lie behind results.
+    """A possible explanation of results.
 
     Attributes:
-        name: its name.
-        compute: takes an experiment's results and returns rows of the table.
+        name: name in the table.
+        compute: takes the results of an experiment and returns rows of the table.
     """
 
     name: str
-    compute: Callable[["Experiment"], Iterable[Row]]
+    compute: Callable[["ExperimentResults"], Iterable[Row]]
 
 
-class Experiment:
-    """The results of an experiment, as interpretations read them.
+class ExperimentResults:
+    """The results of an experiment for interpretations.
 
     Args:
         results: the study, with its tables.
         planned: the experiment.
 
     Attributes:
-        cells: the row of each cell that has a result.
-        pairs: the two cells of each comparison of test accuracies within the experiment that has a
-            result, with its row.
+        cells: row of each cell with a result.
+        pairs: see `pairs_of`.
     """
 
     def __init__(self, results: StudyResults, planned: PlannedExperiment) -> None:
@@ -61,17 +60,17 @@ class Experiment:
         self.pairs = pairs_of(results, planned)
 
     def winner(self, row: Row) -> int:
-        """Return 1 where the arm is ahead, -1 where the reference is, 0 where neither is.
+        """Return 1 if the arm wins, -1 if the reference wins, otherwise 0.
 
-        With too few seeds for a verdict, a difference of more than the margin counts.
+        With too few seeds for a verdict, a difference above the margin wins.
         """
         if row["verdict"] in REVERSED:
             return 1 if row["verdict"] == "better" else -1
-        is_ahead = row["seeds"] < SEEDS_FOR_VERDICTS and abs(row["difference"]) > self.margin
-        return int(np.sign(row["difference"])) if is_ahead else 0
+        wins = row["seeds"] < SEEDS_FOR_VERDICTS and abs(row["difference"]) > self.margin
+        return int(np.sign(row["difference"])) if wins else 0
 
     def decided(self) -> Iterable[tuple[Cell, Cell, float]]:
-        """Return the losing and the winning cell of each pair, and their difference (below 0)."""
+        """Return losing cell, winning cell and difference (below 0) of each pair with a winner."""
         for arm, reference, row in self.pairs:
             winner = self.winner(row)
             if winner:
@@ -79,11 +78,11 @@ class Experiment:
                 yield *pair, -abs(row["difference"])
 
     def is_unaugmented(self, cell: Cell) -> bool:
-        """Return whether no step of a cell's pipeline changes anything."""
+        """Return whether the pipeline of a cell changes no image."""
         return not effective_steps(self.planned.pipelines[cell[2]])
 
     def unaugmented(self, cell: Cell) -> Cell | None:
-        """Return the cell of the same model without augmentation."""
+        """Return the unaugmented cell of the same model; None without one."""
         for other in self.cells:
             if other[:2] == cell[:2] and self.is_unaugmented(other):
                 return other
@@ -100,9 +99,9 @@ class Experiment:
 
 
 def pairs_of(results: StudyResults, planned: PlannedExperiment) -> list[tuple[Cell, Cell, Row]]:
-    """Return the two cells and the row of each comparison of test accuracies in an experiment.
+    """Return arm, reference and row of each comparison of two cells of an experiment.
 
-    Those without a result are left out.
+    Only comparisons of test accuracy with a result.
     """
     found = []
     rows = results.rows("comparisons", planned.name)
@@ -122,7 +121,7 @@ def interpretations_table(results: StudyResults) -> pd.DataFrame:
     """
     rows: list[Row] = []
     for planned in results.plan.experiments:
-        experiment = Experiment(results, planned)
+        experiment = ExperimentResults(results, planned)
         for one in INTERPRETATIONS:
             common = {"experiment": planned.name, "interpretation": one.name}
             rows += [{**common, **row} for row in one.compute(experiment)]
@@ -137,13 +136,17 @@ def _keys(cell: Cell, reference: Cell | None = None) -> Row:
 
 
 def _train_differences(
-    experiment: Experiment, failed: bool
+    experiment: ExperimentResults, failed: bool
 ) -> Iterable[tuple[Cell, Cell, float, float]]:
-    """Pairs whose losing cell fits the training images less well too, or those where it does not.
+    """Return pairs whose losing cell also fits the training images worse, or does not.
+
+    Args:
+        experiment: the experiment.
+        failed: whether the losing cell fits the training images worse.
 
     Returns:
-        The losing and the winning cell, the difference of their clean training accuracies, and half
-        of that of their test accuracies, which it is compared with.
+        Losing cell, winning cell, difference of their clean training accuracies, and its threshold:
+        half the difference of their test accuracies.
     """
     for losing, winning, difference in experiment.decided():
         value = (
@@ -155,13 +158,13 @@ def _train_differences(
             yield losing, winning, value, limit
 
 
-def _train_difference(failed: bool) -> Callable[[Experiment], Iterable[Row]]:
-    """The value is the difference in clean training accuracy, losing less winning cell.
+def _train_difference(failed: bool) -> Callable[[ExperimentResults], Iterable[Row]]:
+    """The value is the difference in clean training accuracy, losing minus winning cell.
 
-    What is too strong for the budget is explained by that.
+    Pairs of `_too_strong_for_budget` are left out.
     """
 
-    def compute(experiment: Experiment) -> Iterable[Row]:
+    def compute(experiment: ExperimentResults) -> Iterable[Row]:
         explained = list(_too_strong_for_budget(experiment))
         for losing, winning, value, limit in _train_differences(experiment, failed):
             row = _keys(losing, winning)
@@ -171,7 +174,7 @@ def _train_difference(failed: bool) -> Callable[[Experiment], Iterable[Row]]:
     return compute
 
 
-def _little_to_regularize(experiment: Experiment) -> Iterable[Row]:
+def _little_to_regularize(experiment: ExperimentResults) -> Iterable[Row]:
     limit = threshold("little_to_regularize")
     for cell, row in experiment.cells.items():
         if not experiment.is_unaugmented(cell) or not row["generalization_gap"] < limit:
@@ -186,8 +189,11 @@ def _little_to_regularize(experiment: Experiment) -> Iterable[Row]:
             yield {**_keys(cell), "value": row["generalization_gap"], "threshold": limit}
 
 
-def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
-    """Augmented cells behind the unaugmented one; the value is the last fall of their loss."""
+def _too_strong_for_budget(experiment: ExperimentResults) -> Iterable[Row]:
+    """Augmented cells that lose to the unaugmented one while their loss still decreases.
+
+    The value is the relative decrease of the validation loss in the last epoch.
+    """
     limit = threshold("still_improving")
     for cell, plain, _ in experiment.decided():
         if plain != experiment.unaugmented(cell) or experiment.is_unaugmented(cell):
@@ -201,13 +207,13 @@ def _too_strong_for_budget(experiment: Experiment) -> Iterable[Row]:
             yield {**_keys(cell, plain), "value": value, "threshold": limit}
 
 
-def _confidence(sign: int) -> Callable[[Experiment], Iterable[Row]]:
-    """Cells with a calibration error whose confidence is above (1) or below (-1) accuracy.
+def _confidence(sign: int) -> Callable[[ExperimentResults], Iterable[Row]]:
+    """Miscalibrated cells with confidence above (1) or below (-1) accuracy.
 
-    Where optimization has failed, confidence says nothing about the method.
+    Cells whose optimization failed are left out.
     """
 
-    def compute(experiment: Experiment) -> Iterable[Row]:
+    def compute(experiment: ExperimentResults) -> Iterable[Row]:
         limit = threshold("miscalibrated")
         failed = {cell for cell, *_ in _train_differences(experiment, failed=True)}
         for cell, row in experiment.cells.items():
@@ -218,14 +224,14 @@ def _confidence(sign: int) -> Callable[[Experiment], Iterable[Row]]:
     return compute
 
 
-def _unstable(experiment: Experiment) -> Iterable[Row]:
+def _unstable(experiment: ExperimentResults) -> Iterable[Row]:
     """The value is the range of test accuracy over the seeds."""
     ranges = {
         cell: row["test_accuracy_max"] - row["test_accuracy_min"]
         for cell, row in experiment.cells.items()
         if row["finished"] - row["diverged"] > 1
     }
-    if len(ranges) < CELLS_FOR_RANGES:
+    if len(ranges) < MIN_CELLS:
         return
     usual = float(np.median(list(ranges.values())))
     limit = max(threshold("unstable_ratio") * usual, threshold("unstable"))
@@ -234,11 +240,11 @@ def _unstable(experiment: Experiment) -> Iterable[Row]:
             yield {**_keys(cell), "value": value, "threshold": limit}
 
 
-def _rank_change(experiment: Experiment) -> Iterable[Row]:
-    """The clearest pair of each data set that changes places after half of the epochs.
+def _rank_change(experiment: ExperimentResults) -> Iterable[Row]:
+    """The clearest pair of each data set whose order changes in the second half of training.
 
-    Of the pairs that are compared, those in which all seeds agree at both times. The cell is ahead
-    at the end, its reference at half; the value is the smaller difference.
+    Only pairs in which all seeds agree at both epochs. The cell is better at the end, its reference
+    at half of the epochs; the value is the smaller of both differences.
     """
     clearest: dict[str, Row] = {}
     for first, second, _ in experiment.pairs:
@@ -272,11 +278,11 @@ def _rank_change(experiment: Experiment) -> Iterable[Row]:
     yield from clearest.values()
 
 
-def _budget_reversal(experiment: Experiment) -> Iterable[Row]:
-    """Pairs with opposite verdicts here and in an experiment of another training length.
+def _budget_reversal(experiment: ExperimentResults) -> Iterable[Row]:
+    """Pairs with opposite verdicts in an experiment that is compared with this one as a budget.
 
-    That experiment is one that the study compares with this one as a budget. The cell is the
-    better one here; the epoch is the other training length, and the value the difference there.
+    The cell is the better one here. The epoch is the other training length; the value is the
+    difference there.
     """
     results, planned = experiment.results, experiment.planned
     by_name = {other.name: other for other in results.plan.experiments}
@@ -300,13 +306,13 @@ def _budget_reversal(experiment: Experiment) -> Iterable[Row]:
                 run = next(run for run in by_name[name].runs if run.cell == arm)
                 yield {
                     **_keys(*pair),
-                    "epoch": run.settings["training"]["epochs"],
+                    "epoch": run.settings.training.epochs,
                     "value": difference if better else -difference,
                 }
 
 
-def _classes_pay(experiment: Experiment) -> Iterable[Row]:
-    """The value is the number of classes on which an arm differs and not as on the whole split."""
+def _classes_pay(experiment: ExperimentResults) -> Iterable[Row]:
+    """The value is the number of classes with an effect that is not that on the whole split."""
     effects = experiment.results.tables["class_effects"]
     effects = effects[effects["verdict"].isin(["helped", "harmed"])]
     for arm, reference, row in experiment.pairs:

@@ -1,4 +1,4 @@
-"""Verdicts on accuracies of runs made elsewhere: a table of arm, seed and accuracy is enough."""
+"""Verdicts on runs made elsewhere, from a table of arm, seed and accuracy."""
 
 import math
 import warnings
@@ -8,14 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablation.analysis.pooling import ARMS_TO_POOL, OFTEN, ROUNDING, Spread, pooled_variances
-from ablation.analysis.testing import OPEN, SEEDS_FOR_VERDICTS, Estimate, decide, estimate
-from ablation.errors import InputError, nearest, visible
+from ablation.analysis.pooling import (
+    ARMS_TO_POOL,
+    FREQUENT,
+    ROUNDING,
+    VarianceEstimate,
+    pooled_variances,
+)
+from ablation.analysis.testing import (
+    OPEN,
+    SEEDS_FOR_VERDICTS,
+    DifferenceTest,
+    decide,
+    difference_test,
+)
+from ablation.errors import InputError, nearest
 from ablation.storage import atomically
-from ablation.study.loading import shortened
 
 MARGIN = 0.5  # percentage points
-DECIMALS = 10  # of an accuracy that count
+DECIMALS = 10  # significant decimals of an accuracy
 COLUMNS = (
     "arm", "reference", "seeds", "difference", "ci_low", "ci_high", "p", "verdict",
 )  # fmt: skip
@@ -24,26 +35,25 @@ COLUMNS = (
 def judge(scores: pd.DataFrame, reference: str, margin: float = MARGIN) -> pd.DataFrame:
     """Compare each arm with a reference over seeds.
 
-    The error of a difference over seeds comes from variances that are pooled over the arms
-    (`ablation.analysis.pooling`), with Satterthwaite's degrees of freedom; where the number of
-    images is known, the error over seeds and images together decides (Clark 1973, The
-    Language-as-Fixed-Effect Fallacy). Of both tests the larger p-value counts. Holm's method
-    corrects it over the comparisons. For a verdict of better or worse a paired t-test over the
-    seeds has to agree at the level of 6 %, which keeps the error where one arm is far noisier than
-    the others. With two arms, the paired t-test is the only one over seeds.
+    Variances over seeds are pooled over the arms (`ablation.analysis.pooling`). If the number of
+    images is known, a test over seeds and images is required in addition
+    (`ablation.analysis.testing.combined_error`). Holm's method corrects the larger p-value of both
+    tests. For ``better`` and ``worse``, a paired t-test over the seeds at 6 % is also required,
+    which controls the error if one arm is far noisier than the others. With two arms, the paired
+    t-test is the only test over seeds.
 
     Args:
-        scores: the columns arm, seed, accuracy (a share, 0 to 1) and, if it is known, images (of
-            the test split); a row a run.
-        reference: the arm that the others are compared with.
-        margin: percentage points that do not matter.
+        scores: a row for each run, with the columns arm, seed, accuracy (a share, 0 to 1) and, if
+            known, images (of the test split).
+        reference: arm that the others are compared with.
+        margin: largest difference that does not matter, in percentage points.
 
     Returns:
-        A row a comparison, in the order of the arms: arm, reference, seeds (that both have),
-        difference, ci_low and ci_high (shares), p (corrected), verdict. Interval and p-value decide
-        alike: the verdict is better or worse where p is at most 5 % and the interval, at the level
-        that Holm's method leaves to the comparison, excludes zero; same where the interval lies
-        within the margin; open otherwise. Below three seeds it is open, without interval or p.
+        A row for each comparison, in the order of the arms: arm, reference, seeds (of both),
+        difference, ci_low and ci_high (shares), p (corrected) and verdict. The verdict is better or
+        worse if p is at most 5 %, or equivalently if the interval excludes zero; same if the
+        interval lies within the margin; otherwise open. With fewer than three seeds it is open,
+        without interval and p.
 
     Raises:
         InputError: a column is missing, a value is wrong, or there is nothing to compare.
@@ -55,13 +65,11 @@ def judge(scores: pd.DataFrame, reference: str, margin: float = MARGIN) -> pd.Da
     arms = [arm for arm in table if arm != reference]
     seeds = {arm: [seed for seed in table[reference] if seed in table[arm]] for arm in arms}
     judged = [arm for arm in arms if len(seeds[arm]) >= SEEDS_FOR_VERDICTS]
-    estimates = [
-        _estimate(
-            table[arm], table[reference], (images[arm], images[reference]), unit, pooled.get(arm)
-        )
+    tests = [
+        _test(table[arm], table[reference], (images[arm], images[reference]), unit, pooled.get(arm))
         for arm in judged
     ]
-    decisions = dict(zip(judged, decide(estimates, judged), strict=True))
+    decisions = dict(zip(judged, decide(tests, judged), strict=True))
     rows = []
     for arm in arms:
         differences = [table[arm][seed] - table[reference][seed] for seed in seeds[arm]]
@@ -81,36 +89,36 @@ def judge(scores: pd.DataFrame, reference: str, margin: float = MARGIN) -> pd.Da
 
 
 def notes(scores: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
-    """Return what has to be said of a result of `judge`, a sentence each."""
-    said = []
+    """Return remarks on a result of `judge`, one sentence each."""
+    remarks = []
     if "images" not in scores:
-        said.append(
-            "the number of test images is not given, so the verdicts speak of these images alone"
+        remarks.append(
+            "the number of test images is not given, so the verdicts hold for these images only"
         )
     judged = verdicts[verdicts["seeds"] >= SEEDS_FOR_VERDICTS]
     seeds = scores.groupby(scores["arm"].astype(str))["seed"].agg(set)
     pooled = [seeds[arm] for arm in {*judged["arm"], *judged["reference"]}]
     shared = len(set.intersection(*pooled)) if pooled else 0
     if len(pooled) >= ARMS_TO_POOL and shared < SEEDS_FOR_VERDICTS:
-        said.append(
+        remarks.append(
             f"only {shared} seeds are common to all arms, so each comparison uses the paired t-test"
         )
     elif len(pooled) >= ARMS_TO_POOL and any(len(of) > shared for of in pooled):
-        said.append(f"variances are estimated from the {shared} seeds that all arms have")
+        remarks.append(f"variances are estimated from the {shared} seeds that all arms have")
     few = verdicts.loc[verdicts["seeds"] < SEEDS_FOR_VERDICTS, "arm"]
     if len(few):
-        said.append(
+        remarks.append(
             f"fewer than {SEEDS_FOR_VERDICTS} seeds in common with the reference give no verdict: "
             f"{', '.join(few)}"
         )
-    return said
+    return remarks
 
 
 def read_scores(file: Path) -> pd.DataFrame:
-    """Read a CSV file of scores for `judge`.
+    """Read scores for `judge` from a CSV file.
 
     Raises:
-        InputError: it cannot be read as CSV.
+        InputError: the file cannot be read as CSV.
     """
     try:
         with warnings.catch_warnings():
@@ -135,7 +143,7 @@ def read_scores(file: Path) -> pd.DataFrame:
 
 
 def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
-    """Write a result of `judge` as CSV.
+    """Write a result of `judge` to a CSV file.
 
     Raises:
         InputError: the file cannot be written.
@@ -143,11 +151,11 @@ def write_verdicts(verdicts: pd.DataFrame, file: Path) -> None:
     file = file.resolve()
     if file.exists() and not file.is_file():
         raise InputError(f"{file}: is not a file that can be written")
-    atomically(file, lambda part: verdicts.to_csv(part, index=False, lineterminator="\n"))
+    atomically(file, lambda temporary: verdicts.to_csv(temporary, index=False, lineterminator="\n"))
 
 
 def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, dict[object, float]]:
-    """Return accuracy by seed of each arm."""
+    """Return the accuracy of each arm by seed, after checking all arguments."""
     for column in ("arm", "seed", "accuracy"):
         if column not in scores:
             raise InputError(
@@ -167,9 +175,7 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
             raise InputError(f"{where}: arm, seed or accuracy is empty")
         accuracy = pd.to_numeric(value, errors="coerce")
         if not 0 <= accuracy <= 1:
-            raise InputError(
-                f"{where}: accuracy: {shortened(visible(str(value)))} is not a share, 0 to 1"
-            )
+            raise InputError(f"{where}: accuracy: {str(value)[:60]} is not a share, 0 to 1")
         if seed in table.setdefault(str(arm), {}):
             raise InputError(f"{where}: arm '{arm}' has seed {seed} twice")
         table[str(arm)][seed] = float(accuracy)
@@ -181,7 +187,7 @@ def _checked(scores: pd.DataFrame, reference: str, margin: float) -> dict[str, d
 
 
 def _images(scores: pd.DataFrame, arm: str) -> float:
-    """The number of test images of an arm, the least if its runs differ; infinite if unknown."""
+    """Return the smallest number of test images of an arm's runs; infinite if unknown."""
     if "images" not in scores:
         return math.inf
     column = scores.loc[scores["arm"].astype(str) == arm, "images"]
@@ -191,38 +197,38 @@ def _images(scores: pd.DataFrame, arm: str) -> float:
     return float(images.min())
 
 
-def _estimate(
+def _test(
     arm: Mapping[object, float],
     reference: Mapping[object, float],
     images: tuple[float, float],
     unit: float,
-    pooled: Spread | None,
-) -> Estimate:
-    """Estimate the difference of an arm and the reference over the seeds that both have.
+    pooled: VarianceEstimate | None,
+) -> DifferenceTest:
+    """Return the tests of the difference over the seeds of both arms.
 
     Args:
         arm, reference: accuracy by seed.
-        images: number of test images of both, infinite if it is not known.
-        unit: that accuracies are given in, at least one test image.
-        pooled: how much the difference varies from seed to seed, if all arms tell that.
+        images: number of test images of both; infinite if unknown.
+        unit: resolution of the accuracies, at least one test image.
+        pooled: pooled variance of the difference over seeds; None without a pool.
     """
     pairs = np.array([(arm[seed], reference[seed]) for seed in reference if seed in arm])
     differences = pairs[:, 0] - pairs[:, 1]
     if math.isinf(max(images)):
-        return estimate(differences, pooled, images=1 / unit)
-    # Which images each arm gets wrong is not known: the arms are taken as independent.
+        return difference_test(differences, pooled, images=1 / unit)
+    # the predictions are unknown, so arms are treated as independent over the images
     means = pairs.mean(axis=0)
     squared = sum(p * (1 - p) / number for p, number in zip(means, images, strict=True))
     over_images = max(math.sqrt(squared), unit)
-    return estimate(differences, pooled, image_error=over_images, images=min(images))
+    return difference_test(differences, pooled, image_error=over_images, images=min(images))
 
 
 def _unit(table: Mapping[str, Mapping[object, float]]) -> float:
-    """What accuracies are rounded to, by the decimals that they are given with.
+    """Return the unit of the last decimal of the accuracies.
 
-    Where rounded accuracies are equal, their variance is not zero.
+    The variance of equal rounded accuracies is not zero.
     """
-    # 95.7 / 100 is 0.957, though not to the last bit
+    # 95.7 / 100 is not 0.957 to the last bit
     values = [round(value, DECIMALS) for of_arm in table.values() for value in of_arm.values()]
     decimals = (len(np.format_float_positional(value).partition(".")[2]) for value in values)
     return max(10.0 ** -max(decimals), ROUNDING)
@@ -230,10 +236,10 @@ def _unit(table: Mapping[str, Mapping[object, float]]) -> float:
 
 def _pooled(
     table: Mapping[str, Mapping[object, float]], reference: str, images: float
-) -> dict[str, Spread]:
-    """How much each arm less the reference varies from seed to seed; none without a pool.
+) -> dict[str, VarianceEstimate]:
+    """Return the pooled variance of each difference to the reference; empty without a pool.
 
-    Arms with fewer than three seeds in common with the reference tell nothing.
+    Arms with fewer than three seeds in common with the reference are left out.
     """
     arms = [
         arm for arm, of in table.items()
@@ -244,8 +250,8 @@ def _pooled(
         return {}
     accuracy = np.array([[table[arm][seed] for seed in shared] for arm in arms])
     is_reference = np.array([arm == reference for arm in arms])
-    often = is_reference & (len(arms) - 1 >= OFTEN)
-    variances = pooled_variances(accuracy, often, images)
+    frequent = is_reference & (len(arms) - 1 >= FREQUENT)
+    variances = pooled_variances(accuracy, frequent, images)
     found = {}
     for arm in arms:
         if arm != reference:

@@ -1,8 +1,8 @@
-"""Looks: how often the results of a growing study have been looked at, and what that costs.
+"""Looks (interim analyses) at a growing study, and the significance level of each.
 
-Who adds seeds until something is found finds something in the end. So each look at an experiment
-spends a part of its error probability, and the level of a look is such that all looks together
-keep to it: alpha spending (Lan & DeMets 1983, Discrete Sequential Boundaries for Clinical Trials).
+Testing again and again while seeds are added inflates the error probability. Each look at an
+experiment therefore spends a part of it: alpha spending (Lan & DeMets 1983, Discrete Sequential
+Boundaries for Clinical Trials).
 """
 
 import csv
@@ -24,148 +24,146 @@ from ablation.errors import InputError
 from ablation.storage import atomically
 
 COLUMNS = ("look", "time", "seeds", "open")
-POWER_OF_TIME = 3  # of the spending function (Kim & DeMets 1987), close to O'Brien and Fleming's
-RESERVED = 0.2  # of the error probability is left for later looks where no last one is declared
+SPENDING_EXPONENT = 3  # of the power family (Kim & DeMets 1987); near O'Brien and Fleming
+RESERVED = 0.2  # share of the error probability kept for later looks without `final_seeds`
 NODES = 100  # of the numerical integration between the boundaries
-FARTHEST = 9  # standard deviations from zero, where nothing is
-SHOWN = 40  # characters of what cannot be read
-_SIGHT = re.compile(
+LIMIT = 9  # standard deviations from zero; probability beyond is neglected
+QUOTED = 40  # characters of an unreadable text in a message
+_LOOK = re.compile(
     r"(none|\d+(?: \d+)*)(?: of ([1-9]\d*)( or more)?)?(?: lacking (\d+) of ([1-9]\d*) runs)?",
     re.ASCII,
 )
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What there is to see of an experiment.
+class Look:
+    """A look at an experiment.
 
-    Two are the same if the same is there, whatever shall come to it: who plans or declares more
-    seeds after a look has seen nothing new.
+    Looks are equal if they include the same seeds and runs. Planning or declaring more seeds
+    does not make a new look.
 
     Attributes:
-        seeds: those of which any run has finished.
-        lacking: how many of the runs of these seeds are not there, and of how many; None if all
-            are.
-        final: how many seeds there shall be in the end, if that is declared.
-        planned: how many there shall be for now, if that is not declared and more than there are.
+        seeds: seeds with at least one finished run.
+        missing: number of unfinished runs of these seeds, and number of all their runs; None if
+            all have finished.
+        final: declared final number of seeds, if any.
+        planned: number of planned seeds, if no final number is declared and more are planned.
     """
 
     seeds: tuple[int, ...]
-    lacking: tuple[int, int] | None = None
+    missing: tuple[int, int] | None = None
     final: int | None = field(default=None, compare=False)
     planned: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        """Write it as in ``looks.csv``.
+        """Format the look as in ``looks.csv``.
 
-        For example ``0 1 2``, ``0 1 2 of 5``, ``0 1 2 of 5 or more``, each with
-        ``lacking 2 of 9 runs`` where some are not there.
+        Examples: ``0 1 2``, ``0 1 2 of 5``, ``0 1 2 of 5 or more``; with missing runs followed by
+        ``lacking 2 of 9 runs``.
         """
         text = " ".join(map(str, self.seeds)) or "none"
         if self.final is not None:
             text += f" of {self.final}"
         elif self.planned is not None:
             text += f" of {self.planned} or more"
-        if self.lacking is not None:
-            text += " lacking {} of {} runs".format(*self.lacking)
+        if self.missing is not None:
+            text += " lacking {} of {} runs".format(*self.missing)
         return text
 
     @classmethod
-    def of_text(cls, text: str) -> "Sight":
-        """Read what `str` writes.
+    def parse(cls, text: str) -> "Look":
+        """Parse the format of `str`.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text has another format.
         """
-        found = _SIGHT.fullmatch(text)
+        found = _LOOK.fullmatch(text)
         if found is None:
-            raise ValueError(f"'{text[:SHOWN]}' names no seeds")
-        seeds, number, more, lacking, of = found.groups()
-        in_the_end = int(number) if number else None
+            raise ValueError(f"'{text[:QUOTED]}' names no seeds")
+        seeds, number, more, missing, of = found.groups()
+        total = int(number) if number else None
         return cls(
             () if seeds == "none" else tuple(map(int, seeds.split())),
-            (int(lacking), int(of)) if lacking else None,
-            None if more else in_the_end,
-            in_the_end if more else None,
+            (int(missing), int(of)) if missing else None,
+            None if more else total,
+            total if more else None,
         )
 
     @property
-    def whole(self) -> bool:
-        """Whether all is there that is planned for now, of a number that is not declared."""
-        return self.lacking is None and self.planned is None and self.final is None
+    def complete(self) -> bool:
+        """Whether all planned runs have finished and no final number of seeds is declared."""
+        return self.missing is None and self.planned is None and self.final is None
 
     @property
     def share(self) -> float:
-        """Share of what may be spent until all is there that may be spent on this."""
-        there = float(len(self.seeds))
-        if self.lacking is not None:
-            there *= 1 - self.lacking[0] / self.lacking[1]
-        return min(there / (self.final or self.planned or len(self.seeds)), 1.0) ** POWER_OF_TIME
-
-
-Seen = Mapping[str, Sight]  # by experiment
+        """Value of the spending function at this look, 0 to 1."""
+        count = float(len(self.seeds))
+        if self.missing is not None:
+            count *= 1 - self.missing[0] / self.missing[1]
+        information = min(count / (self.final or self.planned or len(self.seeds)), 1.0)
+        return information**SPENDING_EXPONENT
 
 
 class Looks:
-    """The looks at a study so far, and the present one.
+    """All looks at a study up to the current one.
 
     Args:
-        file: ``looks.csv`` of the study; it need not exist yet.
-        seen: what there is to see now of each experiment that compares anything.
+        file: ``looks.csv`` of the study; it may be missing.
+        current: current look at each experiment with comparisons, by name.
 
     Raises:
         InputError: the file cannot be read.
     """
 
-    def __init__(self, file: Path, seen: Seen) -> None:
-        self.file, self.seen = file, dict(seen)
+    def __init__(self, file: Path, current: Mapping[str, Look]) -> None:
+        self.file, self.current = file, dict(current)
         self._rows = _read(file)
-        self._history = [_of_text(row["seeds"]) for row in self._rows]
-        same = [i for i, known in enumerate(self._history) if known == self.seen]
-        self.is_new = bool(self.seen) and not same
+        self._history = [_parse(row["seeds"]) for row in self._rows]
+        same = [i for i, known in enumerate(self._history) if known == self.current]
+        self.is_new = bool(self.current) and not same
         if same:
             self._history = self._history[: same[0] + 1]
         else:
-            self._history.append(self.seen)
+            self._history.append(self.current)
 
-    def of(self, experiment: str) -> list[Sight]:
-        """Return what was seen of an experiment, in order, up to now; each sight once.
+    def of(self, experiment: str) -> list[Look]:
+        """Return the distinct looks at an experiment in order, up to the current one.
 
-        With fewer than three seeds there is no verdict, so that these are left out.
+        Looks at fewer than three seeds are left out, because they give no verdicts.
         """
-        known = [sights[experiment] for sights in self._history if experiment in sights]
-        enough = (sight for sight in known if len(sight.seeds) >= SEEDS_FOR_VERDICTS)
+        known = [looks[experiment] for looks in self._history if experiment in looks]
+        enough = (look for look in known if len(look.seeds) >= SEEDS_FOR_VERDICTS)
         found = list(dict.fromkeys(enough))
-        now = self.seen.get(experiment)
+        now = self.current.get(experiment)
         return found[: found.index(now) + 1] if now in found else found
 
     def is_spent(self, experiment: str) -> bool:
-        """Whether the whole level of an experiment is spent with this look."""
-        sights = self.of(experiment)
-        return bool(sights) and _spent(sights)[-1] >= 1
+        """Return whether this look spends the last of an experiment's level."""
+        looks = self.of(experiment)
+        return bool(looks) and _spent(looks)[-1] >= 1
 
     def level(self, experiment: str, level: float, seeds: int | None = None) -> float:
-        """Return the level of a comparison at this look.
+        """Return the level of a comparison at the current look, or at the next one.
 
         Args:
-            experiment: its experiment.
-            level: of the comparison over all looks.
-            seeds: instead, its level at the next look, with so many seeds; where nothing is left
-                for one, that in a study of its own.
+            experiment: name of its experiment.
+            level: level of the comparison over all looks.
+            seeds: number of seeds of the next look; None for the current look. If the level is
+                spent, the result is that of a separate study.
         """
-        sights = self.of(experiment)
+        looks = self.of(experiment)
         if seeds is not None:
             if self.is_spent(experiment):
                 return level
-            final = self.seen[experiment].final
-            sights = [*sights, Sight(tuple(range(seeds)), final=final)]
-        return level_of(sights, level) if sights else level
+            final = self.current[experiment].final
+            looks = [*looks, Look(tuple(range(seeds)), final=final)]
+        return level_of(looks, level) if looks else level
 
     def record(self, undecided: int) -> None:
-        """Add this look to the file, unless it is there.
+        """Append the current look to the file if it is new.
 
         Args:
-            undecided: how many comparisons of the study are open.
+            undecided: number of open comparisons of the study.
 
         Raises:
             InputError: the file cannot be written.
@@ -175,7 +173,7 @@ class Looks:
         row = {
             "look": len(self._rows) + 1,
             "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "seeds": _text(self.seen),
+            "seeds": _format(self.current),
             "open": undecided,
         }
         text = io.StringIO()
@@ -183,32 +181,32 @@ class Looks:
         writer.writeheader()
         writer.writerows([*self._rows, row])
 
-        def write(part: Path) -> None:
-            part.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+        def write(temporary: Path) -> None:
+            temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
         atomically(self.file, write)
 
 
-def level_of(sights: Sequence[Sight], level: float) -> float:
+def level_of(looks: Sequence[Look], level: float) -> float:
     """Return the level of the last of several looks at an experiment.
 
     Args:
-        sights: what was seen at each, at least one.
-        level: over all looks.
+        looks: all looks in order, at least one.
+        level: level over all looks.
     """
-    return nominal_level([len(sight.seeds) for sight in sights], _spent(sights), level)
+    return nominal_level([len(look.seeds) for look in looks], _spent(looks), level)
 
 
 def nominal_level(seeds: Sequence[int], spent: Sequence[float], level: float) -> float:
-    """Return the two-sided level of the last of several looks.
+    """Return the nominal two-sided level of the last of several looks.
 
-    The sum of the differences over the seeds is taken as Brownian motion; the boundary of each look
-    is such that it is crossed for the first time with the probability that is left for it.
+    The sum of the differences over the seeds is modelled as Brownian motion. The boundary of each
+    look is chosen so that the probability of first crossing it equals what the look spends.
 
     Args:
-        seeds: how many there were at each look.
-        spent: share of the level that is spent up to each look, 0 to 1, not falling.
-        level: over all looks.
+        seeds: number of seeds at each look.
+        spent: cumulative share of the level spent at each look, 0 to 1, not decreasing.
+        level: level over all looks.
     """
     boundary, time = _boundary(tuple(seeds), tuple(spent), level)
     return float(2 * ndtr(-boundary / math.sqrt(time))) if len(seeds) > 1 else level * spent[0]
@@ -216,63 +214,63 @@ def nominal_level(seeds: Sequence[int], spent: Sequence[float], level: float) ->
 
 @lru_cache(maxsize=4096)
 def _boundary(seeds: tuple[int, ...], spent: tuple[float, ...], level: float) -> tuple[float, int]:
-    """The boundary of the last look, infinite where nothing is left, and the time of it."""
-    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
-    time = max(seeds[-1], before + 1)  # other seeds, but no more, are new ones as well
+    """Return the boundary of the last look (infinite if it spends nothing) and its time."""
+    places, masses, before = _continuation(seeds[:-1], spent[:-1], level)
+    time = max(seeds[-1], before + 1)  # other seeds are new even if they are not more
     step = math.sqrt(time - before)
     probability = level * (spent[-1] - (spent[-2] if len(spent) > 1 else 0.0))
 
-    def beyond(boundary: float) -> float:
+    def excess(boundary: float) -> float:
         above, below = ndtr((places - boundary) / step), ndtr((-boundary - places) / step)
         return float(masses @ (above + below)) - probability
 
-    farthest = FARTHEST * math.sqrt(time)
-    if probability <= 0 or beyond(farthest) >= 0:
+    limit = LIMIT * math.sqrt(time)
+    if probability <= 0 or excess(limit) >= 0:
         return math.inf, time
-    return float(optimize.brentq(beyond, 0, farthest)), time
+    return float(optimize.brentq(excess, 0, limit)), time
 
 
 @lru_cache(maxsize=512)
-def _inside(
+def _continuation(
     seeds: tuple[int, ...], spent: tuple[float, ...], level: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Where the motion is that has crossed no boundary: places, probabilities, and the time."""
+    """Return nodes and probabilities of the motion that crossed no boundary, and the time."""
     if not seeds:
         return np.zeros(1), np.ones(1), 0
     boundary, time = _boundary(seeds, spent, level)
-    places, masses, before = _inside(seeds[:-1], spent[:-1], level)
+    places, masses, before = _continuation(seeds[:-1], spent[:-1], level)
     step = math.sqrt(time - before)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    reach = min(boundary, FARTHEST * math.sqrt(time))
+    reach = min(boundary, LIMIT * math.sqrt(time))
     found = reach * nodes
     density = np.exp(-(((found[:, None] - places) / step) ** 2) / 2) @ masses
     return found, density * weights * reach / step / math.sqrt(2 * math.pi), time
 
 
-def _spent(sights: Sequence[Sight]) -> list[float]:
-    """Share of the level that is spent up to each look."""
+def _spent(looks: Sequence[Look]) -> list[float]:
+    """Return the cumulative share of the level that is spent at each look."""
     spent: list[float] = []
-    most = base = 0.0  # up to this look; when the present aim was set
-    extended, final = 0, sights[0].final
-    for sight in sights:
-        if sight.final != final:
-            base, final = most, sight.final
-        aim = 1.0 if final is not None else 1 - RESERVED / 2**extended
-        most = max(most, sight.share * aim + (1 - sight.share) * base)
+    most = base = 0.0  # spent so far; spent when the current target was set
+    extensions, final = 0, looks[0].final
+    for look in looks:
+        if look.final != final:
+            base, final = most, look.final
+        target = 1.0 if final is not None else 1 - RESERVED / 2**extensions
+        most = max(most, look.share * target + (1 - look.share) * base)
         spent.append(most)
-        if sight.whole:
-            extended, base = extended + 1, most
+        if look.complete:
+            extensions, base = extensions + 1, most
     return spent
 
 
-def _text(seen: Seen) -> str:
-    return "; ".join(f"{name}: {sight}" for name, sight in seen.items())
+def _format(looks: Mapping[str, Look]) -> str:
+    return "; ".join(f"{name}: {look}" for name, look in looks.items())
 
 
-def _of_text(text: str) -> dict[str, Sight]:
-    """Read what `_text` writes."""
+def _parse(text: str) -> dict[str, Look]:
+    """Parse the output of `_format`."""
     parts = (part.partition(": ") for part in text.split("; "))
-    return {name: Sight.of_text(of_name) for name, _, of_name in parts}
+    return {name: Look.parse(of_name) for name, _, of_name in parts}
 
 
 def _read(file: Path) -> list[dict[str, str]]:
@@ -280,12 +278,12 @@ def _read(file: Path) -> list[dict[str, str]]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
             for row in rows:
-                _of_text(row["seeds"])
+                _parse(row["seeds"])
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise InputError(
-            f"{file}: this is no record of looks ({error}); move it away, and looks are counted "
-            "from now on"
+            f"{file}: not a record of looks ({error}); move the file away to count looks from now "
+            "on"
         ) from None
     return rows

@@ -1,4 +1,4 @@
-"""Pictures of test images that networks get wrong."""
+"""Misclassified test images."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,26 +16,25 @@ from ablation.storage import atomically
 from ablation.study.comparisons import Cell
 from ablation.study.metrics import TEST_ACCURACY
 
-SHOWN = 8  # images a row
-PAIRS = 4  # rows of pairs for each experiment and data set
-LEAST = 2  # images of a pair
-SIDE = 96  # pixels of an image that is kept, at most
+SHOWN = 8  # most images in a row
+PAIRS = 4  # most rows of pairs for each experiment and data set
+LEAST = 2  # fewest images in a row of a pair
+SIDE = 96  # largest side of a stored image, in pixels
 
 
 def write_mistakes(results: StudyResults, file: Path) -> None:
-    """Write pictures of test images that networks get wrong, as a network sees them.
+    """Write misclassified test images, cropped to the input of the networks.
 
-    For each experiment and data set a row with the images that at least half of all its runs get
-    wrong, and one for each of some compared pairs with the images that most runs of the less
-    accurate arm get wrong and most of the other one right. Data whose images have been deleted has
-    no rows.
+    Each experiment and data set has a row of the images that at least half of all runs misclassify,
+    and rows for some compared pairs: images that most runs of the less accurate arm misclassify and
+    most runs of the other classify correctly. Data without stored images has no rows.
 
     Args:
         results: the results of a study, with the table of comparisons.
-        file: the ``.npz`` to write: ``index``, a JSON list of {key, experiment, dataset,
-            true, predicted} and, of a pair, the names of the arm that is wrong (arm, arm_model,
-            arm_augmentation) and of the one that is right (reference, …), and for each key uint8
-            images [n, height, width, channels].
+        file: the ``.npz`` file: ``index``, a JSON list of {key, experiment, dataset, true,
+            predicted} and, for a pair, the names of the wrong arm (arm, arm_model,
+            arm_augmentation) and of the correct one (reference, …); for each key uint8 images [n,
+            height, width, channels].
 
     Raises:
         InputError: the prepared data has changed, or the file cannot be written.
@@ -76,22 +75,25 @@ def write_mistakes(results: StudyResults, file: Path) -> None:
                         "predicted": predicted,
                     }
                 )
-                arrays[key] = _seen(data, data.indices("test")[chosen])
+                arrays[key] = _cropped(data, data.indices("test")[chosen])
     content = np.array(json.dumps(index))
     atomically(
-        file, lambda part: np.savez_compressed(part, allow_pickle=False, index=content, **arrays)
+        file,
+        lambda temporary: np.savez_compressed(
+            temporary, allow_pickle=False, index=content, **arrays
+        ),
     )
 
 
 def _opened(folder: Path) -> Prepared | None:
-    """The prepared data, if its images are there."""
+    """Return the prepared data; None without stored images."""
     return load(folder, verify=False) if (folder / IMAGES).exists() else None
 
 
 def _rows(
     sound: dict[Cell, list[RunResult]], compared: pd.DataFrame
 ) -> Iterable[tuple[dict[str, str], np.ndarray, list[RunResult]]]:
-    """Which arms it is about, test images and the runs that get them wrong, of each row."""
+    """Return for each row the names of a pair, the images, and the runs that misclassify them."""
     every = [run for runs in sound.values() for run in runs]
     share = _wrong(every)
     hardest = _largest(share, share >= 0.5)
@@ -109,7 +111,7 @@ def _rows(
 
 
 def _pairs(compared: pd.DataFrame) -> list[tuple[Cell, Cell, dict[str, str]]]:
-    """The cells of comparisons of test accuracies and their names: the less accurate one first.
+    """Return less accurate cell, other cell and names of each comparison of test accuracies.
 
     Decided comparisons come first.
     """
@@ -137,29 +139,29 @@ def _pairs(compared: pd.DataFrame) -> list[tuple[Cell, Cell, dict[str, str]]]:
 
 
 def _wrong(runs: Sequence[RunResult]) -> np.ndarray:
-    """Share of the runs that get each test image wrong."""
+    """Return the share of the runs that misclassify each test image."""
     return np.asarray(1 - np.mean([run.correct for run in runs], axis=0))
 
 
 def _largest(score: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The first of the allowed test images by score, the largest first, then by index."""
+    """Return the allowed test images with the largest scores; ties are ordered by index."""
     images = np.flatnonzero(allowed)
-    # Rounded, as equal counts of runs give shares that may differ in the last digit.
+    # rounded, because equal counts can give shares that differ in the last bit
     return np.asarray(images[np.argsort(-score[images].round(9), kind="stable")][:SHOWN])
 
 
 def _usual_answer(runs: Sequence[RunResult], image: int) -> int:
-    """The most frequent wrong class of a test image."""
+    """Return the most frequent wrong class of a test image."""
     answers = [run.answer[image] for run in runs if not run.correct[image]]
     return int(np.bincount(answers).argmax())
 
 
-def _seen(data: Prepared, chosen: np.ndarray) -> np.ndarray:
-    """The centre of some images, which a network sees, no larger than is shown."""
-    (height, width), seen = data.images.shape[1:3], data.input_shape[:2]
-    top, left = (height - seen[0]) // 2, (width - seen[1]) // 2
-    images = data.images[chosen, top : top + seen[0], left : left + seen[1]]
-    return images if max(seen) <= SIDE else np.stack([_reduced(image) for image in images])
+def _cropped(data: Prepared, chosen: np.ndarray) -> np.ndarray:
+    """Return the centre crops that networks get as input, reduced to at most `SIDE` pixels."""
+    (height, width), size = data.images.shape[1:3], data.input_shape[:2]
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    images = data.images[chosen, top : top + size[0], left : left + size[1]]
+    return images if max(size) <= SIDE else np.stack([_reduced(image) for image in images])
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

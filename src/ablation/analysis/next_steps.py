@@ -1,4 +1,4 @@
-"""Next steps: what would make the results of a study stronger, and how long it would take."""
+"""Next steps that would strengthen the results of a study, with their training time."""
 
 from collections.abc import Iterable
 
@@ -13,11 +13,11 @@ from ablation.study.plan import PlannedExperiment
 STEPS = (
     "finish_runs", "stabilize", "seeds_for_verdicts", "longer_training", "more_seeds", "new_seeds",
 )  # fmt: skip
-"""The most useful first: what is missing comes before what would add to it."""
+"""Most useful first."""
 
 
 def next_steps_table(results: StudyResults) -> pd.DataFrame:
-    """Return the next steps, the most useful first, of equal ones the shortest.
+    """Return the next steps, ordered by usefulness, then by training time.
 
     Args:
         results: the study, with its tables of cells, comparisons and checks.
@@ -34,7 +34,7 @@ def _steps(results: StudyResults, experiment: PlannedExperiment) -> Iterable[Row
         row["check"]: row for row in results.rows("checks", experiment.name) if not row["model"]
     }
     planned, seeds = len(experiment.runs), len(experiment.block.seeds)
-    runs = results.rows("runs", experiment.name)  # diverged ones took their time as well
+    runs = results.rows("runs", experiment.name)  # including diverged ones
     seconds = pd.Series([row["seconds"] for row in runs], dtype=float).mean()
 
     def step(name: str, runs: int, longer: float = 1.0, **values: object) -> Row:

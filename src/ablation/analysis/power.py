@@ -1,4 +1,4 @@
-"""How small a difference a study finds, and how many seeds would find one."""
+"""Minimum detectable effects, and the number of seeds that a difference needs."""
 
 import bisect
 import math
@@ -10,147 +10,149 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ablation.analysis.effects import INTERVAL, Effect, Sample
-from ablation.analysis.pooling import ARMS_TO_POOL, Spread, pool
-from ablation.analysis.testing import PAIRED_LEVEL, together
+from ablation.analysis.effects import INTERVAL, ComparisonDesign, Effect
+from ablation.analysis.pooling import ARMS_TO_POOL, VarianceEstimate, pool
+from ablation.analysis.testing import PAIRED_LEVEL, combined_error
 
 POWER = 0.8
-MOST_SEEDS = 100  # as many as are looked through for how many would do
+MAX_SEEDS = 100  # that are tried
 STUDIES = 1000  # that are simulated
-MOST_CELLS = 12  # more cells hardly make the variance surer
+MAX_CELLS = 12  # that are simulated; more hardly improve the variance estimate
 
 
 def detectable(found: Effect, level: float) -> tuple[float, float, float] | None:
-    """Return the smallest true difference that other such runs call better or worse 4 times in 5.
+    """Return the minimum detectable effect: the smallest true difference found with 80 % power.
 
     Args:
-        found: the effect, whose spread over seeds is taken to be that of other runs.
-        level: of the comparison by itself.
+        found: the effect; other runs are assumed to have its standard deviation over seeds.
+        level: level of the comparison.
 
     Returns:
-        The difference, a share, and the ends of its 95 % interval, which come from the spread
-        being an estimate; None below three seeds, and at level 0.
+        The difference, as a share, and the ends of its 95 % interval, which reflects that the
+        standard deviation is an estimate; None with fewer than three seeds, and at level 0.
     """
-    sample = found.sample
-    if sample is None or not level:
+    design = found.design
+    if design is None or not level:
         return None
     tail = (1 - INTERVAL) / 2
     lowest, highest = (
-        sample.spread * math.sqrt(sample.freedom / float(stats.chi2.isf(at, sample.freedom)))
+        design.sd * math.sqrt(design.df / float(stats.chi2.isf(at, design.df)))
         for at in (tail, 1 - tail)
     )
-    known = replace(sample, freedom=math.inf)
+    known = replace(design, df=math.inf)
     size, low, high = (
-        spread * detectable_factor(of, found.seeds, level, found.image_error / spread)
-        for of, spread in ((sample, sample.spread), (known, lowest), (known, highest))
+        sd * detectable_factor(of, found.seeds, level, found.image_error / sd)
+        for of, sd in ((design, design.sd), (known, lowest), (known, highest))
     )
     return size, low, high
 
 
 def seeds_needed(found: Effect, level: Callable[[int], float], margin: float) -> int | None:
-    """Return how many seeds would detect the difference seen, or the margin if that is more.
+    """Return how many seeds detect the observed difference, or the margin if that is larger.
 
-    More seeds shrink what varies between seeds, but not what these test images leave open.
+    More seeds reduce the error over seeds, but not the error over these test images.
 
     Args:
         found: the effect.
-        level: of the comparison by itself, at a look with so many seeds.
-        margin: differences within it do not matter, as a share.
+        level: level of the comparison at a look with a given number of seeds.
+        margin: largest difference that does not matter, as a share.
 
     Returns:
-        At most 100; None where more are needed, where no number does, or below three seeds.
+        At most 100; None if more are needed, if no number is enough, or with fewer than three
+        seeds.
     """
-    sample = found.sample
-    if sample is None:
+    design = found.design
+    if design is None:
         return None
     wanted = max(abs(found.difference), margin)
-    lasting = max(found.image_error**2 - found.shared, 0.0)
+    image_variance = max(found.image_error**2 - found.seed_image_variance, 0.0)
 
     def enough(seeds: int) -> bool:
-        image_error = math.sqrt(lasting + found.shared * found.seeds / seeds)
-        ratio = image_error / sample.spread
-        factor = detectable_factor(sample, seeds, level(seeds), ratio)
-        return factor * sample.spread <= wanted
+        image_error = math.sqrt(image_variance + found.seed_image_variance * found.seeds / seeds)
+        ratio = image_error / design.sd
+        factor = detectable_factor(design, seeds, level(seeds), ratio)
+        return factor * design.sd <= wanted
 
-    candidates = range(found.seeds + 1, MOST_SEEDS + 1)
+    candidates = range(found.seeds + 1, MAX_SEEDS + 1)
     at = bisect.bisect_left(candidates, True, key=enough)
     return candidates[at] if at < len(candidates) else None
 
 
-def detectable_factor(sample: Sample, seeds: int, level: float, image_error: float = 0.0) -> float:
-    """Return the smallest difference found with 80 % power, in standard deviations.
+def detectable_factor(
+    design: ComparisonDesign, seeds: int, level: float, image_error: float = 0.0
+) -> float:
+    """Return the minimum detectable effect in standard deviations of the difference over seeds.
 
-    In units of the standard deviation of the difference over seeds, as the sample estimates it: how
-    far such an estimate is off is allowed for. Studies are simulated whose cells vary alike, and
-    judged as real ones are.
+    Studies with equal variances are simulated and tested as real ones are. The error of the
+    estimated standard deviation is taken into account.
 
     Args:
-        sample: which cells are compared, beside which others; with an infinite number of degrees of
-            freedom its spread is taken as known.
-        seeds: 3 or more.
-        level: of the comparison by itself; at 0 nothing is found.
-        image_error: standard error over the images, in the same units.
+        design: the compared cells and the others of the experiment; with infinite degrees of
+            freedom its standard deviation is taken as known.
+        seeds: at least 3.
+        level: level of the comparison; at 0 the result is infinite.
+        image_error: standard error over the images, in the same unit.
     """
     if not level:
         return math.inf
-    cells = list(zip(sample.often, sample.weights, *sample.family, strict=True))
+    cells = list(zip(design.frequent, design.weights, *design.family, strict=True))
     used = [cell for cell in cells if any(cell[1:])]
     rest = [cell for cell in cells if not any(cell[1:])]
-    simulated = tuple(used + rest[: max(MOST_CELLS - len(used), 0)])
-    study, level = _simulate(simulated, seeds), level * sample.share
-    spread = np.ones(STUDIES)  # that there really is
-    if math.isfinite(sample.freedom):
-        drawn = np.random.default_rng(1).chisquare(sample.freedom, STUDIES)
-        spread = np.sqrt(sample.freedom / drawn)
+    simulated = tuple(used + rest[: max(MAX_CELLS - len(used), 0)])
+    study, level = _simulate(simulated, seeds), level * design.level_share
+    sd = np.ones(STUDIES)  # true standard deviation over the estimated one
+    if math.isfinite(design.df):
+        drawn = np.random.default_rng(1).chisquare(design.df, STUDIES)
+        sd = np.sqrt(design.df / drawn)
 
-    def needed(error: np.ndarray, freedom: Any, share: Any) -> np.ndarray:
-        both, of_both = together(spread * error, freedom, image_error, 0.0, math.inf)
-        over_seeds = spread * error * stats.t.isf(level * share / 2, freedom)
-        return np.maximum(over_seeds, both * stats.t.isf(level * share / 2, of_both))
+    def half_width(error: np.ndarray, df: Any, share: Any) -> np.ndarray:
+        both, combined_df = combined_error(sd * error, df, image_error, 0.0, math.inf)
+        over_seeds = sd * error * stats.t.isf(level * share / 2, df)
+        return np.maximum(over_seeds, both * stats.t.isf(level * share / 2, combined_df))
 
-    share = study.spread.paired_share
+    share = study.variance.paired_share
     half = np.minimum(
-        needed(np.sqrt(study.spread.variance / seeds), study.spread.freedom, 1 - share),
-        needed(study.paired, seeds - 1, share),
+        half_width(np.sqrt(study.variance.variance / seeds), study.variance.df, 1 - share),
+        half_width(study.paired, seeds - 1, share),
     )
-    half = np.maximum(half, spread * study.paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1))
-    luck = spread * study.mean + image_error * study.image_luck
-    return float(np.quantile(half - luck, POWER))
+    half = np.maximum(half, sd * study.paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1))
+    noise = sd * study.mean + image_error * study.image_noise
+    return float(np.quantile(half - noise, POWER))
 
 
 @dataclass(frozen=True)
-class _Studies:
+class _SimulatedStudies:
     """Simulated studies, in units of the standard deviation of the difference over seeds.
 
     Attributes:
-        mean: of the difference [studies].
-        spread: as it is estimated, each part [studies].
+        mean: mean difference [studies].
+        variance: its pooled variance, each field [studies].
         paired: standard error of the paired t-test [studies].
-        image_luck: a standard normal number [studies].
+        image_noise: standard normal numbers [studies].
     """
 
     mean: np.ndarray
-    spread: Spread
+    variance: VarianceEstimate
     paired: np.ndarray
-    image_luck: np.ndarray
+    image_noise: np.ndarray
 
 
 @lru_cache(maxsize=256)
-def _simulate(cells: tuple[tuple[float, ...], ...], seeds: int) -> _Studies:
-    """Simulate studies without any difference whose cells vary alike.
+def _simulate(cells: tuple[tuple[float, ...], ...], seeds: int) -> _SimulatedStudies:
+    """Simulate studies without differences, with equal variances.
 
     Args:
-        cells: of each whether it is in many comparisons, its weight, and those of the family.
+        cells: for each cell whether it is frequent, its weight, and its weights in the family.
         seeds: runs of each cell.
     """
-    is_often, weights, *family = np.array(cells).T
+    is_frequent, weights, *family = np.array(cells).T
     weights = weights / math.sqrt((weights**2).sum())
     random = np.random.default_rng(0)
     drawn = random.standard_normal((STUDIES, len(cells), seeds))
     differences = np.einsum("c,ncs->ns", weights, drawn)
     own = differences.std(axis=1, ddof=1)
-    spread = Spread(own**2, np.full(STUDIES, seeds - 1.0), np.zeros(STUDIES))
+    variance = VarianceEstimate(own**2, np.full(STUDIES, seeds - 1.0), np.zeros(STUDIES))
     if len(cells) >= ARMS_TO_POOL:
-        spread = pool(drawn, is_often.astype(bool)).of_contrast(weights, np.array(family))
-    luck = random.standard_normal(STUDIES)
-    return _Studies(differences.mean(axis=1), spread, own / math.sqrt(seeds), luck)
+        variance = pool(drawn, is_frequent.astype(bool)).of_contrast(weights, np.array(family))
+    noise = random.standard_normal(STUDIES)
+    return _SimulatedStudies(differences.mean(axis=1), variance, own / math.sqrt(seeds), noise)

@@ -24,20 +24,20 @@ import pandas as pd
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import format_pipeline
+from ablation.augmentation.registry import Kind, Pipeline, StepCall
+from ablation.data.settings import Pixels
+from ablation.data.sources import source_name, source_of
 from ablation.errors import InputError, nearest
-from ablation.study.architectures import resolve_architecture
+from ablation.models.families import resolve_network
+from ablation.models.families.base import NetworkSettings
+from ablation.strict import Strict
 from ablation.study.grid import Run
 from ablation.study.loading import read_yaml
-from ablation.study.pipelines import (
-    STEPS,
-    Family,
-    changes_nothing,
-    format_pipeline,
-    parse_pipeline,
-)
-from ablation.study.plan import Plan, validate
-from ablation.study.schema import Pixels, Strict, TrainingPatch
-from ablation.study.sources import KNOWN_SHAPES
+from ablation.study.plan import Plan
+from ablation.study.schema import TrainingPatch
+from ablation.study.validation import validate
 
 FILE = Path(__file__).with_name("published.yaml")
 PUBLISHED_COLUMNS = (
@@ -46,7 +46,6 @@ PUBLISHED_COLUMNS = (
 )  # fmt: skip
 NONE_KNOWN = "none known"
 
-Step = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 
 _ARCHITECTURE_WORDS = {
@@ -77,7 +76,7 @@ class Arm(Strict):
 
     pipeline: str | None = Field(default=None, description="The steps.")
     words: Text | None = Field(default=None, description="What was done, without a pipeline.")
-    families: list[Family] = Field(default=[], description="What the words hold that mixes not.")
+    kinds: list[Kind] = Field(default=[], description="The kinds of steps in the words.")
     mixing: str = Field(default="", description="The steps that mix, with words.")
     unstated: list[str] = Field(default=[], description="Parameters of mixing that are not known.")
     notes: list[Text] = Field(default=[], description="What no step expresses.")
@@ -86,8 +85,8 @@ class Arm(Strict):
     def _is_one_arm(self) -> Self:
         if (self.pipeline is None) == (self.words is None):
             raise PydanticCustomError("empty", "an arm has either a pipeline or words")
-        if self.pipeline is not None and (self.families or self.mixing):
-            raise PydanticCustomError("empty", "families and mixing go with words, not a pipeline")
+        if self.pipeline is not None and (self.kinds or self.mixing):
+            raise PydanticCustomError("empty", "kinds and mixing go with words, not a pipeline")
         try:
             steps = self.steps
         except InputError as error:
@@ -97,7 +96,7 @@ class Arm(Strict):
         return self
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> Pipeline:
         """The steps that can be expressed, resolved."""
         return parse_pipeline(self.mixing if self.pipeline is None else self.pipeline)
 
@@ -172,7 +171,7 @@ class Publication(Strict):
                 hint = nearest(figure.arm, self.arms)
                 raise PydanticCustomError("empty", f"no arm '{figure.arm}'{hint}")
             try:
-                settings = self.network(figure)
+                settings = self.network(figure).model_dump()
             except InputError as error:
                 raise PydanticCustomError("empty", str(error)) from None
             for setting in self.unstated:
@@ -181,9 +180,9 @@ class Publication(Strict):
                     raise PydanticCustomError("empty", f"unknown setting '{setting}'{hint}")
         return self
 
-    def network(self, figure: Figure) -> dict[str, Any]:
-        """Return the resolved architecture of a figure."""
-        return resolve_architecture(figure.architecture, self.options)
+    def network(self, figure: Figure) -> NetworkSettings:
+        """Return the network of a figure."""
+        return resolve_network(figure.architecture, self.options)
 
     def settings(self, figure: Figure) -> dict[str, Any]:
         """Return what is known of the training of a figure, by the keys of a study's training."""
@@ -274,34 +273,37 @@ def published_table(plan: Plan, cells: pd.DataFrame) -> pd.DataFrame:
 def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
     """Tell whether a figure may stand beside a run's cell; the module says when."""
     data, network = run.data.settings, publication.network(figure)
-    source = str(data["source"]).partition(":")[0].partition("/")[0]
-    size = data["image_size"] or KNOWN_SHAPES.get(source, (None, None))[:2]
+    known = source_of(data.source).known(data.source)
+    size = data.image_size or (known and known.size)
     return (
-        source == publication.dataset
-        and data["limit"] is None
-        and data["train_share"] == 1
-        and list(size) == [publication.image_size] * 2
-        and _layout(run.settings["model"]) == _layout(network)
-        and same_arm(publication.arms[figure.arm], run.settings["augmentation"])
+        source_name(data.source) == publication.dataset
+        and data.limit is None
+        and data.train_share == 1
+        and size == (publication.image_size, publication.image_size)
+        and _layout(run.settings.model) == _layout(network)
+        and same_arm(publication.arms[figure.arm], run.steps)
     )
 
 
-def _layout(network: dict[str, Any]) -> dict[str, Any]:
+def _layout(network: NetworkSettings) -> dict[str, Any]:
     """The settings of a network in which it may not differ from a published one."""
-    return {key: value for key, value in network.items() if key not in _ARCHITECTURE_WORDS}
+    return network.model_dump(exclude=set(_ARCHITECTURE_WORDS))
 
 
-def same_arm(arm: Arm, steps: Iterable[Step]) -> bool:
+def same_arm(arm: Arm, steps: Iterable[StepCall]) -> bool:
     """Tell whether resolved steps are a published arm, but for what is named as a difference."""
     own, published = effective_steps(steps), effective_steps(arm.steps)
 
-    def stated(mixing: list[Step]) -> list[Step]:
-        return [{k: v for k, v in step.items() if k not in arm.unstated} for step in mixing]
+    def stated(mixing: list[StepCall]) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (step.step, {k: v for k, v in step.parameters.items() if k not in arm.unstated})
+            for step in mixing
+        ]
 
     if stated(mixing_steps(own)) != stated(mixing_steps(published)):
         return False
     if arm.pipeline is None:
-        return step_families(own) == set(arm.families)
+        return step_kinds(own) == set(arm.kinds)
     return _basic_steps(own) == _basic_steps(published)
 
 
@@ -315,12 +317,12 @@ def setting_differences(
         run: a run of the cell.
         finished: finished runs of the cell.
     """
-    own = run.settings["training"]
+    own = run.settings.training.model_dump()
     published = publication.settings(figure)
     return [
         *_training_differences(own, published),
-        *_arm_differences(publication.arms[figure.arm], run.settings["augmentation"]),
-        *_network_differences(publication, figure, run.settings["model"]),
+        *_arm_differences(publication.arms[figure.arm], run.steps),
+        *_network_differences(publication, figure, run.settings.model),
         *_data_differences(publication, run),
         *_score_differences(publication, figure, own, finished),
         *(
@@ -350,27 +352,26 @@ def tell_setting(publication: Publication, figure: Figure) -> str:
     return "; ".join(parts)
 
 
-def effective_steps(steps: Iterable[Step]) -> list[Step]:
+def effective_steps(steps: Iterable[StepCall]) -> list[StepCall]:
     """Return the steps that can change an image or a label, in order."""
-    return [step for step in steps if step["step"] != "clip" and not changes_nothing(step)]
+    return [step for step in steps if step.step != "clip" and not step.changes_nothing]
 
 
-def mixing_steps(steps: Iterable[Step]) -> list[Step]:
+def mixing_steps(steps: Iterable[StepCall]) -> list[StepCall]:
     """Return the steps that mix images and labels, in order."""
-    return [step for step in steps if STEPS[step["step"]].mixes_labels]
+    return [step for step in steps if step.definition.mixes_labels]
 
 
-def step_families(steps: Iterable[Step]) -> set[Family]:
-    """Return which kinds of augmentation that mixes nothing are among the steps."""
-    families = (STEPS[step["step"]].family for step in effective_steps(steps))
-    return {family for family in families if family is not None}
+def step_kinds(steps: Iterable[StepCall]) -> set[Kind]:
+    """Return the kinds of the steps that can change an image."""
+    return {kind for step in effective_steps(steps) if (kind := step.definition.kind) is not None}
 
 
-def _basic_steps(steps: Iterable[Step]) -> list[str]:
-    return sorted(step["step"] for step in steps if not STEPS[step["step"]].mixes_labels)
+def _basic_steps(steps: Iterable[StepCall]) -> list[str]:
+    return sorted(step.step for step in steps if not step.definition.mixes_labels)
 
 
-def _training_differences(own: Step, published: Step) -> list[str]:
+def _training_differences(own: dict[str, Any], published: dict[str, Any]) -> list[str]:
     found = []
     if "epochs" in published and own["epochs"] != published["epochs"]:
         plural = "epoch" if own["epochs"] == 1 else "epochs"
@@ -394,7 +395,7 @@ def _training_differences(own: Step, published: Step) -> list[str]:
     return found
 
 
-def _arm_differences(arm: Arm, steps: Iterable[Step]) -> list[str]:
+def _arm_differences(arm: Arm, steps: Pipeline) -> list[str]:
     own = format_pipeline(steps)
     if arm.pipeline is None:
         return [_instead("augmentation", own, arm.told)]
@@ -403,21 +404,19 @@ def _arm_differences(arm: Arm, steps: Iterable[Step]) -> list[str]:
     return [_instead("augmentation", own, arm.told)]
 
 
-def _one_order(steps: list[Step]) -> list[Step]:
+def _one_order(steps: list[StepCall]) -> list[StepCall]:
     """Put a flip and a crop beside each other in one order: they commute."""
-    ordered: list[Step] = []
-    for commute, group in groupby(steps, lambda step: step["step"] in ("flip", "crop")):
+    ordered: list[StepCall] = []
+    for commute, group in groupby(steps, lambda step: step.step in ("flip", "crop")):
         together = list(group)
-        ordered += sorted(together, key=_name_of) if commute else together
+        ordered += sorted(together, key=str) if commute else together
     return ordered
 
 
-def _name_of(step: Step) -> str:
-    return str(step["step"])
-
-
-def _network_differences(publication: Publication, figure: Figure, own: Step) -> list[str]:
-    published = publication.network(figure)
+def _network_differences(
+    publication: Publication, figure: Figure, network: NetworkSettings
+) -> list[str]:
+    own, published = network.model_dump(), publication.network(figure).model_dump()
     return [
         _instead(words, _told(key, own[key]), _told(key, published[key]))
         for key, words in _ARCHITECTURE_WORDS.items()
@@ -432,18 +431,18 @@ def _told(key: str, value: Any) -> Any:
 def _data_differences(publication: Publication, run: Run) -> list[str]:
     found = []
     data = run.data.settings
-    if publication.resize and data["image_size"] and data["resize"] != publication.resize:
-        found.append(_instead("resizing", data["resize"], publication.resize))
-    if publication.held_out is not None and data["held_out"] != publication.held_out:
+    if publication.resize and data.image_size and data.resize != publication.resize:
+        found.append(_instead("resizing", data.resize, publication.resize))
+    if publication.held_out is not None and data.held_out != publication.held_out:
         found.append(
-            f"{100 * data['held_out']:g} % of the training split held out for validation instead "
+            f"{100 * data.held_out:g} % of the training split held out for validation instead "
             f"of {100 * publication.held_out:g} %"
         )
     return found
 
 
 def _score_differences(
-    publication: Publication, figure: Figure, own: Step, finished: int
+    publication: Publication, figure: Figure, own: dict[str, Any], finished: int
 ) -> list[str]:
     found = []
     stopping = own["early_stopping"]
@@ -462,7 +461,7 @@ def _runs(number: int, take: str) -> str:
     return "one run" if number == 1 else f"the {take} of {number} runs"
 
 
-def _schedule(settings: Step) -> str:
+def _schedule(settings: dict[str, Any]) -> str:
     told = str(settings["schedule"])
     if told == "step":
         at = ", ".join(f"{share:g}" for share in settings["step_at"])
@@ -471,7 +470,7 @@ def _schedule(settings: Step) -> str:
     return f"{told} after {warmup:g} epochs of warm-up" if warmup else told
 
 
-def _stopping(settings: Step | None) -> str:
+def _stopping(settings: dict[str, Any] | None) -> str:
     if settings is None:
         return "no early stopping"
     told = f"early stopping on {settings['monitor']} with patience {settings['patience']}"

@@ -1,7 +1,7 @@
-"""The results of a study: the runs that are there, and the tables that are made of them."""
+"""The results of a study: its finished runs, and the tables made from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,40 +10,55 @@ import pandas as pd
 
 from ablation.analysis.description import read_description
 from ablation.analysis.looks import Looks
-from ablation.analysis.records import remedy
 from ablation.analysis.runs import RunResult, read_run
-from ablation.analysis.states import RunState, run_states
 from ablation.errors import InputError
-from ablation.study.comparisons import Cell, Source
+from ablation.study.comparisons import Cell, CellKey
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
+from ablation.training.records import OUTPUTS, remedy
+from ablation.training.status import read_status
 
-NAMED = 5  # further unusable runs that a message names
+NAMED = 5  # further unusable runs named in a message
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A run without a result.
+
+    Attributes:
+        status: ``running``, ``failed``, or ``missing``: not started, or interrupted.
+        reason: why it failed or was interrupted; otherwise None.
+        log: its log; empty where there is none.
+    """
+
+    status: str
+    reason: str | None
+    log: str
+
+
+@dataclass(frozen=True)
 class StudyResults:
-    """What a study has left.
+    """The results of a study.
 
     Attributes:
         plan: the study.
-        by_folder: the runs that are there, by folder.
-        missing: the state of the others, by folder.
+        by_folder: finished runs by folder.
+        missing: the others, by folder.
         tables: the tables made so far, by name.
-        looks: the looks at the study; None where they are not counted.
+        looks: the looks at the study; None if they are not counted.
     """
 
     plan: Plan
     by_folder: Mapping[str, RunResult]
-    missing: Mapping[str, RunState] = field(default_factory=dict)
+    missing: Mapping[str, Missing] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     looks: Looks | None = None
 
     @cached_property
     def cells(self) -> dict[str, dict[Cell, list[RunResult]]]:
-        """The runs that are there, by experiment and cell, in the order of the study."""
+        """Finished runs by experiment and cell, in the order of the study."""
         found: dict[str, dict[Cell, list[RunResult]]] = {}
         for experiment in self.plan.experiments:
             of_experiment = found.setdefault(experiment.name, {})
@@ -54,8 +69,8 @@ class StudyResults:
         return found
 
     @cached_property
-    def sound(self) -> dict[Source, list[RunResult]]:
-        """Those of them that have not diverged, by experiment and cell."""
+    def sound(self) -> dict[CellKey, list[RunResult]]:
+        """Finished runs that have not diverged, by experiment and cell."""
         return {
             (name, cell): [result for result in results if not result.diverged]
             for name, of_experiment in self.cells.items()
@@ -63,7 +78,7 @@ class StudyResults:
         }
 
     def rows(self, table: str, experiment: str) -> list[Row]:
-        """Return an experiment's rows of a table."""
+        """Return the rows of an experiment in a table."""
         frame = self.tables[table]
         rows: list[Any] = frame[frame["experiment"] == experiment].to_dict("records")
         return rows
@@ -74,11 +89,11 @@ def read_results(plan: Plan, *, partial: bool = False) -> StudyResults:
 
     Args:
         plan: the study.
-        partial: take the runs that are there.
+        partial: read the finished runs.
 
     Raises:
-        InputError: a run's files are missing (unless partial), not what its settings ask for, or
-            have changed since they were written; or no run is there.
+        InputError: files of a run are missing (unless partial), of other settings, or have changed
+            since they were written; or no run has finished.
     """
     hashes = {
         folder: read_description(Path(folder))["hash"]
@@ -87,19 +102,16 @@ def read_results(plan: Plan, *, partial: bool = False) -> StudyResults:
     }
     if not partial:
         return StudyResults(plan, _read_all(plan, hashes))
-    states = run_states(plan.runs.values())
-    there = {}
-    for folder, state in states.items():
-        if state.status == "done":
-            try:
-                there[folder] = _read_run(plan.runs[folder], hashes)
-            except InputError as error:  # the tables say so
-                states[folder] = replace(state, status="failed", reason=str(error))
+    there, missing = {}, {}
+    for folder, run in plan.runs.items():
+        try:
+            there[folder] = _read_run(run, hashes)
+        except InputError as error:
+            missing[folder] = _without_result(run, str(error))
     if not there:
         raise InputError(
             f"study '{plan.name}': no run has finished yet, so that there is nothing to report"
         )
-    missing = {folder: state for folder, state in states.items() if folder not in there}
     return StudyResults(plan, there, missing)
 
 
@@ -113,20 +125,32 @@ def _read_all(plan: Plan, hashes: Mapping[str, str]) -> dict[str, RunResult]:
     if faults:
         first, *others = faults
         named = [*others[:NAMED], *([f"{len(others) - NAMED} more"] if others[NAMED:] else [])]
-        more = f" (of no use either: {', '.join(named)})" if others else ""
+        more = f" (also unusable: {', '.join(named)})" if others else ""
         raise InputError(f"{faults[first]}{more}")
     return there
 
 
+def _without_result(run: Run, fault: str) -> Missing:
+    """Say why a run has no result: its files have a fault, or its training has not finished."""
+    log = run.log if Path(run.log).is_file() else ""
+    if all(Path(run.folder, name).is_file() for name in OUTPUTS):
+        return Missing("failed", fault, log)
+    attempt = read_status(Path(run.checkpoints))
+    if attempt is None:
+        return Missing("missing", None, log)
+    statuses = {"waiting": "running", "running": "running", "failed": "failed"}
+    return Missing(statuses.get(attempt.state, "missing"), attempt.reason, log)
+
+
 def _read_run(run: Run, hashes: Mapping[str, str]) -> RunResult:
-    """Read a run, which has to be trained on the data that there is.
+    """Read a run and check that it was trained on the present data.
 
     Args:
         run: the run.
-        hashes: of the content of prepared data, by its folder.
+        hashes: hash of the prepared data by folder.
 
     Raises:
-        InputError: it was trained on other data, or a file is not as it was written.
+        InputError: the run was trained on other data, or one of its files has changed.
     """
     result, folder = read_run(run), run.data.folder
     if hashes.get(folder) not in (None, result.record["data"]["hash"]):

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.checks import largest_rise
-from ablation.analysis.published import effective_steps, mixing_steps, step_families
+from ablation.analysis.published import effective_steps, mixing_steps, step_kinds
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS
 from ablation.analysis.thresholds import near_chance
-from ablation.study.families.resnet import ResNetSettings
+from ablation.augmentation.registry import STEPS, StepCall
+from ablation.data.sources import source_name, source_of
+from ablation.models.families.base import NetworkSettings
+from ablation.models.families.resnet import ResNetSettings
 from ablation.study.grid import Run
-from ablation.study.pipelines import STEPS
 from ablation.study.plan import Plan, PlannedExperiment
 from ablation.study.rubrics import (
     ArmsCompared,
@@ -32,8 +34,6 @@ from ablation.study.rubrics import (
     Table,
     Wanted,
 )
-from ablation.study.schema import OWN_IMAGES
-from ablation.study.sources import source_name
 
 STATUSES = MET, UNDECIDED, NOT_MET = "met", "cannot be decided", "not met"
 FINISHED = ("completed", "stopped_early")
@@ -104,20 +104,17 @@ def rubric_checks(
     return table.astype(numbers | dict.fromkeys(("count", "of", "needed"), "Int64"))
 
 
-def parameter_count(
-    architecture: Mapping[str, Any], channels: int, classes: int
-) -> tuple[int, int]:
+def parameter_count(settings: ResNetSettings, channels: int, classes: int) -> tuple[int, int]:
     """Count the parameters of a residual or plain network from its blocks, without building it.
 
     Args:
-        architecture: the settings, as ``resolve_architecture`` returns them.
+        settings: the network.
         channels: of an image.
         classes: outputs of the head.
 
     Returns:
         All parameters, batch norm's moving statistics included, and the trainable ones.
     """
-    settings = ResNetSettings.model_validate(dict(architecture))
     convolutions = []  # channels in, channels out, side of the kernel
     width = settings.width
     convolutions.append((channels, width, 7 if settings.stem == "imagenet" else 3))
@@ -187,15 +184,14 @@ class _Cell:
         return self.runs[0].augmentation
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the network."""
-        architecture: Mapping[str, Any] = self.runs[0].settings["model"]
-        return architecture
+    def network(self) -> NetworkSettings:
+        """The network."""
+        return self.experiment.architectures[self.runs[0].model]
 
     @cached_property
-    def steps(self) -> list[Row]:
+    def steps(self) -> list[StepCall]:
         """The steps that can change an image or a label."""
-        return effective_steps(self.runs[0].settings["augmentation"])
+        return effective_steps(self.runs[0].steps)
 
     @cached_property
     def finished(self) -> list[int]:
@@ -222,15 +218,16 @@ class _Cell:
 
     def has_fewer(self, epochs: int) -> bool:
         """Return whether a run has, or is to have, fewer epochs."""
-        planned = [run.settings["training"]["epochs"] for run in self.runs]
+        planned = [run.settings.training.epochs for run in self.runs]
         return min([*planned, *map(len, self.column("loss"))]) < epochs
 
     def matches(self, wanted: Wanted) -> bool:
         """Return whether the cell is of the wanted kind."""
-        settings = self.settings
         return (
             wanted.dataset in (None, _source(self.runs[0]))
-            and all(settings.get(key) == value for key, value in wanted.settings.items())
+            and all(
+                getattr(self.network, key, None) == value for key, value in wanted.settings.items()
+            )
             and (wanted.augmentation is None or self.has(wanted.augmentation))
         )
 
@@ -239,9 +236,9 @@ class _Cell:
         if augmentation == "none":
             return not self.steps
         if augmentation in STEPS:
-            return any(step["step"] == augmentation for step in self.steps)
+            return any(step.step == augmentation for step in self.steps)
         wanted = {"geometric", "colour"} if augmentation == "basic" else {augmentation}
-        return bool(step_families(self.steps) & wanted) and not mixing_steps(self.steps)
+        return bool(step_kinds(self.steps) & wanted) and not mixing_steps(self.steps)
 
 
 @dataclass(frozen=True)
@@ -304,9 +301,9 @@ class _Study:
 
 
 def _source(run: Run) -> str:
-    """Where a run's images come from; the label of images of the user's own."""
-    source = source_name(run.data.settings["source"])
-    return run.dataset if source in OWN_IMAGES else source
+    """Return the name of a run's source; of local images the label of the data set."""
+    source = run.data.settings.source
+    return run.dataset if source_of(source).path else source_name(source)
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
@@ -421,11 +418,11 @@ def _network(study: _Study, check: NetworkCheck) -> list[Row]:
         matching = [
             cell
             for cell in study.distinct
-            if cell.settings["family"] == "resnet" and cell.matches(wanted)
+            if isinstance(cell.network, ResNetSettings) and cell.matches(wanted)
         ]
         absent += [] if matching else [wanted]
         for cell in matching:
-            key = repr((cell.runs[0].dataset, sorted(cell.settings.items())))
+            key = repr((cell.runs[0].dataset, cell.network))
             networks.setdefault(key, []).append(cell)
     return [_counted(study, cells) for cells in networks.values()] + _absent(absent)
 
@@ -433,13 +430,15 @@ def _network(study: _Study, check: NetworkCheck) -> list[Row]:
 def _counted(study: _Study, cells: list[_Cell]) -> Row:
     """Whether each run of a network has counted its parameters right; if not, a wrong count."""
     names = {**cells[0].names, "experiment": "", "augmentation": ""}
+    network = cells[0].network
+    assert isinstance(network, ResNetSettings)
     folders = {run.folder for cell in cells for run in cell.runs}
     records = [study.records[folder] for folder in sorted(folders & study.records.keys())]
     if not records:
         return _row(names, "finish_runs", count=0, of=len(folders))
     for record in records:
         channels, classes = record["data"]["shape"][-1], len(record["class_names"])
-        total, trainable = parameter_count(cells[0].settings, channels, classes)
+        total, trainable = parameter_count(network, channels, classes)
         of = {"threshold": total, "of": trainable}
         of |= {"value": record["parameters"], "count": record["trainable_parameters"]}
         if (of["value"], of["count"]) != (total, trainable):
@@ -486,7 +485,7 @@ def _common(cell: _Cell, models: list[Any], augmentations: list[Any]) -> str:
     """What the arms of a table have in common."""
     _, dataset, model, augmentation = cell.names.values()
     (options,) = (one.options for one in cell.experiment.block.models if one.name == model)
-    common = [cell.experiment.name, dataset, cell.settings.get("weights")]
+    common = [cell.experiment.name, dataset, cell.network.weights]
     # Only a residual network has projections.
     common.append(sorted(item for item in options.items() if item[0] != "projection"))
     common += [model] if models == [None] else []

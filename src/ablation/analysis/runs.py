@@ -1,4 +1,4 @@
-"""Reading what a run has left."""
+"""Reading the files of a run."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,26 +15,26 @@ from ablation.analysis.calibration import (
     negative_log_likelihood,
     scale_by_temperature,
 )
-from ablation.analysis.records import check_files, read_record, remedy
 from ablation.analysis.scores import balanced_accuracy, brier_score, top_accuracy
 from ablation.errors import InputError
 from ablation.storage import UNREADABLE
 from ablation.study.grid import Run
 from ablation.study.metrics import METRICS
+from ablation.training.records import check_files, read_record, remedy
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run has left.
+    """The result of a run.
 
     Attributes:
-        run: what was asked for.
-        record: the content of ``run.json`` (`ablation.analysis.records`).
-        history, timing: ``history.csv`` and ``timing.csv``.
+        run: the run.
+        record: content of ``run.json`` (`ablation.training.records`).
+        history, timing: content of ``history.csv`` and ``timing.csv``.
         label: class of each test example, int [examples].
-        probability: float64 [examples, classes], of the test examples; rows sum to 1 unless the
-            run has diverged.
-        val_label, val_probability: the same of the validation examples.
+        probability: predicted probabilities of the test examples, float64 [examples, classes];
+            rows sum to 1 unless the run diverged.
+        val_label, val_probability: the same for the validation examples.
     """
 
     run: Run
@@ -48,7 +48,7 @@ class RunResult:
 
     @property
     def diverged(self) -> bool:
-        """Whether training ended with something that is not finite."""
+        """Whether the loss or the outputs were not finite."""
         return bool(self.record["status"] == "diverged")
 
     @cached_property
@@ -58,12 +58,12 @@ class RunResult:
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each test example was classified correctly, bool [examples]."""
+        """Whether each test example is classified correctly, bool [examples]."""
         return np.asarray(self.answer == self.label)
 
     @property
     def accuracy(self) -> float:
-        """Share of the test examples that were classified correctly."""
+        """Share of the test examples that are classified correctly."""
         return float(self.correct.mean())
 
     @property
@@ -117,17 +117,18 @@ class RunResult:
         return expected_calibration_error(self.label, self.scaled)
 
     def score(self, name: str, **options: Any) -> float:
-        """Return what a function of `sklearn.metrics` makes of the classes of the test examples.
+        """Return a score of the predicted classes of the test examples.
 
         Args:
-            name: of the function, such as ``f1_score``; it takes true and predicted classes.
-            options: its further arguments.
+            name: name of a function of `sklearn.metrics` that takes true and predicted classes,
+                such as ``f1_score``.
+            options: further arguments of the function.
         """
         return float(getattr(metrics, name)(self.label, self.answer, **options))
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """Every metric of the run by name; those that mean nothing are NaN."""
+        """Every metric by name; NaN if it is not defined for the run."""
         return {
             metric.name: metric.compute(self)
             if metric.of_diverged or not self.diverged
@@ -137,7 +138,7 @@ class RunResult:
 
 
 def read_run(run: Run) -> RunResult:
-    """Read the files of a run and check that they are as they were written.
+    """Read the files of a run and check that they have not changed.
 
     Raises:
         InputError: a file is missing, cannot be read, belongs to another run, is of another
@@ -158,12 +159,12 @@ def read_run(run: Run) -> RunResult:
     except UNREADABLE as error:
         raise InputError(f"{folder}: cannot be read ({error!r}); {remedy(folder)}") from None
     if not whole:
-        raise InputError(f"{folder}: its files do not belong together; {remedy(folder)}")
+        raise InputError(f"{folder}: its files are of different runs; {remedy(folder)}")
     return RunResult(run, record, history, timing, label, probability, val_label, val_probability)
 
 
 def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels and probabilities of the test and then of the validation examples.
+    """Return labels and probabilities of the test examples, then of the validation examples.
 
     Raises:
         UNREADABLE: the file is missing or damaged.
@@ -178,6 +179,6 @@ def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 
 def _normalised(probability: np.ndarray) -> np.ndarray:
-    """Probabilities in float64 whose rows sum to 1 to its precision, not to that of float32."""
+    """Return probabilities whose rows sum to 1 in float64, not only in float32."""
     precise = probability.astype(float)
     return np.asarray(precise / precise.sum(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Scores of predictions that scikit-learn has in another form."""
+"""Scores of predictions, as wrappers of scikit-learn functions."""
 
 import numpy as np
 from sklearn.metrics import brier_score_loss, recall_score, top_k_accuracy_score
@@ -9,12 +9,12 @@ from ablation.study.metrics import TOP
 def balanced_accuracy(label: np.ndarray, answer: np.ndarray) -> float:
     """Return the mean of the classes' recalls (Brodersen et al. 2010), 0 to 1.
 
-    A class without examples has no recall and is left out; predicting it counts as an error.
-    scikit-learn's function of this name does the same, but warns of such predictions.
+    A class without examples has no recall and is left out; predicting it is an error. Unlike
+    scikit-learn's function of this name, it does not warn about such predictions.
 
     Args:
         label: class of each example, int [examples], at least one.
-        answer: predicted class of each, int [examples].
+        answer: predicted class of each example, int [examples].
     """
     return float(recall_score(label, answer, labels=np.unique(label), average="macro"))
 
@@ -36,7 +36,7 @@ def brier_score(label: np.ndarray, probability: np.ndarray) -> float:
 def top_accuracy(label: np.ndarray, probability: np.ndarray) -> float:
     """Return the share of examples whose class is among the five most probable ones.
 
-    Not-a-number with five classes or fewer, where it is always 1.
+    NaN with five classes or fewer, where the share is always 1.
     """
     classes = range(probability.shape[1])
     if len(classes) <= TOP:

@@ -1,7 +1,7 @@
-"""The tables of a study: what each holds, and what its columns mean.
+"""Declarations of the tables of a study and of their columns.
 
-Rules, report and reference read these declarations. pandas and the metrics are imported where they
-are needed, because Snakemake imports this module each time that it starts.
+Rules, report and reference read them. pandas and the metrics are imported lazily, because Snakemake
+imports this module at every start.
 """
 # ruff: noqa: PLC0415
 
@@ -22,10 +22,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: its name.
+        name: name of the column.
         unit: ``text``, ``flag`` (true or false), ``count`` (a whole number), ``share`` (0 to 1),
             ``difference`` (of shares, -1 to 1), ``seconds``, or ``number`` for all others.
-        meaning: what it holds.
+        meaning: description of the values.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EachMetric:
     """A column for each metric of `ablation.study.metrics`.
 
     Attributes:
-        mean: whether the columns are means over seeds, each followed by the standard deviation.
+        mean: whether the columns are means over seeds, each with a column of standard deviations.
     """
 
     mean: bool = False
@@ -63,12 +63,12 @@ class EachMetric:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is written as ``NAME.csv``.
+    """A table, written as ``NAME.csv``.
 
     Attributes:
-        name: its name.
-        meaning: what it holds.
-        declared: its columns, in order.
+        name: name of the table.
+        meaning: description of its rows.
+        declared: declared columns, in order.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Table:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Its columns, in order."""
+        """All columns, in order."""
         return tuple(
             column
             for one in self.declared
@@ -85,10 +85,10 @@ class Table:
         )
 
     def frame(self, rows: "Iterable[Mapping[Any, Any]] | pd.DataFrame" = ()) -> "pd.DataFrame":
-        """Return rows as a data frame with exactly these columns and their types.
+        """Return a data frame with the declared columns and their types.
 
         Raises:
-            ValueError: a row has another column.
+            ValueError: a row has an undeclared column.
         """
         import pandas as pd
 
@@ -108,7 +108,7 @@ class Table:
     def read(self, folder: Path) -> "pd.DataFrame":
         """Read the table from a folder of results.
 
-        Text stays as it is, whether it looks like a number or like a missing value.
+        Text that looks like a number or a missing value stays text.
         """
         import pandas as pd
 
@@ -154,15 +154,15 @@ _PAIR = (
         "factor, separated by spaces.",
     ),
     Column("dataset", "text", "Data set; all for a comparison over several."),
-    Column("arm", "text", "What is compared."),
-    Column("reference", "text", "What it is compared with."),
+    Column("arm", "text", "Arm, or side of a contrast, that is compared."),
+    Column("reference", "text", "Arm, or side of a contrast, that it is compared with."),
 )  # fmt: skip
 _P = (
-    Column("p", "share", "p-value of the comparison by itself; empty below three seeds."),
+    Column("p", "share", "Uncorrected p-value; empty with fewer than three seeds."),
     Column(
         "p_adjusted", "share",
-        "p-value corrected for the family and for earlier looks; at most 0.05 where a difference "
-        "is claimed.",
+        "p-value corrected for the family and for earlier looks; at most 0.05 for a significant "
+        "difference.",
     ),
 )  # fmt: skip
 _FALL = "Loss on the validation images."
@@ -243,8 +243,8 @@ TABLES: dict[str, Table] = {
                 Column("difference", "number", "Arm less reference, in the unit of the metric."),
                 Column(
                     "ci_low", "number",
-                    "Lower end of the interval that decides; below three seeds that over the test "
-                    "images.",
+                    "Lower end of the deciding interval; with fewer than three seeds, of that over "
+                    "the test images.",
                 ),
                 Column("ci_high", "number", "Its upper end."),
                 Column(
@@ -260,8 +260,8 @@ TABLES: dict[str, Table] = {
                 Column("basis", "text", "What the interval is over: seeds or images."),
                 Column(
                     "mde", "number",
-                    "Minimum detectable effect: the smallest true difference that such runs find "
-                    "with 80 % power.",
+                    "Minimum detectable effect: the smallest true difference found with 80 % "
+                    "power.",
                 ),
                 Column("mde_low", "number", "Lower end of its 95 % interval."),
                 Column("mde_high", "number", "Upper end of its 95 % interval."),
@@ -288,8 +288,8 @@ TABLES: dict[str, Table] = {
                 Column("reference_augmentation", "text", "Augmentation of the reference."),
                 Column(
                     "seeds_needed", "count",
-                    "Seeds that would decide an open comparison if the true difference is that "
-                    "seen, or the margin if that is more; empty above 100.",
+                    "Seeds that would decide an open comparison if the true difference is the "
+                    "observed one, or the margin if that is larger; empty above 100.",
                 ),
                 Column("near_chance", "flag", "Whether all cells are near chance."),
                 Column(
@@ -298,7 +298,7 @@ TABLES: dict[str, Table] = {
                 ),
                 Column(
                     "failure_rate", "share",
-                    "Rate of failing runs that so many sound seeds exclude, beside same.",
+                    "With the verdict same: failure rate that the seeds without a failure exclude.",
                 ),
                 Column("by_seed", "text", "Difference at each seed, separated by spaces."),
                 Column(
@@ -433,13 +433,13 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "next_steps",
-            "A row for each thing that would make the results stronger, the most useful first.",
+            "A row for each step that would strengthen the results, the most useful first.",
             (
                 Column("experiment", "text", "Experiment."),
                 Column(
                     "step", "text",
                     "finish_runs, stabilize, seeds_for_verdicts, longer_training, more_seeds or "
-                    "new_seeds (in a study of its own, because the level is spent).",
+                    "new_seeds (in a separate study, because the level is spent).",
                 ),
                 Column("count", "count", "Runs or comparisons that call for it,"),
                 Column("of", "count", "of how many."),
@@ -453,7 +453,7 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
-            "published", "A row for each cell and published figure that it may stand beside.",
+            "published", "A row for each cell and comparable published accuracy.",
             (
                 *_CELL,
                 Column("published", "share", "Published test accuracy."),

@@ -1,4 +1,4 @@
-"""Every threshold that results are compared with, in one place."""
+"""Every threshold that results are compared with."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Threshold:
     """A number that results are compared with.
 
     Attributes:
-        value: the number.
+        value: its value.
         unit: ``share``, ``difference`` (of shares), ``count`` or ``number``.
         meaning: what it decides.
     """
@@ -27,28 +27,27 @@ class Threshold:
 THRESHOLDS: dict[str, Threshold] = {
     "level": Threshold(
         testing.LEVEL, "share",
-        "largest corrected p-value of a claim; at most so many studies without any difference "
-        "claim one",
+        "largest corrected p-value of a significant difference; the family-wise error rate of a "
+        "study",
     ),
     "paired_level": Threshold(
         testing.PAIRED_LEVEL, "share",
-        "level at which a paired t-test has to agree, for each comparison by itself",
+        "level of the additional paired t-test of each comparison, uncorrected",
     ),
     "interval": Threshold(
-        effects.INTERVAL, "share", "level of the intervals over the test images"
+        effects.INTERVAL, "share", "confidence level of the intervals over the test images"
     ),
     "power": Threshold(
-        power.POWER, "share", "probability of finding a minimum detectable effect"
+        power.POWER, "share", "power at the minimum detectable effect"
     ),
     "seeds_for_verdicts": Threshold(
         testing.SEEDS_FOR_VERDICTS, "count", "fewest seeds that give a verdict"
     ),
     "most_seeds": Threshold(
-        power.MOST_SEEDS, "count", "largest number of seeds that is looked through for how many "
-        "would decide a comparison",
+        power.MAX_SEEDS, "count", "largest number of seeds that is tried to decide a comparison",
     ),
     "failed_run": Threshold(
-        effects.FALLEN, "number",
+        effects.FAILED_RUN_SDS, "number",
         "standard deviations below the other runs of its cell from which a run has failed",
     ),
     "failures_missed": Threshold(
@@ -61,13 +60,13 @@ THRESHOLDS: dict[str, Threshold] = {
         LAST_EPOCHS, "count", "last epochs whose median validation accuracy is taken"
     ),
     "loss_jump": Threshold(
-        0.25, "share", "rise of the training loss above its lowest value so far, of its range"
+        0.25, "share", "rise of the training loss above its running minimum, of its range"
     ),
     "still_improving": Threshold(
-        0.05, "share", "fall of the validation loss in the last epoch"
+        0.05, "share", "relative decrease of the validation loss in the last epoch"
     ),
     "longer_budget": Threshold(
-        2, "number", "times the longest budget of a run that still improves: the budget to try"
+        2, "number", "budget to try, relative to the longest budget of a run that still improves"
     ),
     "overfitting": Threshold(
         0.05, "difference", "clean training accuracy above test accuracy"
@@ -75,12 +74,12 @@ THRESHOLDS: dict[str, Threshold] = {
     "miscalibrated": Threshold(0.05, "share", "expected calibration error"),
     "near_chance": Threshold(
         0.2, "share",
-        "of the way from chance, the share of the largest class, to 1, up to which a network has "
-        "learned little",
+        "of the way from chance (the share of the largest class) to 1, up to which an accuracy is "
+        "near chance",
     ),
     "unequal_classes": Threshold(
         1.1, "number",
-        "times as many test images in the largest class as in the smallest, from which balanced "
+        "test images in the largest class, relative to the smallest, above which balanced "
         "accuracy is shown",
     ),
     "low_balanced_accuracy": Threshold(
@@ -88,8 +87,8 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
     "train_share": Threshold(
         0.5, "share",
-        "of the difference in test accuracy: with a difference in clean training accuracy of at "
-        "least so much, optimization has failed",
+        "of the difference in test accuracy: optimization failed if the difference in clean "
+        "training accuracy is at least this",
     ),
     "little_to_regularize": Threshold(
         0.02, "difference", "generalization gap below which augmentation has little to gain"
@@ -98,7 +97,7 @@ THRESHOLDS: dict[str, Threshold] = {
         0.01, "difference", "clean training accuracy below that without augmentation"
     ),
     "unstable_ratio": Threshold(
-        3, "number", "times the median range over seeds of the cells of an experiment"
+        3, "number", "range over seeds, relative to the median range of the cells of an experiment"
     ),
     "unstable": Threshold(0.01, "difference", "range of test accuracy over seeds"),
 }  # fmt: skip
@@ -113,8 +112,8 @@ def threshold_rows(margin: float, experiments: int) -> list[dict[str, Any]]:
     """Return the rows of the table of thresholds.
 
     Args:
-        margin: of the study, as a share.
-        experiments: how many experiments compare something.
+        margin: margin of the study, as a share.
+        experiments: number of experiments with comparisons.
     """
     of_study = {
         "margin": Threshold(margin, "difference", "differences within it count as the same"),
@@ -127,16 +126,16 @@ def threshold_rows(margin: float, experiments: int) -> list[dict[str, Any]]:
 
 
 def unequal(images: Any) -> bool:
-    """Return whether classes are so unequal that balanced accuracy is shown beside accuracy.
+    """Return whether classes are so unequal that balanced accuracy is shown.
 
     Args:
-        images: number of test images of each class; a class without any is smaller than all others.
+        images: number of test images of each class.
     """
     return len(images) > 0 and max(images) > threshold("unequal_classes") * min(images)
 
 
 def chance(label: np.ndarray) -> float:
-    """Return the accuracy of always predicting the largest class: its share.
+    """Return the accuracy of always predicting the largest class.
 
     Args:
         label: class of each example, int [examples], at least one.
@@ -144,16 +143,16 @@ def chance(label: np.ndarray) -> float:
     return float(np.bincount(label).max() / len(label))
 
 
-def near_chance(accuracy: float, by_chance: float) -> bool:
-    """Return whether an accuracy is so little above chance that a network has learned little.
+def near_chance(accuracy: float, chance_accuracy: float) -> bool:
+    """Return whether an accuracy is near chance.
 
     Args:
-        accuracy: a share.
-        by_chance: what `chance` returns for the same examples.
+        accuracy: accuracy, as a share.
+        chance_accuracy: result of `chance` for the same examples.
     """
-    return accuracy <= chance_limit(by_chance)
+    return accuracy <= chance_limit(chance_accuracy)
 
 
-def chance_limit(by_chance: float) -> float:
-    """Return the accuracy up to which a network has learned little."""
-    return by_chance + threshold("near_chance") * (1 - by_chance)
+def chance_limit(chance_accuracy: float) -> float:
+    """Return the largest accuracy that is near chance."""
+    return chance_accuracy + threshold("near_chance") * (1 - chance_accuracy)

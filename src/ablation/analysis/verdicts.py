@@ -1,29 +1,27 @@
-"""The comparisons of a study: from its runs to a verdict on each pair and metric."""
+"""The comparisons of a study, with a verdict for each."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ablation.analysis import power
-from ablation.analysis.effects import Effect, Scores, effects
+from ablation.analysis.effects import CellScores, Effect, effects
 from ablation.analysis.looks import Looks
-from ablation.analysis.results import StudyResults
+from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import TABLES
 from ablation.analysis.testing import OPEN, Decision, decide, family_level
 from ablation.analysis.thresholds import chance, near_chance, threshold
-from ablation.study.comparisons import REVERSED, Comparison, Outcome, Source
+from ablation.study.comparisons import REVERSED, CellKey, Comparison, Outcome
 from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
 from ablation.study.plan import Plan, PlannedExperiment
 
-NO_VERDICT = ""  # no seed has finished on both sides
-LARGEST = {"share": 1.0, "difference": 2.0}  # difference that a metric of this unit may have
+NO_VERDICT = ""  # both sides share no finished seed
+LARGEST = {"share": 1.0, "difference": 2.0}  # possible difference of metrics of a unit
 
-Row = dict[str, Any]
-Level = Callable[[int | None], float]  # of a family at this look (None), or with so many seeds
+LevelAt = Callable[[int | None], float]  # level of a family by seeds; None for the current look
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
 
@@ -35,21 +33,21 @@ def compare(
 
     Args:
         plan: the study.
-        by_folder: its runs by folder; what is missing counts as not run yet.
-        looks: the looks at it; by default the level is that of a study that is looked at once.
+        by_folder: finished runs by folder; the others count as not run yet.
+        looks: the looks at the study; None for the level of a single look.
     """
     scores = all_scores(plan, by_folder)
     rows: list[Row] = []
     for experiment in plan.experiments:
         found = effects(experiment.comparisons, scores)
-        rows += _rows(plan, experiment, found, _level(plan, experiment, looks))
+        rows += _rows(plan, experiment, found, _level_at(plan, experiment, looks))
     return TABLES["comparisons"].frame(rows)
 
 
 def all_scores(
     plan: Plan, by_folder: Mapping[str, RunResult]
-) -> dict[Outcome, dict[Source, Scores]]:
-    """Return how every cell of a study did, by what its comparisons compare."""
+) -> dict[Outcome, dict[CellKey, CellScores]]:
+    """Return the scores of every cell of a study, by outcome of its comparisons."""
     cells = {
         (name, cell): results
         for name, of_experiment in StudyResults(plan, by_folder).cells.items()
@@ -57,7 +55,7 @@ def all_scores(
     }
     outcomes = {one.outcome for experiment in plan.experiments for one in experiment.comparisons}
     return {
-        outcome: {source: _score(results, outcome) for source, results in cells.items()}
+        outcome: {source: _cell_scores(results, outcome) for source, results in cells.items()}
         for outcome in outcomes
     }
 
@@ -71,23 +69,23 @@ def experiment_level(
         plan: the study.
         experiment: the experiment.
         looks: the looks at the study.
-        seeds: at a next look with so many seeds, instead of at this one.
+        seeds: number of seeds of the next look; None for the current look.
     """
     questions = max(1, experiment.questions)
-    by_itself = family_level(plan.comparing) / questions
+    level = family_level(plan.comparing) / questions
     if looks is not None:
-        by_itself = looks.level(experiment.name, by_itself, seeds)
-    return by_itself * questions
+        level = looks.level(experiment.name, level, seeds)
+    return level * questions
 
 
-def _level(plan: Plan, experiment: PlannedExperiment, looks: Looks | None) -> Level:
+def _level_at(plan: Plan, experiment: PlannedExperiment, looks: Looks | None) -> LevelAt:
     return lambda seeds: experiment_level(plan, experiment, looks, seeds)
 
 
 def margin_of(comparison: Comparison, plan: Plan) -> float | None:
-    """Return the difference that does not matter, in the unit of the metric; None if there is none.
+    """Return the margin of a comparison in the unit of the metric; None without a margin.
 
-    Shares are declared in percentage points.
+    The margin of a share is declared in percentage points.
     """
     if comparison.margin is not None:
         metric = _BY_NAME[comparison.measure]
@@ -95,7 +93,7 @@ def margin_of(comparison: Comparison, plan: Plan) -> float | None:
     return plan.study.margin / 100 if comparison.measure in (TEST_ACCURACY, VAL_ACCURACY) else None
 
 
-def _score(every: Sequence[RunResult], outcome: Outcome) -> Scores:
+def _cell_scores(every: Sequence[RunResult], outcome: Outcome) -> CellScores:
     measure, epoch = outcome
     results = [result for result in every if not result.diverged]
     correct: dict[int, np.ndarray] = {}
@@ -115,12 +113,12 @@ def _score(every: Sequence[RunResult], outcome: Outcome) -> Scores:
     accuracies = values if images < math.inf else [result.accuracy for result in results]
     by_seed = {result.run.seed: value for result, value in zip(results, values, strict=True)}
     data = results[0].run.data if results else None
-    return Scores(
+    return CellScores(
         {seed: value for seed, value in by_seed.items() if math.isfinite(value)},
         images,
         correct,
         data=data.folder if data else "",
-        source=data.settings["source"] if data else "",
+        source=data.settings.source if data else "",
         near_chance=bool(labels) and near_chance(float(np.mean(accuracies)), chance(labels[0])),
         diverged=any(result.diverged for result in every),
         lower_is_better=epoch is None and _BY_NAME[measure].direction == "lower",
@@ -128,30 +126,30 @@ def _score(every: Sequence[RunResult], outcome: Outcome) -> Scores:
 
 
 def _rows(
-    plan: Plan, experiment: PlannedExperiment, found: Sequence[Effect | None], level: Level
+    plan: Plan, experiment: PlannedExperiment, found: Sequence[Effect | None], level: LevelAt
 ) -> list[Row]:
-    """A row for each comparison of an experiment; all of them are one family."""
+    """Return a row for each comparison of an experiment; together they are one family."""
     pairs = list(zip(experiment.comparisons, found, strict=True))
-    judged = {
-        place: effect.estimate
+    tests = {
+        place: effect.test
         for place, (_, effect) in enumerate(pairs)
-        if effect is not None and effect.estimate is not None
+        if effect is not None and effect.test is not None
     }
-    questions = [experiment.comparisons[place].question for place in judged]
-    decided = decide(list(judged.values()), questions, level(None))
-    decisions = dict(zip(judged, decided, strict=True))
+    questions = [experiment.comparisons[place].question for place in tests]
+    decided = decide(list(tests.values()), questions, level(None))
+    decisions = dict(zip(tests, decided, strict=True))
     rows = []
     for place, (comparison, effect) in enumerate(pairs):
         margin = margin_of(comparison, plan)
-        row = {"experiment": experiment.name, **_declared(comparison), "margin": margin}
+        row = {"experiment": experiment.name, **_comparison_columns(comparison), "margin": margin}
         metric = _BY_NAME.get(comparison.measure)
         if effect is None:
             row |= {"seeds": 0, "verdict": NO_VERDICT}
         else:
-            row |= _found(effect, metric)
+            row |= _effect_columns(effect, metric)
         if effect is not None and place in decisions:
-            row |= _judged(effect, decisions[place], metric, margin)
-            row |= _reach(comparison, effect, metric, level(None) / experiment.questions)
+            row |= _verdict_columns(effect, decisions[place], metric, margin)
+            row |= _mde_columns(comparison, effect, metric, level(None) / experiment.questions)
             if decisions[place].verdict(_limit(margin)) == OPEN and not effect.near_chance:
                 row["seeds_needed"] = power.seeds_needed(
                     effect, lambda seeds: level(seeds) / experiment.questions, margin or 0.0
@@ -160,8 +158,7 @@ def _rows(
     return rows
 
 
-def _declared(comparison: Comparison) -> Row:
-    """What is compared."""
+def _comparison_columns(comparison: Comparison) -> Row:
     row: Row = {
         "kinds": " ".join(comparison.kinds),
         "dataset": comparison.dataset,
@@ -179,13 +176,12 @@ def _declared(comparison: Comparison) -> Row:
     return row
 
 
-def _found(effect: Effect, metric: Metric | None) -> Row:
-    """What a comparison found, without a verdict."""
+def _effect_columns(effect: Effect, metric: Metric | None) -> Row:
     row: Row = {
         "seeds": effect.seeds,
         "difference": effect.difference,
         "verdict": OPEN,
-        "sign_agreement": effect.agree,
+        "sign_agreement": effect.sign_agreement,
         "prob_superiority": 1 - effect.superiority if _is_lower(metric) else effect.superiority,
         "arm_value": effect.arm,
         "reference_value": effect.reference,
@@ -200,23 +196,25 @@ def _found(effect: Effect, metric: Metric | None) -> Row:
     return row
 
 
-def _judged(effect: Effect, decision: Decision, metric: Metric | None, margin: float | None) -> Row:
-    """The verdict on an effect, from three seeds on."""
-    assert effect.estimate is not None
+def _verdict_columns(
+    effect: Effect, decision: Decision, metric: Metric | None, margin: float | None
+) -> Row:
+    """Return the columns that need at least three seeds."""
+    assert effect.test is not None
     verdict = decision.verdict(_limit(margin))
-    # Networks that learned nothing are equal whatever is compared, and runs that fail are rare, so
-    # that a mean over few seeds hides how much they cost.
+    # Networks that learned nothing are equal whatever is compared. Failing runs are rare, so a mean
+    # over few seeds does not show their cost.
     if verdict == "same" and (effect.near_chance or effect.failing):
         verdict = OPEN
     if _is_lower(metric):
         verdict = REVERSED.get(verdict, verdict)
-    known = math.isfinite(decision.low)  # at level 0 there is no interval
+    known = math.isfinite(decision.low)  # no interval at level 0
     missed = threshold("failures_missed")
     return {
         "ci_low": decision.low if known else None,
         "ci_high": decision.high if known else None,
         "ci_level": decision.confidence if known else None,
-        "p": effect.estimate.p,
+        "p": effect.test.p,
         "p_adjusted": decision.p,
         "verdict": verdict,
         "basis": "seeds",
@@ -225,19 +223,21 @@ def _judged(effect: Effect, decision: Decision, metric: Metric | None, margin: f
 
 
 def _limit(margin: float | None) -> float:
-    """The margin; without one nothing is the same."""
+    """Return the margin for a verdict; without a margin, no verdict is `same`."""
     return -math.inf if margin is None else margin
 
 
 def _is_lower(metric: Metric | None) -> bool:
-    """Whether lower values are better; at an epoch, accuracies are compared."""
+    """Return whether lower values are better; None stands for accuracies at an epoch."""
     return metric is not None and metric.direction == "lower"
 
 
-def _reach(comparison: Comparison, effect: Effect, metric: Metric | None, level: float) -> Row:
-    """How small a difference the comparison finds."""
+def _mde_columns(
+    comparison: Comparison, effect: Effect, metric: Metric | None, level: float
+) -> Row:
+    """Return the minimum detectable effect with its interval."""
     largest = LARGEST.get(metric.unit if metric else "share", math.inf)
-    # An interaction is a difference of differences.
+    # an interaction is a difference of differences
     largest *= 2 ** max(0, len(comparison.factors) - 1)
     found = power.detectable(effect, level)
     sizes = [min(size, largest) for size in found] if found else [None] * 3

@@ -1,1 +1,6 @@
-"""Augmentation: the steps of a pipeline as pure functions of images, labels and draws."""
+"""Augmentation: steps, pipelines of steps, and their random numbers.
+
+Importing any module of this package registers all steps.
+"""
+
+import ablation.augmentation.steps  # noqa: F401

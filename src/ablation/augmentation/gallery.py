@@ -1,30 +1,32 @@
-"""The gallery: what each augmentation does to real images and to their labels."""
+"""The gallery: the effect of each augmentation on real images and their labels."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation, centre
+from ablation.augmentation.pipelines import format_pipeline
+from ablation.augmentation.registry import StepCall
 from ablation.data.prepared import Prepared, load
+from ablation.lazy import tf
 from ablation.storage import atomically
-from ablation.study.pipelines import format_pipeline
 
-SHOWN = 8  # images a row
-DRAWS = 20  # of which the one is shown in which most labels are mixed
-MIXED = 0.2  # smaller share of a mixed label from which an image shows two classes
+SHOWN = 8  # images per row
+DRAWS = 20  # seeds tried; the one with most mixed labels is shown
+MIXED = 0.2  # minimum share of the second class of a mixed label
 
 
 def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
-    """Draw samples of each data set and each augmentation on the same images.
+    """Write samples of each data set, and each augmentation applied to them.
 
-    Images are as a network sees them: the centre of the stored one, or what the pipeline cuts out.
+    Images have the input size of the network: the centre of the stored image, or the part that the
+    pipeline cuts out.
 
     Args:
-        request: blocks of augmentation (its label), steps (resolved), dataset (its label) and
-            data (folder of the prepared data).
+        request: blocks with augmentation (label), steps (resolved), dataset (label) and data
+            (folder of the prepared data).
         file: the ``.npz`` to write: ``index``, a JSON list of {key, kind, dataset, augmentation,
             pipeline, captions}, and for each key uint8 images [n, height, width, channels].
     """
@@ -54,16 +56,14 @@ def draw_gallery(request: list[dict[str, Any]], file: Path) -> None:
                 pipeline=format_pipeline(wanted["steps"]),
                 captions=[caption(target, data.class_names) for target in targets],
             )
-    told = np.array(json.dumps(index))
-    atomically(
-        file, lambda part: np.savez_compressed(part, allow_pickle=False, index=told, **arrays)
-    )
+    arrays["index"] = np.array(json.dumps(index))
+    atomically(file, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
 
 
 def caption(target: np.ndarray, class_names: list[str]) -> str:
-    """Tell a target: ``7``, or its two largest shares as ``62 % ‘7’ + 38 % ‘3’``.
+    """Return a target as text: ``7``, or its two largest shares as ``62 % ‘7’ + 38 % ‘3’``.
 
-    Of a smoothed one the rest is told as well: ``91 % ‘7’, others 1 % each``.
+    A smoothed target includes the other classes: ``91 % ‘7’, others 1 % each``.
 
     Args:
         target: shares of the classes, float [classes], summing to one.
@@ -71,10 +71,10 @@ def caption(target: np.ndarray, class_names: list[str]) -> str:
     """
     largest = np.argsort(-target, kind="stable")[:2]
     rest = float(target.min()) if len(target) > len(largest) else 0.0
-    told = [i for i in largest if target[i] - rest >= 0.005]
-    if len(told) == 1 and target[told[0]] > 0.995:
-        return class_names[told[0]]
-    text = " + ".join(f"{_percent(target[i])} ‘{class_names[i]}’" for i in told)
+    shown = [i for i in largest if target[i] - rest >= 0.005]
+    if len(shown) == 1 and target[shown[0]] > 0.995:
+        return class_names[shown[0]]
+    text = " + ".join(f"{_percent(target[i])} ‘{class_names[i]}’" for i in shown)
     return f"{text}, others {_percent(rest)} each" if rest else text
 
 
@@ -84,21 +84,21 @@ def _percent(share: float) -> str:
 
 
 def _one_of_each_class(data: Prepared) -> np.ndarray:
-    """The first training example of each of the first classes, evenly spread over all."""
+    """Return the first training example of classes that are spread evenly over all."""
     training = data.indices("train")
     labels = np.unique(data.labels[training])
     spread = labels[np.linspace(0, len(labels) - 1, min(SHOWN, len(labels))).astype(int)]
     firsts = [training[data.labels[training] == label][0] for label in spread]
-    if len(firsts) < SHOWN:  # few classes: show several examples of them
+    if len(firsts) < SHOWN:  # few classes: add further examples
         rest = np.setdiff1d(training, firsts)[: SHOWN - len(firsts)]
         firsts += list(rest)
     return np.array(firsts)
 
 
 def _augmented(
-    data: Prepared, chosen: np.ndarray, steps: list[dict[str, Any]]
+    data: Prepared, chosen: np.ndarray, steps: list[StepCall]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen images and their targets after one batch of augmentation, as uint8 to look at."""
+    """Return the augmented images, uint8, and their targets."""
     size, stored = data.input_shape[:2], data.images.shape[1:3]
     augmentation = Augmentation(steps, size)
     images = data.images[chosen, *centre(stored, stored if augmentation.crops else size)]
@@ -108,7 +108,7 @@ def _augmented(
         augmentation(inputs, labels, tf.constant(augmentation.draws(seed, 1, len(chosen))))
         for seed in range(DRAWS)
     ]
-    shown, targets = max(drawn, key=lambda draw: _mixed(draw[1].numpy()))  # the first of the best
+    shown, targets = max(drawn, key=lambda draw: _mixed(draw[1].numpy()))
     return np.rint(np.clip(shown.numpy(), 0, 1) * 255).astype(np.uint8), targets.numpy()
 
 

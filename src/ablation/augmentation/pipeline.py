@@ -1,18 +1,17 @@
-"""A pipeline ready to run: its draws, and its steps as one function of a batch."""
+"""A pipeline as a function of batches, and its draws."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from ablation.augmentation.draws import epoch_draws
-from ablation.augmentation.steps import STEPS, Mixed, Step, Tensor
-from ablation.errors import InputError, nearest
-from ablation.study import pipelines
+from ablation.augmentation.pipelines import check_channels, check_size, crops, format_pipeline
+from ablation.augmentation.registry import Augmented, Draws, Images, Step, StepCall, Targets
+from ablation.lazy import tf
 
-CHANCES = 2**32  # the columns from here on say whether a step is applied: one for each place
+CHANCES = 2**32  # first column of the draws that decide whether a step is applied
 
 
 def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
@@ -20,11 +19,11 @@ def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
 
     Args:
         stored: height and width of the image.
-        size: height and width of its centre, at most those; where the difference is odd, the
-            centre lies half a pixel up or left of the middle.
+        size: height and width of the centre, at most those of the image; if a difference is odd,
+            the centre is half a pixel up or left.
 
     Raises:
-        ValueError: the centre is larger than the image.
+        ValueError: the size is larger than the image.
     """
     if any(side > full for side, full in zip(size, stored, strict=True)):
         raise ValueError(f"images of {stored} have no centre of {size}")
@@ -32,21 +31,23 @@ def centre(stored: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:
     return slice(top, top + size[0]), slice(left, left + size[1])
 
 
-class _Part(NamedTuple):
-    """A step in its place.
+class Part(NamedTuple):
+    """A step at its position in a pipeline.
 
     Attributes:
-        step: its function.
-        columns: its own draws.
-        parameters: what it is called with.
-        chance: the draw that says whether it is applied to an image; None where it always is, or
-            sees to that itself.
-        probability: with which it is applied, where that is drawn here.
+        step: the step.
+        size: output size of a step that crops; otherwise empty.
+        parameters: arguments of its function.
+        columns: the columns of its draws.
+        chance: the column of the draw that decides whether the step is applied; None if it is
+            always applied or its function decides.
+        probability: the probability for ``chance``.
     """
 
     step: Step
-    columns: slice
+    size: tuple[Any, ...]
     parameters: dict[str, Any]
+    columns: slice
     chance: int | None
     probability: float
 
@@ -54,79 +55,71 @@ class _Part(NamedTuple):
 class Augmentation:
     """The steps of a pipeline, applied to batches.
 
-    Every random decision is a function of the draws that come in beside the batch; nothing here
-    has a state. A step that works per image does the same to an example wherever it stands in
-    its batch; a mixing step depends on which examples share the batch, and in which order.
+    Every random decision is a function of the draws of the batch; there is no state. The result of
+    a step that works per image does not depend on the position in the batch. That of a mixing step
+    depends on the examples of the batch and their order.
 
     Args:
-        steps: canonical steps, as from :func:`ablation.study.pipelines.parse_pipeline`.
-        size: height and width that the network sees. A pipeline that crops takes images of the
-            stored size and returns those of this size, and cannot do without; others take and
-            return images of this size, or of any size if it is not given.
+        steps: a resolved pipeline.
+        size: input size of the network, height and width. A pipeline that crops requires it, takes
+            images of the stored size and returns images of this size. Other pipelines take and
+            return images of this size, or of any size if it is None.
 
     Attributes:
-        steps: the same, copied.
-        size: the same; None where it was not given.
+        steps: as above.
+        size: as above.
         crops: whether the pipeline takes images of the stored size.
 
     Raises:
-        InputError: a step is unknown.
-        ValueError: a pipeline that crops is given no size.
+        ValueError: the pipeline crops, but no size is given.
     """
 
-    def __init__(
-        self, steps: Iterable[Mapping[str, Any]], size: Sequence[int] | None = None
-    ) -> None:
-        self.steps = [dict(step) for step in steps]
-        for step in self.steps:
-            if step["step"] not in STEPS:
-                raise InputError(f"unknown step '{step['step']}'{nearest(step['step'], STEPS)}")
-        self.crops = pipelines.crops(self.steps)
+    def __init__(self, steps: Iterable[StepCall], size: Sequence[int] | None = None) -> None:
+        self.steps = tuple(steps)
+        self.crops = crops(self.steps)
         if self.crops and size is None:
             raise ValueError(f"{self!r} needs the size to cut out")
         self.size = None if size is None else (int(size[0]), int(size[1]))
-        self._parts: list[_Part] = []
-        self._numbers: list[int] = []  # of the columns, as epoch_draws knows them
+        self._parts: list[Part] = []
+        self._numbers: list[int] = []  # of the columns, for epoch_draws
         drawn = 0
-        for place, step in enumerate(self.steps):
-            part = STEPS[step["step"]]
-            parameters = {key: value for key, value in step.items() if key != "step"}
-            if pipelines.STEPS[step["step"]].crops:
-                parameters["size"] = self.size
-            probability = parameters.pop("probability") if part.by_chance else 1
-            columns = slice(self.columns, self.columns + part.columns)
-            self._numbers += range(drawn, drawn + part.columns)
-            drawn += part.columns
+        for place, call in enumerate(self.steps):
+            step, parameters = call.definition, dict(call.parameters)
+            probability = parameters.pop("probability") if step.has_probability else 1
+            columns = slice(self.columns, self.columns + step.draws)
+            self._numbers += range(drawn, drawn + step.draws)
+            drawn += step.draws
             chance = None
             if probability != 1:
                 chance = self.columns
                 self._numbers.append(CHANCES + place)
-            self._parts.append(_Part(part, columns, parameters, chance, probability))
+            cut = (self.size,) if step.crops else ()
+            self._parts.append(Part(step, cut, parameters, columns, chance, probability))
 
     @property
     def columns(self) -> int:
-        """Draws an example needs, 0 for no randomness."""
+        """Number of draws per example."""
         return len(self._numbers)
 
     def __repr__(self) -> str:
-        """Return the pipeline as a study writes it."""
-        return f"Augmentation({pipelines.format_pipeline(self.steps)})"
+        """Return the pipeline as text."""
+        return f"Augmentation({format_pipeline(self.steps)})"
 
     def draws(self, seed: int, epoch: int, examples: int) -> npt.NDArray[np.float32]:
-        """Return one epoch's draws, as the steps expect them.
+        """Return the draws of one epoch.
 
         Args:
             seed: the run's seed, 0 to 2**64 - 1.
             epoch: from 0.
-            examples: how many examples the data set has; row i belongs to example i.
+            examples: number of examples of the data set; row i belongs to example i.
 
         Returns:
-            float32 ``[examples, columns]`` in 0..1: :func:`epoch_draws`, with those columns that
-            mean a λ turned into their Beta distribution. Whether a step is applied is drawn from
-            columns apart, so that its chance does not change what other steps decide.
+            float32 ``[examples, columns]`` in 0..1: :func:`epoch_draws`, with the columns of a λ
+            converted to a Beta distribution. Whether a step is applied is drawn from separate
+            columns, so that the probability does not change the draws of other steps.
 
         Raises:
-            ValueError: an argument is negative or too large.
+            ValueError: an argument is out of its range.
         """
         table = epoch_draws(seed, epoch, examples, self._numbers)
         for part in self._parts:
@@ -135,23 +128,22 @@ class Augmentation:
                 table[:, part.columns] = part.step.prepare(own, **part.parameters)
         return table
 
-    def __call__(self, images: Tensor, targets: Tensor, draws: Tensor) -> Mixed:
+    def __call__(self, images: Images, targets: Targets, draws: Draws) -> Augmented:
         """Apply the steps in order; usable in ``tf.data`` maps and inside ``tf.function``.
 
         Args:
-            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size where
-                the pipeline crops.
+            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size if the
+                pipeline crops.
             targets: float32 ``[batch, classes]``, one-hot rows.
-            draws: float32 ``[batch, columns]``, the rows of :meth:`draws` that belong to the
-                images.
+            draws: float32 ``[batch, columns]``, the rows of :meth:`draws` for these images.
 
         Returns:
-            Images and targets of the shapes given, statically too; where the pipeline crops, the
-            images have the network's size. Without ``clip`` colour steps may leave 0..1; mixing
-            steps and label smoothing make targets soft, rows still sum to one.
+            Images and targets of the same static shapes; if the pipeline crops, the images have the
+            input size of the network. Without ``clip``, colour steps may leave 0..1. Mixing steps
+            and label smoothing make soft targets, whose rows sum to one.
 
         Raises:
-            InputError: a step makes no sense on images of this size or number of channels.
+            InputError: a step cannot be applied to images of this size or number of channels.
             ValueError: ranks, types or the number of columns are wrong.
         """
         images, targets, draws = (tf.convert_to_tensor(each) for each in (images, targets, draws))
@@ -160,39 +152,36 @@ class Augmentation:
         if self.crops:
             shapes[0][1:3] = self.size
         for part in self._parts:
-            changed, targets = part.step.apply(
-                images, targets, draws[:, part.columns], **part.parameters
+            own = draws[:, part.columns]
+            changed, targets = part.step.function(
+                images, targets, own, *part.size, **part.parameters
             )
             if part.chance is not None:
-                changed = _chosen(draws[:, part.chance] < part.probability, changed, images)
+                chosen = draws[:, part.chance] < part.probability
+                # tf.where would broadcast the condition and is 6× slower.
+                changed = tf.raw_ops.Select(condition=chosen, x=changed, y=images)
             images = changed
         return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
-    def _check(self, images: Tensor, targets: Tensor, draws: Tensor) -> None:
-        """Refuse what can be told from types and static shapes."""
+    def _check(self, images: Images, targets: Targets, draws: Draws) -> None:
+        """Check types and static shapes."""
         for name, tensor, rank in (("images", images, 4), ("targets", targets, 2)):
-            # Labels of rank 1 would broadcast to batch by batch without a word.
+            # Labels of rank 1 would be broadcast without an error.
             if tensor.dtype != tf.float32 or tensor.shape.rank != rank:
                 raise ValueError(
-                    f"{name} have to be float32 of rank {rank}, not {tensor.dtype.name} of shape "
+                    f"{name} must be float32 of rank {rank}, not {tensor.dtype.name} of shape "
                     f"{tensor.shape}"
                 )
         if draws.dtype != tf.float32 or draws.shape.rank != 2 or draws.shape[1] != self.columns:
             raise ValueError(
-                f"draws have to be float32 [batch, {self.columns}], not {draws.dtype.name} of "
+                f"draws must be float32 [batch, {self.columns}], not {draws.dtype.name} of "
                 f"shape {draws.shape}"
             )
         _, height, width, channels = images.shape
         if channels is not None:
-            pipelines.check_channels(self.steps, channels)
+            check_channels(self.steps, channels)
         if height is None or width is None:
             return
         if self.size not in (None, (height, width)) and not self.crops:
-            raise ValueError(f"images have to be {self.size}, not {(height, width)}")
-        pipelines.check_size(self.steps, self.size or (height, width), (height, width))
-
-
-def _chosen(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return the new image where ``which``, bool ``[batch]``, holds and the old one elsewhere."""
-    # Not tf.where, which would broadcast the condition and takes 6× as long.
-    return tf.raw_ops.Select(condition=which, x=new, y=old)
+            raise ValueError(f"images must be {self.size}, not {(height, width)}")
+        check_size(self.steps, self.size or (height, width), (height, width))

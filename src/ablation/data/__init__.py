@@ -1,1 +1,1 @@
-"""Data sets: from TensorFlow Datasets to arrays that training reads at memory speed."""
+"""Data sets: sources of images, and their preparation for training."""

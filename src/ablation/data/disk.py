@@ -1,4 +1,4 @@
-"""Room on the disk, looked at before anything large is written."""
+"""Checks of disk space before large files are written."""
 
 import shutil
 from pathlib import Path
@@ -6,34 +6,34 @@ from pathlib import Path
 from ablation.errors import InputError
 
 DOWNLOAD_FACTOR = 3
-"""A download needs about so many times its size: fetched, unpacked, and stored by TFDS."""
+"""Disk space of a download as a multiple of its size: downloaded, unpacked, stored by TFDS."""
 
 
 def gigabytes(size: int) -> str:
-    """Tell a number of bytes in GB (10⁹ bytes)."""
+    """Return a number of bytes as text, in GB (10⁹ bytes)."""
     return f"{size / 1e9:.2f} GB"
 
 
-def nearest_folder(folder: Path) -> Path:
-    """Return a folder, or the nearest one above it that exists."""
+def existing_folder(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
     return next(place for place in [folder, *folder.absolute().parents] if place.is_dir())
 
 
-def require_room(folder: Path, size: int, what: str, way_out: str) -> None:
-    """Refuse to write what does not fit.
+def require_disk_space(folder: Path, size: int, what: str, advice: str) -> None:
+    """Check that the disk has enough free space.
 
     Args:
-        folder: where it would go; need not exist yet.
-        size: bytes that it takes.
-        what: what it is, for the message.
-        way_out: what the user can do, for the message.
+        folder: output folder; may be missing.
+        size: bytes needed.
+        what: name of the data, for the message.
+        advice: what the user can do, for the message.
 
     Raises:
-        InputError: the disk has less room.
+        InputError: the free space is not enough.
     """
-    free = shutil.disk_usage(nearest_folder(folder)).free
+    free = shutil.disk_usage(existing_folder(folder)).free
     if size > free:
         raise InputError(
-            f"{folder}: no room for {what}: {gigabytes(size)} are needed and {gigabytes(free)} "
-            f"are free; {way_out}"
+            f"{folder}: not enough disk space for {what}: {gigabytes(size)} are needed and "
+            f"{gigabytes(free)} are free; {advice}"
         )

@@ -1,9 +1,8 @@
-"""A prepared data set: uint8 images on disk that training reads at memory speed.
+"""A prepared data set: uint8 images on disk, read through a memory map.
 
-A folder holds ``images.npy`` (uint8 [examples, height, width, channels], read through a memory
-map), ``examples.csv`` (index, split, label, and the example's name at its source) and
-``description.json`` (source, class names, counts, image shape, content hash), which is sealed and
-written last: without it, nothing counts.
+Its folder contains ``images.npy`` (uint8 [examples, height, width, channels]), ``examples.csv``
+(index, split, label, and the name of the example at its source) and ``description.json`` (source,
+class names, counts, image shape, content hash), which is sealed and written last.
 """
 
 import hashlib
@@ -47,17 +46,17 @@ class Prepared:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what a network sees: at most the stored size."""
+        """Input shape of the network: height, width and channels; at most the stored size."""
         height, width = self.description["settings"]["image_size"] or self.images.shape[1:3]
         return int(height), int(width), int(self.images.shape[3])
 
     def indices(self, *splits: str) -> np.ndarray:
-        """Return the indices of the examples of some splits, rising."""
+        """Return the indices of the examples of some splits, in increasing order."""
         return np.flatnonzero(np.isin(self.split, splits))
 
 
 def content_hash(images: np.ndarray, examples: pd.DataFrame, class_names: list[str]) -> str:
-    """Return the SHA-256 over shape, pixels, labels, splits and class names, in hex."""
+    """Return the SHA-256 of shape, pixels, labels, splits and class names, in hex."""
     labels, split = examples["label"].to_numpy(np.int64), examples["split"].to_numpy(str)
     return _content_hash(images, labels, split, class_names)
 
@@ -75,13 +74,13 @@ def _content_hash(
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the description of a prepared data set, if it is as it was written.
+    """Return the description of a prepared data set.
 
     Args:
-        folder: where the data set lies.
+        folder: folder of the data set.
 
     Raises:
-        InputError: it cannot be read, has changed, or is of another version.
+        InputError: it cannot be read, has changed, or has another format.
     """
     file = folder / DESCRIPTION
     try:
@@ -93,7 +92,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     ):
         raise _changed(file)
     if description.get("format") != FORMAT:
-        raise InputError(f"{file}: was made by another version; {_mend(folder)}")
+        raise InputError(f"{file}: was made by another version; {_advice(folder)}")
     return description
 
 
@@ -101,17 +100,17 @@ def load(folder: Path, *, verify: bool = True) -> Prepared:
     """Open a prepared data set.
 
     Args:
-        folder: where it lies.
-        verify: read the images as well, once, and compare their hash with the description's.
+        folder: folder of the data set.
+        verify: whether to compare the hash of the images with the description.
 
     Raises:
-        InputError: a file is missing or cut short, or the content is not what was prepared.
+        InputError: a file is missing, truncated or changed.
     """
     description = read_description(folder)
     labels, split = _read_examples(folder / EXAMPLES, description["examples_sha256"])
     images = _open_images(folder / IMAGES)
     if list(images.shape) != description["shape"] or len(labels) != len(images):
-        raise InputError(f"{folder}: the prepared data is not whole; {_mend(folder)}")
+        raise InputError(f"{folder}: the prepared data is incomplete; {_advice(folder)}")
     if verify and (
         _content_hash(images, labels, split, description["class_names"]) != description["hash"]
     ):
@@ -138,7 +137,7 @@ def _read_examples(file: Path, digest: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _open_images(file: Path) -> np.ndarray:
     try:
-        # Knows no pickles, which np.load takes a file without the right first bytes for.
+        # np.load would treat a file without the right first bytes as a pickle.
         images = np.lib.format.open_memmap(file, mode="r")
         size = file.stat().st_size
     except (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
@@ -153,12 +152,12 @@ def _unreadable(file: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError) and file.name == DESCRIPTION:
         return InputError(f"{file}: no such file; prepare the data with 'snakemake data'")
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return InputError(f"{file}: cannot be read ({reason}); {_mend(file.parent)}")
+    return InputError(f"{file}: cannot be read ({reason}); {_advice(file.parent)}")
 
 
 def _changed(file: Path) -> InputError:
-    return InputError(f"{file}: has changed since it was made; {_mend(file.parent)}")
+    return InputError(f"{file}: has changed since it was made; {_advice(file.parent)}")
 
 
-def _mend(folder: Path) -> str:
+def _advice(folder: Path) -> str:
     return f"delete {folder} and run snakemake again"

@@ -1,13 +1,13 @@
-"""Images brought to one size and one number of channels."""
+"""Conversion of images to a size and a number of channels."""
 
 import tensorflow as tf
 
-# ITU-R 601 in 16-bit fixed point with rounding, bit by bit as Pillow turns RGB into L.
+# ITU-R 601 in 16-bit fixed point with rounding, identical to Pillow's conversion of RGB to L.
 _LUMA = (19595, 38470, 7471)
 
 
 def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bring one image to a number of channels.
+    """Convert an image to a number of channels.
 
     Args:
         image: uint8 [h, w, 1 or 3].
@@ -26,7 +26,7 @@ def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_size(image: tf.Tensor, height: int, width: int, resize: str) -> tf.Tensor:
-    """Bring one image to a size.
+    """Resize an image.
 
     Args:
         image: uint8 [h, w, channels].
@@ -36,13 +36,13 @@ def to_size(image: tf.Tensor, height: int, width: int, resize: str) -> tf.Tensor
             All are bilinear without anti-aliasing, as ``tf.image.resize`` is by default.
 
     Returns:
-        uint8 [height, width, channels]; an image of the right size comes back unchanged.
+        uint8 [height, width, channels]; unchanged if the image has this size.
     """
     shape = tf.shape(image)
     if resize == "pad":
         scale = tf.maximum(shape[0] / height, shape[1] / width)
         fitted = tf.cast(tf.cast(shape[:2], tf.float64) / scale, tf.int32)
-        # Not tf.image.resize_with_pad: it fails where a side would come to less than a pixel.
+        # tf.image.resize_with_pad fails if a side would be shorter than a pixel.
         fitted = tf.maximum(fitted, 1)
         resized = tf.image.resize_with_crop_or_pad(tf.image.resize(image, fitted), height, width)
     elif resize == "crop":

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: stratified, with a fixed seed, the same for ever."""
+"""Stratified splits with a fixed seed."""
 
 from collections.abc import Sequence
 
@@ -15,26 +15,25 @@ def stratified_choice(
     groups: np.ndarray | None = None,
     names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Choose the same share of every class, at random with a fixed seed.
+    """Choose the same share of every class at random.
 
     Args:
         labels: class of each example, int [examples].
         share: between 0 and 1; of ``n`` examples of a class ``round(n · share)`` are chosen, but
             at least one and never all.
-        seed: of the choice.
-        groups: number of the group of each example, int [examples]; the examples of a group, such
-            as copies of one image, are chosen together or not at all. The share is then kept as
-            nearly as the groups allow. Without groups of several examples the choice is the same
-            as without groups.
+        seed: random seed.
+        groups: number of the group of each example, int [examples]. The examples of a group, such
+            as copies of one image, are chosen together or not at all, so that the share becomes
+            approximate. Groups of one example do not change the choice.
         names: name of each class, for messages.
 
     Returns:
-        bool [examples], True for the chosen.
+        bool [examples].
 
     Raises:
         ValueError: a class has fewer than two examples, or all of its examples are one group.
     """
-    # RandomState, because NumPy guarantees that its stream stays the same for ever.
+    # RandomState, because NumPy guarantees that its stream does not change.
     random = np.random.RandomState(seed)
     together = _Groups(np.arange(len(labels)) if groups is None else groups)
     chosen = np.zeros(len(labels), dtype=bool)
@@ -45,7 +44,7 @@ def stratified_choice(
         if len(members) < 2:
             raise ValueError(f"{name} has {len(members)} example(s): too few to set any aside")
         count = min(max(round(len(members) * share), 1), len(members) - 1)
-        taken = int(chosen[members].sum())  # with an example of an earlier class
+        taken = int(chosen[members].sum())  # in groups with an earlier class
         left = []
         for first in random.permutation(members):
             if decided[first]:
@@ -78,23 +77,23 @@ class _Groups:
         self._sorted = groups[self._order]
 
     def of(self, example: int) -> np.ndarray:
-        """All examples of the group of one."""
+        """Return all examples of the group of an example."""
         group = self._groups[example]
         first, last = np.searchsorted(self._sorted, [group, group + 1])
         return self._order[first:last]
 
 
 def stratified_share(labels: np.ndarray, share: float, seed: int = SPLIT_SEED) -> np.ndarray:
-    """Keep a share of every class; a smaller share keeps some of what a larger one keeps.
+    """Keep a share of every class; a smaller share is a subset of a larger one.
 
     Args:
         labels: class of each example, int [examples].
         share: above 0, at most 1; of ``n`` examples of a class ``round(n · share)`` are kept, but
             at least one.
-        seed: of the choice.
+        seed: random seed.
 
     Returns:
-        bool [examples], True for the kept.
+        bool [examples].
     """
     random = np.random.RandomState(seed)
     keep = np.zeros(len(labels), dtype=bool)
@@ -105,21 +104,21 @@ def stratified_share(labels: np.ndarray, share: float, seed: int = SPLIT_SEED) -
 
 
 def stratified_limit(labels: np.ndarray, limit: int, seed: int = SPLIT_SEED) -> np.ndarray:
-    """Keep at most ``limit`` examples, with the classes' shares as equal to the whole as can be.
+    """Keep at most ``limit`` examples, stratified by class.
 
     Args:
         labels: class of each example, int [examples].
-        limit: how many to keep.
-        seed: of the choice.
+        limit: number of examples to keep.
+        seed: random seed.
 
     Returns:
-        bool [examples], True for the kept; exactly ``min(limit, examples)`` of them.
+        bool [examples], True for exactly ``min(limit, examples)`` of them.
     """
     keep = np.ones(len(labels), dtype=bool)
     if limit >= len(labels):
         return keep
     random = np.random.RandomState(seed)
-    # Each example's rank in its class as a share of the class; the smallest ranks are kept.
+    # The relative rank of each example in its class; the smallest ranks are kept.
     position = np.empty(len(labels))
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))

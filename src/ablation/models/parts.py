@@ -1,4 +1,4 @@
-"""What networks of every family are made of: seeded kernels, batch norm and the head."""
+"""Parts that networks of all families share: seeded kernels, batch norm and the head."""
 
 import hashlib
 from typing import Any, Literal
@@ -11,11 +11,11 @@ Initializer = Literal["he_normal", "glorot_uniform"]
 
 
 class Parts:
-    """Makes parts in one network's precision and from its seed.
+    """Makes the parts of one network.
 
     Attributes:
-        dtype: the policy for the layers of the body, ``float32`` or ``mixed_bfloat16``; give it
-            to every layer.
+        dtype: the policy for the layers of the body, ``float32`` or ``mixed_bfloat16``; pass it to
+            every layer.
     """
 
     def __init__(self, seed: int | None, dtype: str) -> None:
@@ -23,11 +23,10 @@ class Parts:
         self.dtype = dtype
 
     def seed(self, name: str) -> int | None:
-        """Return the seed of a layer's kernel; None draws it afresh.
+        """Return the seed of the kernel of a layer; None for a random one.
 
-        It is made of the network's seed and the layer's name alone: two builds with one seed are
-        alike, no two layers share their numbers, and layers of one name and shape start alike in
-        two networks.
+        It depends on the seed of the network and the name of the layer only. Layers with the same
+        name and shape start equal in different networks.
         """
         if self._seed is None:
             return None
@@ -37,17 +36,13 @@ class Parts:
     def initializer(
         self, name: str, kind: Initializer = "he_normal"
     ) -> keras.initializers.Initializer:
-        """Return the initializer of the kernel of a layer of this name.
-
-        Keras draws he-normal from a normal truncated at two deviations and widened to the right
-        variance.
-        """
+        """Return the initializer of the kernel of a layer with this name."""
         if kind == "he_normal":
             return keras.initializers.HeNormal(seed=self.seed(name))
         return keras.initializers.GlorotUniform(seed=self.seed(name))
 
     def norm(self, x: Any, name: str, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
-        """Return batch-normalised features, of shape (batch, height, width, channels)."""
+        """Return batch-normalised features."""
         return FusedBatchNormalization(
             momentum=momentum, epsilon=epsilon, dtype=self.dtype, name=name
         )(x)
@@ -55,10 +50,10 @@ class Parts:
     def head(self, x: Any, classes: int, kind: Initializer = "he_normal") -> Any:
         """Return probabilities, (batch, classes), from features averaged over all pixels.
 
-        Its layer is named ``head``, so that weights of a network with other classes load but for
-        it; its bias is zero at first.
+        The layer is named ``head``: weights of a network with other classes load without it. Its
+        bias starts at zero.
         """
-        # Averages over many pixels and a softmax lose too much in bfloat16's eight bits.
+        # In bfloat16, averages over many pixels and a softmax would be too imprecise.
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         return keras.layers.Dense(
             classes,

@@ -1,1 +1,1 @@
-"""Progress: what a study will take, and how far it is, told before and while it runs."""
+"""Progress of a study: its state, and estimates of time, disk space and sensitivity."""

@@ -1,32 +1,31 @@
-"""Whether runs and prepared data were made from the files and by the code of today."""
+"""Whether runs and prepared data are up to date with the local images and the code."""
 
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.analysis.records import OUTPUTS, WEIGHTS, read_record
 from ablation.errors import InputError
 from ablation.study.grid import PreparedData, Run
+from ablation.training.code import data_code, run_code
+from ablation.training.records import OUTPUTS, WEIGHTS, read_record
 
 ARRAYS = ("images.npy", "examples.csv")
 
 
 def result_state(
-    run: Run, files_digest: str, code: str, *, weights: bool = False
+    run: Run, files_digest: str, *, weights: bool = False
 ) -> Literal["current", "outdated", "none"]:
-    """Return what a run's result is worth today.
+    """Return whether the result of a run is up to date.
 
-    ``current``: it was made by this code, from this data. ``outdated``: by other code, or from
-    other data. ``none``: a file is missing or cannot be read. Where the data is prepared from the
-    files of today, the hash of its content decides; where it has to be prepared, the digest of the
-    files does.
+    ``current``: made with this code and this data. ``outdated``: made with other code or data.
+    ``none``: a file is missing or cannot be read. If the prepared data is up to date, its content
+    hash is compared, otherwise the digest of the local images.
 
     Args:
         run: the run.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
-        code: fingerprint of the code that decides results now.
-        weights: whether the run's weights have to be there as well.
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
+        weights: whether the weights of the run are required.
     """
     folder = Path(run.folder)
     outputs = [*OUTPUTS, WEIGHTS] if weights else OUTPUTS
@@ -36,7 +35,7 @@ def result_state(
         record = read_record(folder, run.id)
     except InputError:
         return "none"
-    if record["code"] != code:
+    if record["code"] != run_code(run.settings):
         return "outdated"
     trained, prepared = record["data"], _prepared(run.data.folder)
     if prepared is None or prepared["files_digest"] != files_digest:
@@ -46,27 +45,26 @@ def result_state(
     return "current" if current else "outdated"
 
 
-def is_prepared(data: PreparedData, files_digest: str, code: str) -> bool:
-    """Return whether data is there, prepared from the files and by the code of today.
+def is_prepared(data: PreparedData, files_digest: str) -> bool:
+    """Return whether prepared data exists and is up to date with the local images and the code.
 
     Args:
         data: the data set.
-        files_digest: digest of the user's own images now (`ablation.study.own_images`).
-        code: fingerprint of the code of `ablation.data` now.
+        files_digest: digest of the local images now (`ablation.data.files_digest`).
     """
     prepared = _prepared(data.folder)
     if prepared is None or not all(Path(data.folder, name).is_file() for name in ARRAYS):
         return False
-    return bool(prepared["files_digest"] == files_digest and prepared["code"] == code)
+    made_from = (prepared["files_digest"], prepared["code"])
+    return made_from == (files_digest, data_code(data.settings))
 
 
 @cache
 def _prepared(folder: str) -> dict[str, Any] | None:
-    """The description of prepared data; None if there is none that can be read.
+    """Return the description of prepared data; None if it cannot be read.
 
-    It is read once for all runs of a study, before any job of this call runs.
-    Unlike `ablation.data.prepared.read_description` it needs no pandas, whose import would slow
-    every call of Snakemake.
+    Unlike `ablation.data.prepared.read_description`, this does not import pandas, which would slow
+    down every call of Snakemake.
     """
     try:
         description = json.loads(Path(folder, "description.json").read_bytes())

@@ -1,4 +1,4 @@
-"""How long a run will train, from the times of finished runs on this machine."""
+"""Estimates of training time, from finished runs on this machine."""
 
 import csv
 import heapq
@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.analysis.records import OUTPUTS, OtherFormatError, read_record
-from ablation.analysis.states import RunState
 from ablation.errors import InputError
 from ablation.progress.machine import Machine, machine_of
+from ablation.progress.states import RunState
 from ablation.study.grid import Run
+from ablation.training.records import OUTPUTS, OtherFormatError, read_record
+from ablation.training.settings import RunSettings
 
-# What changes the values that a network computes with, but not how much it computes.
+# Settings of networks that do not change the training time.
 NOT_OF_SPEED = {"initializer", "norm_momentum", "norm_epsilon", "weights"}
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images that a run trains on.
+    """The training images of a run.
 
     Attributes:
         count: number of images.
@@ -35,18 +36,18 @@ class Images:
 
 @dataclass(frozen=True)
 class Timed:
-    """A finished run and what it took.
+    """A finished run and its times.
 
     Attributes:
         settings: the run's settings.
-        images: what it trained on.
-        epochs: how many epochs it was trained for.
+        images: its training images.
+        epochs: number of epochs that were trained.
         epoch_seconds: median time of an epoch, without the first if there are more.
-        overhead: seconds beyond that times the epochs: building the network, what the first
-            epoch takes longer, the evaluation in the end. Without the start of Python.
+        overhead: seconds besides the epochs: building the network, the slower first epoch, the
+            evaluation; without the start of Python.
     """
 
-    settings: dict[str, Any]
+    settings: RunSettings
     images: Images
     epochs: int
     epoch_seconds: float
@@ -55,12 +56,12 @@ class Timed:
 
 @dataclass(frozen=True)
 class Past:
-    """What the finished runs of all studies tell.
+    """The finished runs of all studies.
 
     Attributes:
-        timed: those that this machine trained.
-        elsewhere: the other machines that have trained some, as text.
-        unreadable: folders whose files are damaged.
+        timed: runs that this machine trained.
+        elsewhere: names of other machines that trained runs.
+        unreadable: folders of runs with damaged files.
     """
 
     timed: list[Timed]
@@ -70,14 +71,14 @@ class Past:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a run is going to train.
+    """The estimated training time of a run.
 
     Attributes:
-        seconds: all of it; None where nothing is known.
-        epoch_seconds: one epoch of it.
-        basis: ``same``: from runs that do the same work; ``scaled``: from runs of the same
-            network, by the number of images or pixels; ``none``.
-        detail: what differs, or what is not known; empty for ``same``.
+        seconds: seconds in total; None if unknown.
+        epoch_seconds: seconds per epoch; None if unknown.
+        basis: ``same``: from runs with the same work; ``scaled``: from runs of the same network,
+            scaled by the number of images or pixels; ``none``.
+        detail: what differs or is missing; empty for ``same``.
     """
 
     seconds: float | None
@@ -86,13 +87,13 @@ class Estimate:
     detail: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """Basis and detail."""
         return f"{self.basis}: {self.detail}" if self.detail else self.basis
 
 
 def read_past(machine: Machine, results: Path = Path("results")) -> Past:
-    """Read the times of every finished run.
+    """Read the times of all finished runs.
 
     Args:
         machine: the machine whose runs count.
@@ -102,7 +103,7 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
     for file in sorted(results.glob("runs/*/*/*/seed-*/run.json")):
         folder = file.parent
         if not all((folder / name).is_file() for name in OUTPUTS):
-            continue  # not finished, or being deleted
+            continue  # not finished
         try:
             record = read_record(folder)
             with (folder / "timing.csv").open(newline="") as lines:
@@ -116,7 +117,7 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
             median = statistics.median(seconds[1:] or seconds)
             timed.append(
                 Timed(
-                    record["settings"],
+                    RunSettings.model_validate(record["settings"]),
                     Images(record["data"]["train"], _shape(record["data"]["shape"])),
                     len(seconds),
                     median,
@@ -124,16 +125,16 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
                 )
             )
         except OtherFormatError:
-            continue  # of no use to this version
+            continue
         except (InputError, OSError, ValueError, KeyError, TypeError):
-            unreadable.append(str(folder))  # told below the table
+            unreadable.append(str(folder))
     return Past(timed, sorted(elsewhere), unreadable)
 
 
 def images_of(run: Run, past: Past) -> Images | None:
-    """Return what a run will train on, from its prepared data or a run that has used the same.
+    """Return the training images of a run, from its prepared data or a run with the same data.
 
-    None where neither is there.
+    None if neither exists.
 
     Raises:
         InputError: the description of the prepared data is damaged.
@@ -142,7 +143,7 @@ def images_of(run: Run, past: Past) -> Images | None:
     if file.is_file():
         try:
             description = json.loads(file.read_text())
-            splits = ["train", "validation"] if run.settings["validation"] == "test" else ["train"]
+            splits = ["train", "validation"] if run.settings.validation == "test" else ["train"]
             count = sum(sum(description["counts"][split]) for split in splits)
             return Images(count, _shape(description["shape"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -150,26 +151,27 @@ def images_of(run: Run, past: Past) -> Images | None:
                 f"{file}: cannot be read ({error!r}); delete {file.parent} and run snakemake again"
             ) from None
     for other in past.timed:
-        if all(other.settings[key] == run.settings[key] for key in ("dataset", "validation")):
+        theirs, own = other.settings, run.settings
+        if (theirs.dataset, theirs.validation) == (own.dataset, own.validation):
             return other.images
     return None
 
 
-def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Timed]) -> Estimate:
-    """Estimate how long a run will train.
+def estimate(settings: RunSettings, images: Images | None, timed: Iterable[Timed]) -> Estimate:
+    """Estimate the training time of a run.
 
-    Taken are runs of the same network, precision and number of threads; of these, the nearest in
-    image size, then batch size, number of images, augmentation. An epoch takes the median of
-    theirs, times the ratio of pixels and the ratio of images; what a run takes beyond its epochs
-    is not scaled. A run of a single epoch, whose time is mostly that of building the network's
-    graph, tells of others of a single epoch only. A run that stops early takes less.
+    The estimate uses runs with the same network, precision and number of threads, and of these the
+    nearest in image size, then batch size, number of images, augmentation. The time per epoch is
+    the median of theirs, times the ratio of pixels and the ratio of images; the overhead is not
+    scaled. Runs of a single epoch, whose time is mostly that of building the graph, are used only
+    for runs of a single epoch. Early stopping is not considered.
 
     Args:
-        settings: the run's settings.
-        images: what it trains on; None if that is not known.
+        settings: settings of the run.
+        images: training images; None if unknown.
         timed: finished runs of this machine.
     """
-    epochs = settings["training"]["epochs"]
+    epochs = settings.training.epochs
     alike = [
         other
         for other in timed
@@ -183,9 +185,9 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
     def distance(other: Timed) -> tuple[float, float, float, bool]:
         return (
             abs(math.log(_pixels(images) / _pixels(other.images))),
-            abs(math.log(_batch(settings) / _batch(other.settings))),
+            abs(math.log(settings.training.batch_size / other.settings.training.batch_size)),
             abs(math.log(images.count / other.images.count)),
-            other.settings["augmentation"] != settings["augmentation"],
+            other.settings.augmentation != settings.augmentation,
         )
 
     least = min(map(distance, alike))
@@ -208,44 +210,44 @@ def estimate(settings: dict[str, Any], images: Images | None, timed: Iterable[Ti
 
 
 def seconds_left(state: RunState, expected: Estimate, now: float) -> float | None:
-    """Return the seconds that a run still needs; None where that is not known.
+    """Return the seconds that a run still needs; None if unknown.
 
-    A running one goes on at the pace of its own epochs, except the first. One that has a
-    checkpoint does not train its epochs again, nor one that was resumed those before.
+    For a running one they follow from its own epochs, except the first. Epochs in its checkpoint
+    are not counted.
 
     Args:
-        state: how far it is.
-        expected: the estimate for all of it.
-        now: seconds since 1970.
+        state: state of the run.
+        expected: estimate for the whole run.
+        now: current time, in seconds since 1970.
     """
     if state.status == "done":
         return 0.0
     if state.status != "running":
-        return _from_there(state.kept, expected)
-    since = max(0.0, now - state.updated) if state.updated else 0.0
+        return _seconds_after(state.kept, expected)
+    since = max(0.0, now - state.updated) if state.updated and not state.waiting else 0.0
     if state.epoch_seconds is not None:
         pace = state.epoch_seconds
         if state.epoch == state.resumed + 1 and expected.epoch_seconds is not None:
             pace = expected.epoch_seconds
         return max(0.0, pace * (state.epochs - state.epoch) - since)
-    left = _from_there(state.resumed, expected)
+    left = _seconds_after(state.resumed, expected)
     return None if left is None else max(0.0, left - since)
 
 
-def _from_there(epoch: int, expected: Estimate) -> float | None:
-    """Seconds of a run that goes on after an epoch."""
+def _seconds_after(epoch: int, expected: Estimate) -> float | None:
+    """Return the seconds that a run needs after an epoch."""
     if expected.seconds is None or expected.epoch_seconds is None:
         return None
     return max(0.0, expected.seconds - epoch * expected.epoch_seconds)
 
 
 def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> float:
-    """Return after how many seconds all runs are through.
+    """Return the number of seconds until all runs are finished.
 
     Args:
-        begun: seconds that each run under way still needs.
-        waiting: seconds of those that wait, in the order in which they start.
-        at_once: how many train at a time, 1 or more.
+        begun: remaining seconds of each running run.
+        waiting: seconds of the other runs, in the order in which they start.
+        at_once: number of runs that train at once, at least 1.
     """
     lanes = [*begun, *[0.0] * (at_once - len(begun))]
     heapq.heapify(lanes)
@@ -254,10 +256,10 @@ def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> 
     return max(lanes)
 
 
-def _work(settings: dict[str, Any]) -> Any:
-    """What two runs must share for one to tell of the other's time."""
-    network = {k: v for k, v in settings["model"].items() if k not in NOT_OF_SPEED}
-    return network, settings["training"]["precision"], settings["threads"]
+def _work(settings: RunSettings) -> Any:
+    """Return the settings that must be equal for the times of two runs to be comparable."""
+    network = settings.model.model_dump(exclude=NOT_OF_SPEED)
+    return network, settings.training.precision, settings.threads
 
 
 def _shape(array: Sequence[int]) -> tuple[int, int, int]:
@@ -267,7 +269,3 @@ def _shape(array: Sequence[int]) -> tuple[int, int, int]:
 
 def _pixels(images: Images) -> int:
     return images.shape[0] * images.shape[1]
-
-
-def _batch(settings: dict[str, Any]) -> int:
-    return int(settings["training"]["batch_size"])

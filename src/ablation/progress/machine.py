@@ -1,20 +1,20 @@
-"""Which machine this is, told without TensorFlow as the records of the runs tell it."""
+"""The machine, named as in the records of runs. Does not import TensorFlow."""
 
 import os
-import platform
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from ablation.training.devices import VISIBLE, named
+from ablation.training.hardware import gpu_names, processor_name
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides how fast a machine trains.
+    """The hardware that decides how fast a machine trains.
 
     Attributes:
         processor: name of the processor.
-        gpus: names of the cards, each once and sorted; empty where there is none.
+        gpus: names of the GPUs, each once, sorted; empty without GPUs.
     """
 
     processor: str
@@ -22,13 +22,13 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """Processor and cards in words."""
+        """Processor and GPUs as text."""
         return " with ".join(filter(None, [self.processor, ", ".join(self.gpus)]))
 
     def matches(self, other: "Machine") -> bool:
-        """Whether times on the other machine hold here.
+        """Return whether times of the other machine apply to this one.
 
-        A job may have seen some of several cards only.
+        The other one may list only some of the GPUs.
         """
         return (
             self.processor == other.processor
@@ -38,11 +38,9 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return the machine that this runs on, with the cards that a job started here would see."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    # Numbers below 0 and an empty value hide all cards. Which of several are shown is not looked
-    # at: those of one machine are nearly always alike.
-    hidden = shown is not None and not re.match(r"\s*(\d|GPU|MIG)", shown)
+    """Return this machine, with the GPUs that a job started here can use."""
+    # Which of several GPUs are visible is ignored, as GPUs of a machine are mostly equal.
+    hidden = VISIBLE in os.environ and not named(os.environ[VISIBLE])
     return Machine(processor_name(), () if hidden else gpu_names())
 
 
@@ -50,26 +48,7 @@ def machine_of(record: dict[str, Any]) -> Machine:
     """Return the machine that a run was trained on.
 
     Args:
-        record: the content of its ``run.json``, or one of the attempts that it tells of.
+        record: the content of ``run.json``, or one of its attempts.
     """
     environment = record["environment"]
     return Machine(environment["processor"], tuple(sorted(set(environment["gpus"]))))
-
-
-def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name as `ablation.training.environment` records it."""
-    if file.exists():
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def gpu_names(folder: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
-    """Return the names of NVIDIA's cards as the driver tells them, each once and sorted."""
-    names = set()
-    for file in folder.glob("*/information"):
-        for line in file.read_text().splitlines():
-            if line.startswith("Model:"):
-                names.add(line.partition(":")[2].strip())
-    return tuple(sorted(names))

@@ -1,12 +1,17 @@
-"""What `snakemake plan` and `snakemake status` print."""
+"""The output of `snakemake plan` and `snakemake status`."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.analysis.states import RunState, last_error, run_states
+from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ablation.progress.disk_space import disk_space_parts, needs
 from ablation.progress.estimate import (
     Estimate,
     Past,
@@ -17,26 +22,28 @@ from ablation.progress.estimate import (
     seconds_left,
 )
 from ablation.progress.machine import Machine, this_machine
-from ablation.progress.room import needs, room_text
-from ablation.progress.tables import count, duration, table, wrap
-from ablation.study.grid import Run
+from ablation.progress.states import RunState, run_states
+from ablation.progress.terminal import Part, count, duration, table
+from ablation.study.grid import PreparedData, Run
 from ablation.study.plan import Plan
 
 STATES = {"done": "done", "running": "running", "failed": "failed", "missing": "to do"}
+STYLES = {"done": "green", "running": "cyan", "failed": "red", "missing": ""}
 NOTHING = "-"
-PARALLEL = "at best, because jobs that share a machine slow each other"
+BAR = 16
+PARALLEL = "at best, because jobs on one machine slow each other down"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A run, how far it is, and what it still needs.
+    """A run, its state and the time that it still needs.
 
     Attributes:
         run: the run.
-        experiments: the names of the experiments that ask for it.
-        state: how far it is.
-        expected: the estimate for all of it.
-        left: seconds that it still needs; None where nothing is known.
+        experiments: names of the experiments that contain it.
+        state: its state.
+        expected: estimate for the whole run.
+        left: seconds that it still needs; None if unknown.
     """
 
     run: Run
@@ -48,14 +55,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Overview:
-    """A study at one moment.
+    """The state of a study at one time.
 
     Attributes:
         plan: the study.
         machine: this machine.
-        past: what finished runs tell.
+        past: the finished runs of all studies.
         standings: its runs in the order of the file.
-        now: the moment, in seconds since 1970.
+        now: the time, in seconds since 1970.
     """
 
     plan: Plan
@@ -65,20 +72,19 @@ class Overview:
     now: float
 
     def of(self, *states: str) -> list[Standing]:
-        """The runs of some states."""
+        """Return the runs with these states."""
         return [one for one in self.standings if one.state.status in states]
 
 
-def look_over(plan: Plan, code: str | None = None) -> Overview:
-    """Look how far a study is.
+def overview_of(plan: Plan) -> Overview:
+    """Return the state of a study.
 
     Args:
         plan: the study.
-        code: fingerprint of the code that decides results, as in `run_states`.
     """
     machine = this_machine()
     past = read_past(machine)
-    states = run_states(plan.runs.values(), code=code, weights=plan.kept_weights)
+    states = run_states(plan.runs.values(), weights=plan.kept_weights)
     now = time.time()
     asking: dict[str, list[str]] = {}
     for experiment in plan.experiments:
@@ -93,217 +99,239 @@ def look_over(plan: Plan, code: str | None = None) -> Overview:
     return Overview(plan, machine, past, standings, now)
 
 
-def plan_text(overview: Overview, at_once: int | None) -> str:
-    """Tell a study's runs, and the time that they will take.
+def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
+    """Show the runs of a study and the time that they will take.
 
     Args:
         overview: the study.
-        at_once: how many runs train at a time; None if nobody has said.
+        at_once: number of runs that train at once; None if unknown.
     """
-    standings = overview.standings
-    runs = count(len(standings), "run")
-    parts = [f"Study {overview.plan.name}: {runs}, {_counts(standings)}"]
-    parts += _by_experiment(standings, _plan_table)
-    parts += _failures(overview.of("failed"))
+    tables = [
+        _plan_table(names, alike) for names, alike in _by_experiment(overview.standings).items()
+    ]
+    parts: list[Part] = [
+        _headline(overview),
+        *_reasons(overview.of("missing")),
+        *tables,
+        *_failures(overview.of("failed")),
+    ]
     waiting = overview.of("running", "failed", "missing")
     if not waiting:
-        return "\n\n".join([*parts, "All runs are done."])
-    known = [one.left for one in waiting if one.left is not None]
-    unknown = len(waiting) - len(known)
-    lines = []
-    if known:
-        lines.append(
-            f"Training time still needed, one run at a time: {duration(sum(known))}"
+        return [*parts, "All runs are done."]
+    left, unknown = _known(waiting)
+    if left:
+        parts.append(
+            f"Training time still needed, one run at a time: {duration(sum(left))}"
             f"{_and_unknown(unknown)}"
         )
         if at_once is not None and at_once > 1:
-            begun = [one.left for one in overview.of("running") if one.left is not None]
-            others = [one.left for one in overview.of("failed", "missing") if one.left is not None]
-            lines.append(
-                f"With {at_once} runs at a time: {duration(makespan(begun, others, at_once))}, "
-                f"{PARALLEL}"
+            begun, others = (
+                _known(overview.of("running"))[0],
+                _known(overview.of("failed", "missing"))[0],
             )
+            seconds = makespan(begun, others, at_once)
+            parts.append(f"With {at_once} runs at a time: {duration(seconds)}, {PARALLEL}")
     else:
-        lines.append("Training time still needed: not known")
-    room = room_text(needs({one.run.data.folder: one.run.data for one in waiting}.values()))
-    return "\n\n".join([*parts, "\n".join(lines), *([room] if room else []), *_notes(overview)])
+        parts.append("Training time still needed: unknown")
+    return [*parts, *disk_space_parts(needs(_data_of(waiting))), *_notes(overview)]
 
 
-def status_text(overview: Overview, at_once: int | None) -> str:
-    """Tell how far a study is, and when its training will be over.
+def _reasons(missing: Sequence[Standing]) -> list[Part]:
+    """Return the reasons for training runs again, with the number of runs."""
+    reasons = Counter(one.state.reason for one in missing if one.state.reason)
+    return [f"{count(number, 'run')}: {reason}" for reason, number in reasons.items()]
+
+
+def status_parts(overview: Overview, at_once: int | None) -> list[Part]:
+    """Show the progress of a study and the expected end of training.
 
     Args:
         overview: the study.
-        at_once: how many runs train at a time; None if nobody has said. More that are seen
-            running count as well.
+        at_once: number of runs that train at once; None if unknown. If more are running, their
+            number is used.
     """
-    parts = [
-        f"Study {overview.plan.name}: {count(len(overview.standings), 'run')}, "
-        f"{_counts(overview.standings)}"
+    running = _by_experiment(overview.of("running"))
+    return [
+        _headline(overview),
+        *(_running_table(names, alike, overview.now) for names, alike in running.items()),
+        *_failures(overview.of("failed")),
+        _prospect(overview, at_once),
+        *_notes(overview),
     ]
-    running = overview.of("running")
-    if running:
-        parts += _by_experiment(running, lambda some: _running_table(some, overview.now))
-    parts += _failures(overview.of("failed"))
-    parts.append(_prospect(overview, at_once))
-    return "\n\n".join([*parts, *_notes(overview)])
 
 
-def _counts(standings: Iterable[Standing]) -> str:
-    numbers: Counter[str] = Counter(one.state.status for one in standings)
-    return ", ".join(f"{numbers[status]} {name}" for status, name in STATES.items())
+def _headline(overview: Overview) -> Text:
+    numbers: Counter[str] = Counter(one.state.status for one in overview.standings)
+    runs = count(len(overview.standings), "run")
+    text = Text(f"Study {overview.plan.name}: {runs}")
+    for status, name in STATES.items():
+        text.append(", ").append(f"{numbers[status]} {name}", STYLES[status])
+    return text
 
 
-def _by_experiment(
-    standings: Sequence[Standing], make: Callable[[Sequence[Standing]], str]
-) -> list[str]:
-    """A table for each experiment, because two of them may train a cell in different ways."""
+def _by_experiment(standings: Sequence[Standing]) -> dict[str, list[Standing]]:
+    """Group runs by experiment, because two experiments may train a cell differently."""
     groups: dict[str, list[Standing]] = {}
     for one in standings:
         groups.setdefault(one.experiments, []).append(one)
-    return [f"Experiment {names}:\n{make(alike)}" for names, alike in groups.items()]
+    return groups
 
 
-def _plan_table(standings: Sequence[Standing]) -> str:
-    """A row for the seeds of a cell that are alike in everything that is shown."""
+def _plan_table(names: str, standings: Sequence[Standing]) -> Table:
+    """Return a table with one row for all seeds of a cell that have equal values."""
     rows: dict[tuple[str, ...], list[Standing]] = {}
     for one in standings:
         status, reason = one.state.status, one.state.reason
-        state = STATES[status]
-        if status == "missing" and reason:
-            state += f": {reason}"
-        if one.state.kept:
-            state += f", {_going_on(one.state)}"
+        state = ", ".join(
+            [
+                STATES[status] + (f": {reason}" if status != "failed" and reason else ""),
+                *_resumption(one.state),
+            ]
+        )
         done, own = status == "done", status == "running" and one.state.epoch_seconds
-        basis = NOTHING if done else "own epochs" if own else one.expected.told
-        # Running ones have their own time left; estimates are alike within a cell.
+        basis = NOTHING if done else "own epochs" if own else one.expected.text
+        # Only running runs of a cell differ in the time left.
         left = NOTHING if done or one.left is None else duration(one.left)
         key = (*one.run.cell, state, str(one.state.epochs), left, basis)
         rows.setdefault(key, []).append(one)
     return table(
         ["dataset", "model", "augmentation", "seeds", "state", "epochs", "time each", "basis"],
         [
-            [*key[:3], " ".join(str(one.run.seed) for one in alike), *key[3:]]
+            [
+                *key[:3],
+                " ".join(str(one.run.seed) for one in alike),
+                Text(key[3], STYLES[alike[0].state.status]),
+                *key[4:],
+            ]
             for key, alike in rows.items()
         ],
         right=[5, 6],
-        whole=[4, 7],
+        title=f"Experiment {names}:",
     )
 
 
-def _running_table(running: Sequence[Standing], now: float) -> str:
-    rows = []
-    for one in running:
-        state = one.state
-        accuracy = state.val_accuracy
-        rows.append(
-            [
-                *one.run.cell,
-                str(one.run.seed),
-                f"{state.epoch}/{state.epochs}",
-                NOTHING if accuracy is None else f"{100 * accuracy:.2f} %",
-                NOTHING if one.left is None else duration(one.left),
-                NOTHING
-                if state.updated is None
-                else f"{duration(max(0.0, now - state.updated))} ago",
-            ]
-        )
-    header = ["dataset", "model", "augmentation", "seed", "epoch", "val. acc.", "left", "last sign"]
-    return table(header, rows, right=[3, 4, 5, 6, 7])
+def _running_table(names: str, running: Sequence[Standing], now: float) -> Table:
+    rows: list[list[RenderableType]] = [
+        [
+            *one.run.cell,
+            str(one.run.seed),
+            "waiting" if state.waiting else f"{state.epoch}/{state.epochs}",
+            ProgressBar(state.epochs, state.epoch, width=BAR),
+            NOTHING if state.val_accuracy is None else f"{100 * state.val_accuracy:.2f} %",
+            NOTHING if one.left is None else duration(one.left),
+            NOTHING if state.updated is None else f"{duration(max(0.0, now - state.updated))} ago",
+        ]
+        for one, state in ((one, one.state) for one in running)
+    ]
+    header = ["dataset", "model", "augmentation", "seed", "epoch", "", "val. acc.", "left"]
+    title = f"Experiment {names}:"
+    return table([*header, "last sign"], rows, right=[3, 4, 6, 7, 8], title=title)
 
 
-def _going_on(state: RunState) -> str:
-    """From where the next attempt goes on."""
-    if state.kept == state.epochs:
-        return "training has ended, only its evaluation is left"
-    return f"goes on after epoch {state.kept} of {state.epochs}"
-
-
-def _failures(failed: Sequence[Standing]) -> list[str]:
-    """What failed, each with its reason and log in full, because both are there to be copied."""
-    if not failed:
+def _resumption(state: RunState) -> list[str]:
+    """Return what the next attempt resumes, if anything."""
+    if not state.kept:
         return []
-    lines = ["Failed:"]
+    if state.kept == state.epochs:
+        return ["training has ended, only the evaluation is left"]
+    return [f"resumes after epoch {state.kept} of {state.epochs}"]
+
+
+def _failures(failed: Sequence[Standing]) -> list[Text]:
+    """Return failed runs with their reasons and the paths of their logs."""
+    text = Text("Failed:", STYLES["failed"])
     for one in failed:
-        run = one.run
-        lines.append(
-            f"  {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed} "
+        run, state = one.run, one.state
+        text.append(
+            f"\n  {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed} "
             f"({one.experiments})"
         )
-        lines.append(f"    {one.state.reason}")
-        if one.state.kept:
-            lines.append(f"    {_going_on(one.state)}")
-        if one.state.log:
-            lines.append(f"    {one.state.log}")
-    return ["\n".join(lines)]
+        log = [str(state.log)] if state.log else []
+        for line in [str(state.reason), *_resumption(state), *log]:
+            text.append(f"\n    {line}", "default")
+    return [text] if failed else []
 
 
 def _prospect(overview: Overview, at_once: int | None) -> str:
-    """When the training will be over.
+    """Return the expected end of training.
 
-    A study under way does not try again what has failed; one that is started anew does.
+    Failed runs are counted only if nothing is running, as a running study does not retry them.
     """
     running = overview.of("running")
     waiting = overview.of("missing") if running else overview.of("missing", "failed")
     if not running and not waiting:
         return "All runs are done."
-    left = [one.left for one in running], [one.left for one in waiting]
-    begun, others = ([seconds for seconds in some if seconds is not None] for some in left)
-    unknown = len(running) + len(waiting) - len(begun) - len(others)
+    begun, unknown = _known(running)
+    others, more = _known(waiting)
+    unknown += more
     if not begun and not others:
-        return f"Training time still needed: not known{'' if running else '; nothing is training'}"
+        return f"Training time still needed: unknown{'' if running else '; nothing is training'}"
     lanes = max(at_once or 1, len(running))
     seconds = makespan(begun, others, lanes)
-    lanes_told = "one run at a time" if lanes == 1 else f"{lanes} runs at a time, {PARALLEL}"
+    how = "one run at a time" if lanes == 1 else f"{lanes} runs at a time, {PARALLEL}"
     if not running:
         return (
             f"Nothing is training. Time still needed: {duration(seconds)}{_and_unknown(unknown)} "
-            f"({lanes_told})"
+            f"({how})"
         )
     end = time.localtime(overview.now + seconds)
     day = "" if time.localtime(overview.now)[:3] == end[:3] else "%Y-%m-%d "
     clock = time.strftime(f"{day}%H:%M", end)
     if unknown:
         return (
-            f"Training will not be over before {clock}: {duration(seconds)} more"
-            f"{_and_unknown(unknown)} ({lanes_told})"
+            f"Training will end at {clock} at the earliest: {duration(seconds)} more"
+            f"{_and_unknown(unknown)} ({how})"
         )
-    return f"Training will be over in {duration(seconds)}, at {clock} ({lanes_told})"
+    return f"Training will end in {duration(seconds)}, at {clock} ({how})"
+
+
+def _known(standings: Iterable[Standing]) -> tuple[list[float], int]:
+    """Return the known seconds that runs still need, and the number of runs without an estimate."""
+    left = [one.left for one in standings]
+    known = [seconds for seconds in left if seconds is not None]
+    return known, len(left) - len(known)
 
 
 def _and_unknown(unknown: int) -> str:
-    return f", and {count(unknown, 'run')} for which nothing is known" if unknown else ""
+    return f", and {count(unknown, 'run')} without an estimate" if unknown else ""
+
+
+def _data_of(standings: Iterable[Standing]) -> list[PreparedData]:
+    return list({one.run.data.folder: one.run.data for one in standings}.values())
 
 
 def _notes(overview: Overview) -> list[str]:
-    """What the reader has to know about the times."""
+    """Return notes on the estimates."""
     waiting = overview.of("running", "failed", "missing")
     past, notes = overview.past, []
     if not waiting:
         return []
     if not past.timed:
         notes.append(f"No finished run was trained on this machine ({overview.machine.name}).")
-        notes += [f"Runs of another machine do not count: {other}." for other in past.elsewhere]
+        notes += [f"Runs of another machine are not used: {other}." for other in past.elsewhere]
     elif any(one.expected.seconds is not None for one in waiting):
         notes.append(
-            f"Estimates are from {count(len(past.timed), 'run')} that this machine "
-            f"({overview.machine.name}) has finished; starting Python takes some seconds more."
+            f"Estimates are from {count(len(past.timed), 'run')} on this machine "
+            f"({overview.machine.name}); starting Python takes some seconds more."
         )
-        if any(one.run.settings["training"]["early_stopping"] for one in waiting):
+        if any(one.run.settings.training.early_stopping for one in waiting):
             notes.append("Runs that stop early take less.")
-    notes += _preparation({one.run.folder: one.run for one in waiting})
-    notes += [f"Not read, because its files are damaged: {folder}." for folder in past.unreadable]
-    return ["\n".join(map(wrap, notes))] if notes else []
+    notes += _preparation(_data_of(waiting))
+    notes += [f"Not used, because its files are damaged: {folder}." for folder in past.unreadable]
+    return notes
 
 
-def _preparation(waiting: Mapping[str, Run]) -> list[str]:
-    """Data that is still to be prepared, and what went wrong if it was tried."""
+def _preparation(wanted: Iterable[PreparedData]) -> list[str]:
+    """Return notes on data that is not prepared, with the error of a failed preparation."""
     notes = []
-    for data in {run.data.folder: run.data for run in waiting.values()}.values():
+    for data in wanted:
         if (Path(data.folder) / "description.json").is_file():
             continue
-        note = f"{data.dataset} is not prepared yet; the time that this takes is not estimated."
+        note = f"{data.dataset} is not prepared yet; the time for this is not estimated."
         log = Path("results/logs/prepare", *Path(data.folder).parts[2:]).with_suffix(".log")
-        error = last_error(log.read_text(errors="replace").splitlines()) if log.is_file() else None
-        notes.append(f"{note} The last try failed: {error} ({log})" if error else note)
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        errors = [line for line in lines if line.startswith("error: ")]
+        if errors:
+            note += f" The last attempt failed: {errors[-1].removeprefix('error: ')} ({log})"
+        notes.append(note)
     return notes

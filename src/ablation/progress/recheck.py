@@ -1,44 +1,40 @@
-"""Rechecking: a finished run once more, and its bytes compared."""
+"""Repetition of a finished run and comparison of its files."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.analysis.records import OUTPUTS, check_files, read_record
-from ablation.analysis.states import run_states
 from ablation.errors import InputError
-from ablation.progress.tables import duration
-from ablation.storage import alone, clear_folder, remove_empty
-from ablation.study.checkpoints import LOCK
+from ablation.progress.states import run_states
+from ablation.progress.terminal import duration
+from ablation.storage import clear_folder, exclusive_lock, remove_empty
 from ablation.study.grid import Run
 from ablation.study.plan import Plan
+from ablation.training.checkpoint import LOCK
+from ablation.training.records import OUTPUTS, check_files, read_record
 
 COMPARED = ("history.csv", "predictions.npz")
 MACHINE = ("processor", "packages", "python", "variables", "gpus")
 
 
-def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any]) -> bool:
-    """Train a finished run once more, aside, and compare its files byte by byte.
+def recheck(plan: Plan, wanted: str | None) -> bool:
+    """Train a finished run again in ``results/recheck`` and compare its files byte by byte.
 
-    What was made aside stays if it is not the same.
+    The new files stay if they differ.
 
     Args:
         plan: the study.
-        code: fingerprint of the code that decides results.
-        wanted: the run's id; None for the one that took least time.
-        machine: what to use of it (`ablation.training.job.Machine`).
+        wanted: id of the run; None for the fastest one.
 
     Returns:
-        Whether all files are the same.
+        Whether all files are equal.
 
     Raises:
-        InputError: there is no such run, it has not been finished by this code, its files have
-            changed since, or it could not be trained.
+        InputError: no such run is finished with the current code, its files have changed, or it
+            could not be trained.
     """
-    run, record = _choose(plan, code, wanted)
+    run, record = _choose(plan, wanted)
     check_files(Path(run.folder), record)
     aside = Path("results/recheck") / run.id
     print(
@@ -47,9 +43,9 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
         flush=True,
     )
     waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
-    with alone(aside / LOCK, waiting):
+    with exclusive_lock(aside / LOCK, waiting):
         clear_folder(aside, keep=LOCK)
-        _train(run, code, aside, machine)
+        _train(run, aside)
         same = _compare(run, record, aside)
         if same:
             clear_folder(aside)
@@ -59,7 +55,7 @@ def recheck(plan: Plan, code: str, wanted: str | None, machine: Mapping[str, Any
 
 
 def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
-    """Compare what was made aside with a run's files, and tell how they differ."""
+    """Compare the new files with those of a run, and print the differences."""
     same = True
     for name in COMPARED:
         content = (aside / name).read_bytes()
@@ -78,14 +74,14 @@ def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
         then = "; ".join(dict.fromkeys(str(one[name]) for one in before))
         print(f"{name}: {then} then, {now[name]} now")
     if not changed:
-        print("processor, versions and variables are those of then")
+        print("processor, versions and variables have not changed")
     print(f"{run.folder}: repeated, NOT the same; see {aside}")
     return False
 
 
-def _choose(plan: Plan, code: str, wanted: str | None) -> tuple[Run, dict[str, Any]]:
-    """The run to repeat, and its record."""
-    states = run_states(plan.runs.values(), code=code)
+def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
+    """Return the run to repeat and its record."""
+    states = run_states(plan.runs.values())
     done = {
         run.id: (run, read_record(Path(run.folder), run.id))
         for run in plan.runs.values()
@@ -94,28 +90,24 @@ def _choose(plan: Plan, code: str, wanted: str | None) -> tuple[Run, dict[str, A
     if wanted is None:
         if not done:
             raise InputError(
-                f"study '{plan.name}': no run has been finished by this code yet, so that there is "
+                f"study '{plan.name}': no run is finished with the current code, so there is "
                 "nothing to repeat"
             )
         return min(done.values(), key=lambda one: float(one[1]["seconds"]))
     if wanted not in done:
         ids = ", ".join(sorted(done)) or "none"
-        raise InputError(
-            f"study '{plan.name}': there is no finished run '{wanted}'; finished are {ids}"
-        )
+        raise InputError(f"study '{plan.name}': no finished run '{wanted}'; finished runs: {ids}")
     return done[wanted]
 
 
-def _train(run: Run, code: str, folder: Path, machine: Mapping[str, Any]) -> None:
+def _train(run: Run, folder: Path) -> None:
     command = [
-        *(sys.executable, "-m", "ablation", "train", "--settings", run.settings_json),
-        *("--data", f"{run.data.folder}/description.json", "--code", code),
+        *(sys.executable, "-m", "ablation", "train", "--settings", run.settings.json_text),
+        *("--data", f"{run.data.folder}/description.json"),
         *(["--weights", run.weights_file] if run.weights_file else []),
-        *("--machine", json.dumps(dict(machine)), "--checkpoints", str(folder / "checkpoints")),
-        "--same-code",
-        "--",
+        *("--checkpoints", str(folder / "checkpoints"), "--"),
         *(str(folder / name) for name in OUTPUTS),
     ]
-    done = subprocess.run(command, check=False, stdout=sys.stderr)  # the log's, as all it says
+    done = subprocess.run(command, check=False, stdout=sys.stderr)  # goes to the log
     if done.returncode:
         raise InputError(f"{run.folder}: could not be repeated (exit code {done.returncode})")

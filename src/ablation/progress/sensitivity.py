@@ -1,4 +1,4 @@
-"""What the seeds of a study could detect, before and while it runs."""
+"""The smallest differences that the seeds of a study detect."""
 
 import csv
 import json
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ablation.analysis.effects import Sample
-from ablation.analysis.looks import Sight, level_of
-from ablation.analysis.pooling import OFTEN
+from ablation.analysis.effects import ComparisonDesign
+from ablation.analysis.looks import Look, level_of
+from ablation.analysis.pooling import FREQUENT
 from ablation.analysis.power import detectable_factor
 from ablation.analysis.testing import SEEDS_FOR_VERDICTS, family_level
-from ablation.progress.tables import table, wrap
+from ablation.progress.terminal import Part, table
 from ablation.storage import UNREADABLE
-from ablation.study.comparisons import Comparison, Source, cells_of
+from ablation.study.comparisons import CellKey, Comparison, cells_of
 from ablation.study.grid import Run
 from ablation.study.plan import Plan, PlannedExperiment
 
-Factor = Callable[[PlannedExperiment, int], float]  # of an experiment's comparison with n seeds
+Factor = Callable[[PlannedExperiment, int], float]  # of a comparison of an experiment, for n seeds
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Sensitivity:
 
     Attributes:
         experiment: its name.
-        seeds: fewest and most seeds that the cells of a comparison share.
-        comparisons: how many it makes.
-        factor: of the comparison with fewest seeds, in standard deviations of the paired
+        seeds: smallest and largest number of seeds that the cells of a comparison share.
+        comparisons: number of its comparisons.
+        factor: of the comparison with the fewest seeds, in standard deviations of the paired
             differences; None below three seeds.
-        spread: standard deviation of the paired differences as far as finished runs tell, as a
-            share; None if they do not.
-        spread_of: where the spread is from, as text.
+        spread: standard deviation of the paired differences in the finished runs, as a share;
+            None if unknown.
+        spread_of: source of the spread, as text.
     """
 
     experiment: str
@@ -56,15 +56,15 @@ class Sensitivity:
 
 
 def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sensitivity]:
-    """Return the sensitivity of each experiment that compares anything.
+    """Return the sensitivity of each experiment with comparisons.
 
     Args:
         plan: the study.
         done: folders of the finished runs.
-        factor: the smallest difference in standard deviations of the paired differences, of a
-            comparison of an experiment with so many seeds, three or more.
+        factor: the smallest difference in standard deviations of the paired differences, for
+            a comparison of an experiment and a number of seeds, at least three.
     """
-    runs: dict[Source, dict[int, Run]] = {}
+    runs: dict[CellKey, dict[int, Run]] = {}
     for experiment in plan.experiments:
         for run in experiment.runs:
             runs.setdefault((experiment.name, run.cell), {})[run.seed] = run
@@ -90,7 +90,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
             }
             for one in experiment.comparisons
         ]
-        spread, told = pooled_spread(experiment.comparisons, of_cells)
+        spread, spread_of = pooled_spread(experiment.comparisons, of_cells)
         found.append(
             Sensitivity(
                 experiment.name,
@@ -98,7 +98,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
                 experiment.questions,
                 factor(experiment, min(counts)) if min(counts) >= SEEDS_FOR_VERDICTS else None,
                 spread,
-                told,
+                spread_of,
             )
         )
     return found
@@ -107,7 +107,7 @@ def sensitivities(plan: Plan, done: Collection[str], factor: Factor) -> list[Sen
 def accuracy(run: Run, epoch: int | None) -> float:
     """Return a finished run's test accuracy, or its validation accuracy after an epoch.
 
-    0 to 1; not-a-number for a run that diverged, has stopped before that epoch or is damaged.
+    0 to 1; NaN for a run that diverged, stopped before that epoch or is damaged.
     """
     folder = Path(run.folder)
     try:
@@ -121,21 +121,21 @@ def accuracy(run: Run, epoch: int | None) -> float:
             return rows.get(epoch, math.nan)
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             return float((file["probability"].argmax(axis=1) == file["label"]).mean())
-    except UNREADABLE:  # the report will tell; nothing can be learned from it here
+    except UNREADABLE:  # reported by the analysis
         return math.nan
 
 
 def pooled_spread(
-    comparisons: list[Comparison], scores: Sequence[Mapping[Source, Mapping[int, float]]]
+    comparisons: list[Comparison], scores: Sequence[Mapping[CellKey, Mapping[int, float]]]
 ) -> tuple[float | None, str]:
     """Return the standard deviation of paired differences over seeds, pooled, and its source.
 
-    From the differences where a comparison has two seeds or more; failing that from the spread of
-    the single cells, as if these were independent. None where no cell has two seeds.
+    It is computed from the differences of comparisons with at least two seeds; without such, from
+    the spreads of single cells, assuming independence. None if no cell has two seeds.
 
     Args:
         comparisons: the comparisons.
-        scores: for each, accuracy by seed of each of its cells; not-a-number where there is none.
+        scores: for each comparison, accuracy by seed of each of its cells; NaN if unknown.
     """
     paired, single = [], []
     for one, of_cells in zip(comparisons, scores, strict=True):
@@ -159,37 +159,37 @@ def pooled_spread(
     if paired:
         return _pool(paired), f"differences of {sum(f + 1 for f, _ in paired)} pairs"
     if single:
-        return _pool(single), "the arms alone"
+        return _pool(single), "single arms"
     return None, ""
 
 
 def factor_of(plan: Plan) -> Factor:
-    """Return the factor as the analysis has it for two arms at the first look.
+    """Return the factor that the analysis uses for two arms at the first look.
 
-    Its level is that of the study, shared out over the experiments that compare something and
-    over the comparisons of each.
+    The level of the study is divided among experiments with comparisons, and among the comparisons
+    of each.
     """
 
     def factor(experiment: PlannedExperiment, seeds: int) -> float:
         level = family_level(plan.comparing) / experiment.questions
         cells = Counter(dataset for dataset, _, _ in cells_of(experiment))
         others = min(cells.values()) - 2
-        sample = Sample(
+        design = ComparisonDesign(
             (1.0, -1.0) + (0.0,) * others,
-            (False, others + 1 >= OFTEN) + (False,) * others,
+            (False, others + 1 >= FREQUENT) + (False,) * others,
             1.0,
             math.inf,
         )
-        first = Sight(tuple(range(seeds)), final=experiment.block.final_seeds)
-        return detectable_factor(sample, seeds, level_of([first], level))
+        first = Look(tuple(range(seeds)), final=experiment.block.final_seeds)
+        return detectable_factor(design, seeds, level_of([first], level))
 
     return factor
 
 
-def sensitivity_text(found: list[Sensitivity]) -> str:
-    """Tell what the seeds of a study could detect."""
+def sensitivity_parts(found: list[Sensitivity]) -> list[Part]:
+    """Show the smallest differences that the seeds of a study detect."""
     if not found:
-        return "The study compares nothing: no experiment has a baseline or comparisons."
+        return ["The study has no comparisons: no experiment has a baseline or comparisons."]
     rows = []
     for one in found:
         least, most = one.seeds
@@ -204,32 +204,28 @@ def sensitivity_text(found: list[Sensitivity]) -> str:
             ]
         )
     header = ["experiment", "seeds", "comparisons", "smallest", "in accuracy", "spread from"]
-    parts = [
-        wrap(
-            "The smallest difference that the seeds detect with 80 % power, in standard deviations "
-            "of the paired differences over the seeds and, where finished runs tell these, in "
-            "percentage points (none: not even 100):"
-        ),
-        table(header, rows, right=[1, 2, 3, 4], whole=[5]),
+    parts: list[Part] = [
+        "The smallest difference that the seeds detect with 80 % power, in standard deviations "
+        "of the paired differences over the seeds and, if these are known from finished runs, "
+        "in percentage points (none: more than 100):",
+        table(header, rows, right=[1, 2, 3, 4]),
     ]
     few = [one.experiment for one in found if one.factor is None]
     if few:
-        parts.append(
-            wrap(f"Fewer than {SEEDS_FOR_VERDICTS} seeds ({', '.join(few)}) give no verdicts.")
-        )
-    return "\n\n".join(parts)
+        parts.append(f"Fewer than {SEEDS_FOR_VERDICTS} seeds ({', '.join(few)}) give no verdicts.")
+    return parts
 
 
 def _points(points: float) -> str:
     return f"{points:.2f} points" if points <= 100 else "none"
 
 
-def _shared_seeds(comparison: Comparison, runs: Mapping[Source, Mapping[int, Run]]) -> set[int]:
+def _shared_seeds(comparison: Comparison, runs: Mapping[CellKey, Mapping[int, Run]]) -> set[int]:
     return set.intersection(*(set(runs[source]) for source in comparison.sources))
 
 
-def _weights(comparison: Comparison) -> dict[Source, float]:
-    weights: dict[Source, float] = {}
+def _weights(comparison: Comparison) -> dict[CellKey, float]:
+    weights: dict[CellKey, float] = {}
     for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
         for weight, source in side.terms:
             weights[source] = weights.get(source, 0.0) + sign * weight
@@ -237,6 +233,6 @@ def _weights(comparison: Comparison) -> dict[Source, float]:
 
 
 def _pool(variances: list[tuple[int, float]]) -> float:
-    """Pool variances by their degrees of freedom."""
+    """Return the standard deviation of variances pooled by degrees of freedom."""
     freedom = sum(f for f, _ in variances)
     return math.sqrt(sum(f * variance for f, variance in variances) / freedom)

@@ -1,37 +1,26 @@
-"""Sweeping: what finished runs have left where their checkpoints were."""
+"""Removal of checkpoint folders of finished runs."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ablation.analysis.records import OUTPUTS
-from ablation.analysis.states import look
-from ablation.storage import clear_folder, remove_empty, try_lock
-from ablation.study.checkpoints import FINISHED, LOCK
+from ablation.storage import remove_empty
 from ablation.study.grid import Run
+from ablation.training.checkpoint import FINISHED
 
 
 def sweep(runs: Iterable[Run]) -> None:
-    """Remove the folders of checkpoints of runs that are finished for Snakemake as well.
+    """Remove the folders of checkpoints of finished runs.
 
-    A run's files lie there, whole, until Snakemake has taken note of them: killed before that, it
-    removes them from their place and asks for them again.
+    They contain copies of the files of a run, because Snakemake, killed before it records them as
+    complete, deletes the originals and repeats the job. Snakemake starts the analysis after it has
+    recorded all runs, so this is called after the analysis.
 
     Args:
-        runs: whose folders to look at.
+        runs: runs whose files are in place.
     """
-    folders = {run.folder: Path(run.checkpoints) for run in runs}
-    left = {run: folder for run, folder in folders.items() if (folder / FINISHED).is_dir()}
-    marked = look().marked if left else {}
-    for run, folder in left.items():
-        files = [f"{run}/{name}" for name in OUTPUTS]
-        if all(Path(file).is_file() and file not in marked for file in files):
-            _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    lock = folder / LOCK
-    with lock.open("a") as opened:
-        if not try_lock(opened):
-            return  # a process of another Snakemake is at it
-        clear_folder(folder)
-    remove_empty(folder, folder.parents[3])
+    for run in runs:
+        folder = Path(run.checkpoints)
+        if (folder / FINISHED).is_dir():
+            shutil.rmtree(folder)
+            remove_empty(folder.parent, folder.parents[3])

@@ -1,4 +1,4 @@
-"""Reading what the analysis and the other commands have left for the report."""
+"""Reading the inputs of a report: results of the analysis and of other commands."""
 
 import json
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ Pictures = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made from.
+    """The inputs of a report.
 
     Attributes:
-        analysis: the content of ``analysis.json``.
-        tables: the tables of `ablation.analysis.tables` by name.
-        models: the content of ``models.json``.
+        analysis: content of ``analysis.json``.
+        tables: tables of `ablation.analysis.tables` by name.
+        networks: content of ``models.json``.
         gallery: entries of ``gallery.npz``, each with its ``images``, uint8 [n, height, width,
             channels].
         mistakes: entries of ``mistakes.npz``, likewise.
@@ -31,16 +31,16 @@ class Inputs:
 
     analysis: dict[str, Any]
     tables: dict[str, pd.DataFrame]
-    models: list[dict[str, Any]]
+    networks: list[dict[str, Any]]
     gallery: Pictures
     mistakes: Pictures
 
 
 def read_inputs(results: Path) -> Inputs:
-    """Read a study's results.
+    """Read the results of a study.
 
     Raises:
-        InputError: a file is missing, cannot be read, or is of another format.
+        InputError: a file is missing, cannot be read, or has another format.
     """
     file = results / "analysis.json"
     try:
@@ -52,7 +52,7 @@ def read_inputs(results: Path) -> Inputs:
             file = results / f"{name}.csv"
             tables[name] = table.read(results)
         file = results / "models.json"
-        models = json.loads(file.read_text(encoding="utf-8"))
+        networks = json.loads(file.read_text(encoding="utf-8"))
         file = results / "gallery.npz"
         gallery = _read_pictures(file)
         file = results / "mistakes.npz"
@@ -62,7 +62,7 @@ def read_inputs(results: Path) -> Inputs:
         raise InputError(
             f"{file}: cannot be read ({reason}); delete it and run snakemake again"
         ) from None
-    return Inputs(analysis, tables, models, gallery, mistakes)
+    return Inputs(analysis, tables, networks, gallery, mistakes)
 
 
 def _read_pictures(file: Path) -> Pictures:

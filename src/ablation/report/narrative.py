@@ -1,4 +1,4 @@
-"""The author's own words: a Markdown file whose numbers come from the tables of its experiment."""
+"""Narratives: Markdown files of the author with numbers from the tables of an experiment."""
 
 import re
 import traceback
@@ -13,9 +13,9 @@ from markupsafe import Markup
 from ablation.errors import InputError
 from ablation.report.values import Tables, Value
 
-# Around a number from a table, while the text is rendered: characters of no script.
+# private-use characters around numbers from tables during rendering
 _FROM, _TO = "\ue000", "\ue001"
-# A number that stands by itself: not a part of a name such as ResNet-50 or CIFAR-10.
+# a number that is not part of a name such as ResNet-50 or CIFAR-10
 _TYPED = re.compile(r"(?<![\w.#/&-])[-−+]?\d+(?:[.,]\d+)*(?![\w-])")
 _KEPT = re.compile(rf"{_FROM}[^{_TO}]*{_TO}|`[^`]*`|\]\([^)]*\)|^\s*\d+[.)](?=\s)", re.MULTILINE)
 _MARK = '<sup class="unchecked">?</sup>'
@@ -25,15 +25,16 @@ NOTE = f"{_MARK} typed by hand, not checked against the runs."
 def narrative(
     file: Path, tables: Tables, filters: Mapping[str, Callable[[Value], Markup]]
 ) -> Markup:
-    """Return a narrative as Markdown, with the numbers that were typed by hand marked.
+    """Render a narrative as Markdown and mark the numbers typed by hand.
 
     Args:
         file: Markdown with Jinja2; ``value(table, column, **where)`` is a number of a table.
-        tables: the tables of its experiment.
-        filters: what formats and records numbers.
+        tables: tables of the experiment.
+        filters: filters that format and record numbers.
 
     Raises:
-        InputError: it cannot be read or rendered, or cites what is not there; with file and line.
+        InputError: the file cannot be read or rendered, or cites a missing number; names file and
+            line.
     """
     environment = SandboxedEnvironment(
         autoescape=False, undefined=StrictUndefined, finalize=_checked, keep_trailing_newline=True
@@ -54,7 +55,7 @@ def narrative(
 
 
 def _checked(value: Any) -> Any:
-    """Refuse a number without a filter: it would come out with all its digits."""
+    """Raise an error for a number without a filter, which would show all its digits."""
     if isinstance(value, float | int):
         raise TypeError(f"{value} has no format: write `| percent`, `| points` or `| number`")
     return value
@@ -77,7 +78,7 @@ def _mark_typed(text: str) -> str:
 
 
 def _line_of(error: BaseException) -> int:
-    """The line of the template in which an error was raised."""
+    """Return the line of the template that raised an error."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
     return (lines or [1])[-1] or 1

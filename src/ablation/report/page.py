@@ -1,4 +1,4 @@
-"""From the Markdown of a report to one page of HTML that loads nothing."""
+"""Conversion of the Markdown of a report to a self-contained HTML page."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ TYPES = {
     "pdf": "application/pdf", "md": "text/markdown", "txt": "text/plain",
 }  # fmt: skip
 
-# The HTML that templates may write. Everything else comes out as text.
+# HTML that templates may write; everything else is escaped
 _ALLOWED = re.compile(
     r"""</?(?:details|summary|div|nav|span|sup|a|p|br)>
     |<(?:details|div|nav|p|span|sup)\ class="[a-z -]+">
@@ -27,20 +27,20 @@ _ALLOWED = re.compile(
 
 _ANCHOR = re.compile(r'<a id="([A-Za-z0-9_.+-]+)">')
 _SIZE = re.compile(rb'<svg[^>]* width="([0-9.]+)pt"[^>]* height="([0-9.]+)pt"')
-_SHORT, _SHORT_TITLE = 22, 12  # characters of a cell, of a column's title that stay on one line
+_SHORT, _SHORT_TITLE = 22, 12  # most characters of cells and column titles without line breaks
 
 
 def to_html(markdown: str, files: Mapping[str, bytes]) -> str:
     """Return Markdown as HTML.
 
-    An image alone in its paragraph becomes a figure whose caption is the paragraph in italics that
-    follows; links to files may stand behind it. Cells of tables name their column, so that a narrow
-    page can show a row as a card. An anchor alone in its paragraph becomes the id of what follows.
-    Headings skip no level.
+    A paragraph with only an image becomes a figure. Its caption is the following paragraph if that
+    is in italics, optionally followed by links to files. Table cells have the title of their column
+    as an attribute, so that narrow pages can show rows as cards. A paragraph with only an anchor
+    becomes the id of the next block. Headings skip no level.
 
     Args:
         markdown: text in GitHub flavoured Markdown.
-        files: content of the files that images and links lead to, by the path in the text.
+        files: content of linked files and images, by their path in the text.
     """
     return str(_parser().render(markdown, {"files": files}))
 
@@ -61,7 +61,7 @@ def _parser() -> MarkdownIt:
 
 
 class _Renderer(RendererHTML):
-    """Writes HTML with files as data URIs."""
+    """Renders HTML with files as data URIs."""
 
     def image(self, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[place]
@@ -95,7 +95,7 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, place, options, env) + "</div>"
 
     def text(self, tokens: Sequence[Token], place: int, _: OptionsDict, __: EnvType) -> str:
-        """Write text; a number stays on one line with its per cent sign."""
+        """Render text, with a no-break space before a per cent sign."""
         return escapeHtml(tokens[place].content).replace(" %", "\N{NO-BREAK SPACE}%")
 
     def html_block(
@@ -110,7 +110,7 @@ class _Renderer(RendererHTML):
 
 
 def _allowed_only(html: str) -> str:
-    """Return HTML in which every tag that templates do not use is text."""
+    """Escape all HTML tags that templates may not write."""
     parts, end = [], 0
     for found in _ALLOWED.finditer(html):
         parts += [_as_text(html[end : found.start()]), found[0]]
@@ -128,7 +128,7 @@ def _data_uri(address: str, files: Mapping[str, bytes]) -> str:
 
 
 def _move_anchors(tokens: list[Token]) -> None:
-    """Give the id of an anchor that is alone in its paragraph to the block that follows."""
+    """Move the id of an anchor in a separate paragraph to the next block."""
     for place in range(len(tokens) - 4, 0, -1):
         children = tokens[place].children or []
         found = _ANCHOR.fullmatch(children[0].content) if children else None
@@ -145,7 +145,7 @@ def _move_anchors(tokens: list[Token]) -> None:
 
 
 def _order_headings(tokens: list[Token]) -> None:
-    """Raise headings that skip a level, so that a reader who hears the page misses none."""
+    """Raise headings that skip a level, for screen readers."""
     level = 0
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
@@ -154,7 +154,7 @@ def _order_headings(tokens: list[Token]) -> None:
 
 
 def _join_captions(tokens: list[Token]) -> None:
-    """Make figures of paragraphs that hold an image alone, with the caption that follows."""
+    """Turn paragraphs with only an image into figures with captions."""
     for place, token in enumerate(tokens):
         if token.type != "inline" or [one.type for one in token.children or []] != ["image"]:
             continue
@@ -167,7 +167,7 @@ def _join_captions(tokens: list[Token]) -> None:
 
 
 def _is_caption(token: Token) -> bool:
-    """Whether a paragraph is in italics, but for links to files behind it."""
+    """Return whether a paragraph is in italics, except for links to files at its end."""
     children = token.children or []
     kinds = [one.type for one in children]
     if "em_open" not in kinds[:3] or "em_close" not in kinds:
@@ -177,7 +177,7 @@ def _is_caption(token: Token) -> bool:
 
 
 def _name_cells(tokens: list[Token]) -> None:
-    """Give each cell of a table the title of its column, and each table its caption."""
+    """Add column titles to table cells, and captions to tables."""
     titles: list[str] = []
     column, caption = 0, ""
     for place, token in enumerate(tokens):
@@ -204,7 +204,7 @@ def _name_cells(tokens: list[Token]) -> None:
 
 
 def plain_of(token: Token, children: Sequence[Token] | None = None) -> str:
-    """Return the text of an inline token, or of some of its parts, without links to files."""
+    """Return the text of an inline token, or of some of its children, without links to files."""
     parts: list[str] = []
     of_file = False
     for one in token.children or [] if children is None else children:

@@ -1,4 +1,4 @@
-"""The publications that a report refers to."""
+"""References of a report."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,8 +12,8 @@ class Reference(NamedTuple):
 
     Attributes:
         text: authors, year, title and journal.
-        id: its identifier, as text.
-        address: where it is.
+        id: identifier, such as a DOI.
+        address: its URL.
     """
 
     text: str
@@ -64,7 +64,7 @@ OF_SOURCES = {
         "recognition. Proceedings of the IEEE 86. (The digits of MNIST.)",
         "10.1109/5.726791",
     ),
-}  # others have a citation of their own in their description
+}  # the descriptions of other sources contain a citation
 OF_FAMILIES = {
     "resnet": _arxiv(
         "He, Zhang, Ren and Sun (2015). Deep residual learning for image recognition.", "1512.03385"
@@ -84,10 +84,10 @@ OF_STEPS = {
 
 
 def references(analysis: Mapping[str, Any]) -> list[Reference]:
-    """Return what the report of a study cites, by author.
+    """Return the references of a study's report, sorted by author.
 
     Args:
-        analysis: the content of ``analysis.json``.
+        analysis: content of ``analysis.json``.
     """
     families = {
         architecture["family"]

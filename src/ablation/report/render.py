@@ -1,4 +1,4 @@
-"""Rendering: the tables of the analysis as one page of HTML, and as Markdown with its files."""
+"""Rendering of a report as an HTML page, and as Markdown with figures and tables."""
 
 import itertools
 import math
@@ -16,42 +16,42 @@ from markupsafe import Markup
 
 from ablation.errors import visible
 from ablation.report import figures, tables, text
+from ablation.report.experiment import ComparisonGroup, ExperimentView, short
 from ablation.report.inputs import Inputs, read_inputs
 from ablation.report.narrative import narrative
 from ablation.report.page import plain_text, to_html
 from ablation.report.plots.style import Styles, save
 from ablation.report.references import references
-from ablation.report.story import Group, Story, short
 from ablation.report.values import Citations, Row, Tables, Value
-from ablation.storage import alone, atomically, sync_folder, writing
+from ablation.storage import atomically, exclusive_lock, sync_folder, writing
 from ablation.study.metrics import METRICS, TOP, Metric
 
-LISTED = 8  # seeds of a list that is written out
-TWO_DECIMALS = 0.001  # margins below which percentages have two decimals instead of one
+LISTED = 8  # most seeds in a list
+TWO_DECIMALS = 0.001  # margin below which percentages have two decimals
 
 
 def render(study: str, results: Path, reports: Path) -> None:
     """Render the report of a study.
 
-    Writes ``{study}.html``, one file that loads nothing, ``{study}.md`` with the folder ``{study}``
-    (figures, and tables as CSV and LaTeX), and into ``results`` the texts: ``findings.csv``, a row
-    for each number of a sentence with the table, row and column that it is from, and
-    ``rubric.csv``. The same inputs give the same bytes.
+    Writes ``{study}.html``, a self-contained page; ``{study}.md`` with the folder ``{study}``
+    (figures, and tables as CSV and LaTeX); in ``results``, ``rubric.csv`` and ``findings.csv``, a
+    row for each number in a sentence with its table, row and column. The same inputs give the same
+    bytes.
 
     Args:
         study: name of the report's files.
         results: folder with the study's ``analysis.json``, its tables, ``models.json``,
             ``gallery.npz`` and ``mistakes.npz``.
-        reports: folder that the report goes into.
+        reports: folder of the report.
 
     Raises:
-        InputError: an input is missing or cannot be read, a narrative cites a number that is not
-            there, or a file cannot be written.
+        InputError: an input is missing or cannot be read, a narrative cites a missing number, or a
+            file cannot be written.
     """
     report = Report(study, read_inputs(results))
     markdown = report.markdown()
     lock = reports / f".lock-{study}"
-    with alone(lock, f"waiting for another process that writes {reports / study}.html"):
+    with exclusive_lock(lock, f"waiting for another process that writes {reports / study}.html"):
         try:
             _replace(reports, study, report.files, report.page(markdown), markdown)
         finally:
@@ -63,23 +63,23 @@ def render(study: str, results: Path, reports: Path) -> None:
 def _write_table(frame: pd.DataFrame, file: Path) -> None:
     content = frame.to_csv(index=False, lineterminator="\n")
 
-    def write(part: Path) -> None:
-        part.write_text(content, encoding="utf-8")
+    def write(temporary: Path) -> None:
+        temporary.write_text(content, encoding="utf-8")
 
     atomically(file, write)
 
 
 class Report:
-    """A report while it is made.
+    """A report.
 
     Args:
         study: name of its files.
-        inputs: what the analysis has left.
+        inputs: inputs of the report.
 
     Attributes:
-        files: content of its figures and tables by their names.
-        citations: the sentences so far, with their numbers.
-        rubric: a row for each criterion of the study's rubric.
+        files: content of figures and tables by file name, filled by `markdown`.
+        citations: sentences with their numbers, filled by `markdown`.
+        rubric: a row for each criterion of the study's rubric, filled by `markdown`.
     """
 
     def __init__(self, study: str, inputs: Inputs) -> None:
@@ -98,21 +98,21 @@ class Report:
         self._names: set[str] = set()
 
     def markdown(self) -> str:
-        """Return the report as GitHub flavoured Markdown, and make its files."""
+        """Return the report as GitHub flavoured Markdown, and fill its files."""
         rendered = self._environment.get_template("report.md.j2").render()
         return re.sub(r"\n[ \t]*\n\s*\n", "\n\n", rendered).strip() + "\n"
 
     def page(self, markdown: str) -> str:
-        """Return the report as one page of HTML that loads nothing."""
+        """Return the report as a self-contained HTML page."""
         files = {f"{self.study}/{name}": content for name, content in self.files.items()}
         template = self._environment.get_template("page.html.j2")
         return template.render(body=Markup(to_html(markdown, files)))
 
     @cached_property
-    def stories(self) -> list[Story]:
+    def experiments(self) -> list[ExperimentView]:
         """The experiments."""
         return [
-            Story(block, self.tables.of(experiment=block["name"]))
+            ExperimentView(block, self.tables.of(experiment=block["name"]))
             for block in self.analysis["experiments"]
         ]
 
@@ -120,7 +120,7 @@ class Report:
     def _environment(self) -> Environment:
         environment = Environment(
             loader=PackageLoader("ablation.report"),
-            autoescape=True,  # so that macros return Markup, which is escaped only once
+            autoescape=True,  # macros return Markup, which is not escaped again
             finalize=_escaped,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -136,7 +136,7 @@ class Report:
             "upper_first": lambda words: _first(words, str.upper),
             "shape": text.shape,
             "magnitude": text.magnitude,
-            "lasting": text.duration,
+            "duration": text.duration,
             "plain_number": lambda number: f"{number:g}",
             "thousands": lambda number: f"{number:,}",
             "visible": visible,
@@ -157,27 +157,28 @@ class Report:
             "exhibits": self._exhibits,
             "figure": self._figure,
             "finding": self.citations.finding,
-            "has_verdicts": any(story.has_verdicts for story in self.stories),
+            "has_verdicts": any(experiment.has_verdicts for experiment in self.experiments),
             "initializers": _settings_of(self.analysis, "initializer"),
             "join": text.join,
             "METRICS": METRICS,
             "metric": lambda name: tables.BY_NAME[name],
-            "models": self.inputs.models,
             "momenta": _settings_of(self.analysis, "norm_momentum"),
             "named": self._named,
             "names": self._names_in,
             "narrative": self._narrative,
-            "networks": list({model["model"]: model for model in self.inputs.models}.values()),
+            "networks": self.inputs.networks,
             "rubric": self._add_criterion,
             "seeds": _seeds,
-            "several_datasets": lambda row: self._story_of(row).several_datasets,
+            "several_datasets": lambda row: self._experiment_of(row).several_datasets,
             "short": short,
             "shown_metrics": self._shown_metrics,
             "shown_names": {
-                one.name for story in self.stories for one in self._shown_metrics(story)
+                one.name
+                for experiment in self.experiments
+                for one in self._shown_metrics(experiment)
             },
-            "stories": self.stories,
-            "story_of": self._story_of,
+            "experiments": self.experiments,
+            "experiment_of": self._experiment_of,
             "study": self.study,
             "table": self._table,
             "tables": self.tables,
@@ -188,77 +189,79 @@ class Report:
         }
         return environment
 
-    def _story_of(self, row: Row) -> Story:
-        return next(story for story in self.stories if story.name == row.experiment)
+    def _experiment_of(self, row: Row) -> ExperimentView:
+        return next(
+            experiment for experiment in self.experiments if experiment.name == row.experiment
+        )
 
     def _named(self, row: Row, side: str) -> str:
-        """The name of a side of a comparison in a sentence."""
+        """Return the name of a side of a comparison in a sentence."""
         return _in_words(short(row, side), self._unaugmented)
 
-    def _arm_of(self, story: Story, row: Row, side: str = "") -> str:
-        """The short name of a cell in a sentence, with its data set where there are several."""
-        name = _in_words(story.arm(row, side), self._unaugmented)
-        return f"{name} on {row['dataset']}" if story.several_datasets and not side else name
+    def _arm_of(self, experiment: ExperimentView, row: Row, side: str = "") -> str:
+        """Return the short name of a cell in a sentence, with its data set if there are several."""
+        name = _in_words(experiment.arm(row, side), self._unaugmented)
+        return f"{name} on {row['dataset']}" if experiment.several_datasets and not side else name
 
-    def _arms_of(self, story: Story, rows: Sequence[Row]) -> list[str]:
-        """The short names of the cells of rows in a sentence, each once."""
-        return list(dict.fromkeys(self._arm_of(story, row) for row in rows))
+    def _arms_of(self, experiment: ExperimentView, rows: Sequence[Row]) -> list[str]:
+        """Return the distinct short names of the cells of rows in a sentence."""
+        return list(dict.fromkeys(self._arm_of(experiment, row) for row in rows))
 
-    def _names_in(self, group: Group, verdict: str) -> list[str]:
-        """What tells the comparisons of a group with a verdict apart, in a sentence."""
+    def _names_in(self, group: ComparisonGroup, verdict: str) -> list[str]:
+        """Return the names of a group's comparisons with a verdict, in a sentence."""
         return [_in_words(name, self._unaugmented) for name in group.names(verdict)]
 
     @cached_property
     def _unaugmented(self) -> set[str]:
-        """Labels under which nothing is done to the images wherever they occur."""
+        """Labels of augmentations without steps in all experiments."""
         every = [one for block in self.analysis["experiments"] for one in block["augmentations"]]
         return {one["label"] for one in every} - {one["label"] for one in every if one["steps"]}
 
-    def _shown_metrics(self, story: Story) -> list[Metric]:
-        """The metrics that say something of an experiment."""
+    def _shown_metrics(self, experiment: ExperimentView) -> list[Metric]:
+        """Return the metrics that are informative for an experiment."""
         classes = max(
             one["classes"]
             for one in self.analysis["data"]
-            if one["dataset"] in story.block["datasets"]
+            if one["dataset"] in experiment.block["datasets"]
         )
         holds = {
             "always": True,
             "appendix": True,
             "more than 5 classes": classes > TOP,
-            "unequal classes": story.check("unequal_classes") is not None,
-            "10 epochs": max(story.block["epochs"]) >= 10,
+            "unequal classes": experiment.check("unequal_classes") is not None,
+            "10 epochs": max(experiment.block["epochs"]) >= 10,
         }
         return [metric for metric in METRICS if holds[metric.shown]]
 
     def _threshold(self, name: str) -> Value:
         return self.tables.value("thresholds", "value", threshold=name)
 
-    def _narrative(self, story: Story) -> Markup:
-        file = story.block["narrative"]
+    def _narrative(self, experiment: ExperimentView) -> Markup:
+        file = experiment.block["narrative"]
         if not file:
             return Markup()
-        return narrative(Path(file), story.tables, self.citations.filters)
+        return narrative(Path(file), experiment.tables, self.citations.filters)
 
     def _figure(
-        self, kind: str, story: Story | None, dataset: str, caller: Callable[[], str]
+        self, kind: str, experiment: ExperimentView | None, dataset: str, caller: Callable[[], str]
     ) -> Markup:
-        """Return a figure with its caption; nothing where there is nothing to draw."""
+        """Return a figure with its caption; empty without data."""
         title, draw = figures.FIGURES[kind]
-        drawn = draw(self.inputs, self.styles, story or self.stories[0], dataset)
+        drawn = draw(self.inputs, self.styles, experiment or self.experiments[0], dataset)
         if drawn is None:
             return Markup()
-        name = self._unused(_file_name(kind, story.name if story else "", dataset))
+        name = self._unused(_file_name(kind, experiment.name if experiment else "", dataset))
         files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("pdf", "svg")}
         self.files |= files
         caption = self._caption("Figure", f"figure-{name}", [f"{name}.pdf"], caller)
-        alt = ": ".join([title, *([text.markdown_text(story.name)] if story else [])])
+        alt = ": ".join([title, *([text.markdown_text(experiment.name)] if experiment else [])])
         return Markup(
             f'\n\n<a id="figure-{name}"></a>\n\n![{alt}]({self.study}/{name}.svg)\n\n'
             f"*{caption}*\n\n"
         )
 
     def _table(self, name: str, frame: pd.DataFrame, caller: Callable[[], str]) -> Markup:
-        """Return a table with its caption; nothing without rows."""
+        """Return a table with its caption; empty without rows."""
         if frame.empty:
             return Markup()
         name = self._unused(name)
@@ -281,21 +284,21 @@ class Report:
         return f"{title}. {words}"
 
     def _anchor_of(self, kind: str, row: Row) -> str:
-        """The anchor of the figure or table of a kind that shows a row; empty if there is none."""
+        """Return the anchor of the figure or table that shows a row; empty without one."""
         name = _file_name(kind, row.experiment, row.dataset)
         anchors = [one["anchor"] for one in self._exhibits]
         return next((a for a in anchors if a in (f"figure-{name}", f"table-{name}")), "")
 
     def _analysis_text(self) -> str:
-        """The text of the analysis as LaTeX, a paragraph for each experiment."""
+        """Return the text of the analysis as LaTeX, a paragraph for each experiment."""
         texts: dict[str, dict[str, None]] = {}
         for row in self.citations.findings:
             if row["part"] in ("answer", "finding", "interpretation", "caveat"):
                 texts.setdefault(row["scope"], {})[row["text"]] = None
         return "\n\n".join(
-            f"\\paragraph{{{text.latex_text(story.block['question'])}}}\n"
-            + " ".join(map(text.latex_text, texts.get(story.name, {})))
-            for story in self.stories
+            f"\\paragraph{{{text.latex_text(experiment.block['question'])}}}\n"
+            + " ".join(map(text.latex_text, texts.get(experiment.name, {})))
+            for experiment in self.experiments
         )
 
     def _add_analysis(self) -> str:
@@ -303,7 +306,7 @@ class Report:
         return "analysis.tex"
 
     def _unused(self, wanted: str) -> str:
-        """Return a name for files and anchors that no other figure or table has."""
+        """Return a unique name for files and anchors."""
         name, number = text.slug(wanted), 1
         while name in self._names:
             number += 1
@@ -311,9 +314,9 @@ class Report:
         self._names.add(name)
         return name
 
-    def _add_summary(self, model: Mapping[str, Any]) -> str:
-        name = self._unused(f"summary-{model['model']}") + ".txt"
-        self.files[name] = model["summary"].encode()
+    def _add_summary(self, network: Mapping[str, Any]) -> str:
+        name = self._unused(f"summary-{network['model']}") + ".txt"
+        self.files[name] = network["summary"].encode()
         return name
 
     def _add_criterion(self, **row: str) -> Markup:
@@ -325,7 +328,7 @@ def _escaped(value: Any) -> Markup:
     if isinstance(value, Value):
         raise TypeError(f"{value.table}.{value.column} needs a format, such as `| percent`")
     if isinstance(value, float | int) and not isinstance(value, bool):
-        raise TypeError(f"{value} needs a format, and a table that it is from")
+        raise TypeError(f"{value} needs a format and a source table")
     return text.markdown_text(value)
 
 
@@ -338,7 +341,7 @@ def _in_words(name: str, unaugmented: Collection[str]) -> str:
 
 
 def _settings_of(analysis: Mapping[str, Any], setting: str) -> list[str]:
-    """The values of a setting that the networks of a study have, each once."""
+    """Return the distinct values of a setting of the study's networks."""
     values = [
         text.setting(architecture[setting])
         for experiment in analysis["experiments"]
@@ -348,11 +351,11 @@ def _settings_of(analysis: Mapping[str, Any], setting: str) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _seeds(story: Story, needed: Value, *, new: bool = False) -> Markup:
-    """So many seeds as a list: those of an experiment and further ones, or only new ones."""
-    there = [] if new else list(story.block["seeds"])
-    further = itertools.count(max(story.block["seeds"]) + 1)
-    seeds = [*map(str, (*there, *itertools.islice(further, max(0, int(needed) - len(there)))))]
+def _seeds(experiment: ExperimentView, needed: Value, *, new: bool = False) -> Markup:
+    """Return a list of seeds: those of an experiment and further ones, or only new ones."""
+    known = [] if new else list(experiment.block["seeds"])
+    further = itertools.count(max(experiment.block["seeds"]) + 1)
+    seeds = [*map(str, (*known, *itertools.islice(further, max(0, int(needed) - len(known)))))]
     if len(seeds) > LISTED:
         return Markup(f"the numbers from {seeds[0]} to {seeds[-1]}")
     return Markup(f"`[{', '.join(seeds)}]`")
@@ -366,27 +369,27 @@ def _first(words: str, change: Callable[[str], str]) -> str:
 def _replace(
     reports: Path, study: str, files: Mapping[str, bytes], page: str, markdown: str
 ) -> None:
-    """Put a report in the place of the one before; nobody else is at it."""
-    folder, aside = reports / study, reports / f".part-{study}"
-    replaced = aside / "replaced"
+    """Replace the files of a report; the caller holds the lock."""
+    folder, staging = reports / study, reports / f".part-{study}"
+    replaced = staging / "replaced"
     with writing(folder):
         if replaced.exists() and not folder.exists():
             replaced.replace(folder)  # a process was killed between two renames
-        if aside.exists():
-            shutil.rmtree(aside)  # or earlier
-        (aside / "files").mkdir(parents=True)
+        if staging.exists():
+            shutil.rmtree(staging)
+        (staging / "files").mkdir(parents=True)
     try:
         for name, content in files.items():
-            _write(aside / "files" / name, content, folder / name)
-        sync_folder(aside / "files")
+            _write(staging / "files" / name, content, folder / name)
+        sync_folder(staging / "files")
         for suffix, text in (("md", markdown), ("html", page)):
             place = reports / f"{study}.{suffix}"
-            _write(aside / f"report.{suffix}", text.encode(), place)
+            _write(staging / f"report.{suffix}", text.encode(), place)
         with writing(folder):
             if folder.exists():
                 folder.replace(replaced)
             try:
-                (aside / "files").replace(folder)
+                (staging / "files").replace(folder)
             except OSError:
                 if replaced.exists():
                     replaced.replace(folder)
@@ -394,15 +397,15 @@ def _replace(
         for suffix in ("md", "html"):
             place = reports / f"{study}.{suffix}"
             with writing(place):
-                (aside / f"report.{suffix}").replace(place)
+                (staging / f"report.{suffix}").replace(place)
         sync_folder(reports)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(aside: Path, content: bytes, place: Path) -> None:
-    """Write a file aside and bring it to the disk; a fault names its place."""
-    with writing(place), aside.open("wb") as file:
+def _write(staging: Path, content: bytes, place: Path) -> None:
+    """Write a staged file and flush it to disk; an error names its final place."""
+    with writing(place), staging.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

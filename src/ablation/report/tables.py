@@ -1,4 +1,4 @@
-"""Tables of the report: data frames of text, as Markdown, LaTeX and CSV."""
+"""Tables of the report: data frames of text, and their Markdown and LaTeX."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,12 +8,12 @@ import pandas as pd
 
 from ablation.errors import visible
 from ablation.report import text
-from ablation.report.story import MARKS, Story, short
+from ablation.report.experiment import MARKS, ExperimentView, short
 from ablation.report.values import Row, Tables
 from ablation.study.metrics import METRICS, TEST_ACCURACY, VAL_ACCURACY, Metric
 
-BOLD = "\ue002"  # around the text of a cell that is bold: a character of no script
-ACROSS = 6  # arms beside each other
+BOLD = "\ue002"  # private-use character around bold text
+ACROSS = 6  # most arms in a table of metrics
 ALWAYS = ("Test accuracy", "Reference", "Difference", "p", "Verdict")  # shown even if constant
 SIDES = ("arm", "reference")
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -23,7 +23,7 @@ BY_NAME[VAL_ACCURACY] = replace(  # of comparisons at an epoch
 
 
 def amount(value: float, unit: str, decimals: int) -> str:
-    """Write a value of a metric in its unit: shares in percent, differences in points."""
+    """Format a metric: shares in percent, differences in percentage points."""
     if unit == "share":
         return text.percent(value, decimals)
     if unit == "difference":
@@ -32,14 +32,14 @@ def amount(value: float, unit: str, decimals: int) -> str:
 
 
 def change(row: Row, value: float, decimals: int) -> str:
-    """Write a difference of a comparison's metric, with its sign."""
+    """Format a difference of a comparison's metric, with its sign."""
     if BY_NAME[row.measure].unit in ("share", "difference"):
         return text.points(value, decimals)
     return text.signed(value, 3)
 
 
 def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
-    """Write what runs reached: up to two values as they are, more as mean ± standard deviation."""
+    """Format the values of runs: up to two as they are, more as mean ± standard deviation."""
     if unit in ("count", "seconds", "number") and values:
         decimals = {"count": 0, "seconds": 1}.get(unit, 3 if max(values) < 10 else 0)
     if len(values) <= 2:
@@ -52,35 +52,37 @@ def seeds_or_spread(values: Sequence[float], unit: str, decimals: int) -> str:
 
 
 def difference(row: Row, decimals: int) -> str:
-    """Write a difference with its interval, or as it is at each of at most two seeds."""
+    """Format a difference with its interval, or with up to two seeds the one of each seed."""
     by_seed = str(row.by_seed).split()
     if len(by_seed) <= 2:
         return " / ".join(change(row, float(value), decimals) for value in by_seed)
     shown = change(row, row.difference, decimals)
-    if row.ci_low != row.ci_low:  # no interval where the error probability is spent
+    if row.ci_low != row.ci_low:  # no interval at level 0
         return shown
     low, high = (change(row, end, decimals) for end in (row.ci_low, row.ci_high))
     return f"{shown} ({low} to {high})"
 
 
-def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
-    """Return the ablation table of an experiment on a data set, a row an arm.
+def ablation_table(experiment: ExperimentView, dataset: str, decimals: int) -> pd.DataFrame:
+    """Return the ablation table of an experiment on a data set, a row for each arm.
 
-    With verdicts, the arm with the highest accuracy is bold, and those that are compared with it
-    and not distinguished from it.
+    With verdicts, the arm with the highest accuracy is bold, and arms whose comparison with it is
+    open or same.
     """
-    cells = [cell for cell in story.cells if cell.dataset == dataset]
-    compared = _main_comparisons(story, cells)
+    cells = [cell for cell in experiment.cells if cell.dataset == dataset]
+    compared = _main_comparisons(experiment, cells)
     references = {key: short(row, "reference") for key, row in compared.items()}
     one_reference = len(set(references.values())) == 1
-    top = _top(story, dataset)
+    top = _top(experiment, dataset)
     rows: list[dict[str, str]] = []
     for cell in cells:
         key = (cell.model, cell.augmentation)
         bold = BOLD if key in top else ""
-        row = {name: f"{bold}{value}{bold}" for name, value in _names(story, cell).items()}
-        row[f"Test accuracy{story.dagger}, %"] = _reached(story, cell, "test_accuracy", decimals)
-        row["Training accuracy, %"] = _reached(story, cell, "train_accuracy_clean", decimals)
+        row = {name: f"{bold}{value}{bold}" for name, value in _names(experiment, cell).items()}
+        row[f"Test accuracy{experiment.dagger}, %"] = _reached(
+            experiment, cell, "test_accuracy", decimals
+        )
+        row["Training accuracy, %"] = _reached(experiment, cell, "train_accuracy_clean", decimals)
         one = compared.get(key)
         if compared:
             title = "Difference" + (f" to {next(iter(references.values()))}" * one_reference)
@@ -94,17 +96,17 @@ def ablation_table(story: Story, dataset: str, decimals: int) -> pd.DataFrame:
 
 
 def mark(row: Row | None) -> str:
-    """Return the mark of a verdict with its word."""
+    """Return a verdict with its mark."""
     if row is None or not row.verdict:
         return text.NOTHING
     return f"{MARKS[row.verdict]} {row.verdict}"
 
 
-def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
+def comparisons_table(experiment: ExperimentView, decimals: int) -> pd.DataFrame:
     """Return every comparison of an experiment."""
-    several = story.several_datasets
+    several = experiment.several_datasets
     rows = []
-    for row in story.tables.rows("comparisons"):
+    for row in experiment.tables.rows("comparisons"):
         metric = BY_NAME[row.measure]
         at = f", epoch {int(row.epoch)}" if row.epoch == row.epoch else ""
         rows.append(
@@ -113,7 +115,8 @@ def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
                 "Arm": row.arm,
                 "Reference": row.reference,
                 "Metric": f"{metric.title}{at}",
-                f"Difference{story.dagger} (interval)": difference(row, decimals) or text.NOTHING,
+                f"Difference{experiment.dagger} (interval)": difference(row, decimals)
+                or text.NOTHING,
                 "Confidence, %": text.percent(row.ci_level, 1),
                 "p": text.p_value(row.p_adjusted),
                 "Verdict": mark(row),
@@ -126,20 +129,20 @@ def comparisons_table(story: Story, decimals: int) -> pd.DataFrame:
 
 
 def metrics_tables(
-    story: Story, dataset: str, shown: Sequence[Metric], decimals: int
+    experiment: ExperimentView, dataset: str, shown: Sequence[Metric], decimals: int
 ) -> list[pd.DataFrame]:
-    """Return metrics of the arms on a data set, a row a metric, with at most `ACROSS` arms each."""
-    cells = [cell for cell in story.cells if cell.dataset == dataset]
+    """Return tables of the metrics on a data set, with up to `ACROSS` arms as columns each."""
+    cells = [cell for cell in experiment.cells if cell.dataset == dataset]
     return [
         pd.DataFrame(
             {
                 "Metric": [
-                    _with_unit(metric, story.dagger * (metric.name == TEST_ACCURACY))
+                    _with_unit(metric, experiment.dagger * (metric.name == TEST_ACCURACY))
                     for metric in shown
                 ],
                 **{
-                    story.arm(cell): [
-                        _reached(story, cell, metric.name, decimals) for metric in shown
+                    experiment.arm(cell): [
+                        _reached(experiment, cell, metric.name, decimals) for metric in shown
                     ]
                     for cell in cells[start : start + ACROSS]
                 },
@@ -149,10 +152,10 @@ def metrics_tables(
     ]
 
 
-def claims_table(story: Story, decimals: int) -> pd.DataFrame:
-    """Return the claims that an experiment tests, with the comparisons that test them."""
+def claims_table(experiment: ExperimentView, decimals: int) -> pd.DataFrame:
+    """Return the claims of an experiment with the comparisons that test them."""
     rows = []
-    for row in story.tables.rows("claims"):
+    for row in experiment.tables.rows("claims"):
         tested = f"{row.arm} is {row.says} than {row.reference}"
         if row.says in ("same", "different"):
             tested = f"{row.arm} and {row.reference} are {row.says}"
@@ -188,36 +191,37 @@ def published_table(tables: Tables, decimals: int) -> pd.DataFrame:
     )
 
 
-def networks_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the size of each network, by the shape of its images."""
+def networks_table(networks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the size of each network and image shape."""
     rows = [
         {
-            "Model": model["model"],
-            "Images": text.shape(model["input_shape"]),
-            "Parameters": f"{model['parameters']:,}",
-            "Trainable": f"{model['trainable_parameters']:,}",
-            "In shortcuts": _or_nothing(model["shortcut_parameters"]),
-            "Multiply-adds": _or_nothing(model["multiply_adds"]),
+            "Model": network["model"],
+            "Images": text.shape(cost["input_shape"]),
+            "Parameters": f"{cost['parameters']:,}",
+            "Trainable": f"{cost['trainable_parameters']:,}",
+            "In shortcuts": _or_nothing(cost["shortcut_parameters"]),
+            "Multiply-adds": _or_nothing(cost["multiply_adds"]),
         }
-        for model in models
+        for network in networks
+        for cost in network["costs"]
     ]
     return pd.DataFrame(rows).drop_duplicates()
 
 
-def stages_table(models: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the stages of each network."""
+def stages_table(networks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the stages of each network, for its first data set."""
     return pd.DataFrame(
         [
             {
-                "Model": model["model"],
+                "Model": network["model"],
                 "Stage": stage["stage"],
                 "Blocks": str(stage["blocks"] or text.NOTHING),
                 "Output": text.shape(stage["output_shape"]),
                 "Parameters": f"{stage['parameters']:,}",
                 "Multiply-adds": _or_nothing(stage["multiply_adds"]),
             }
-            for model in models
-            for stage in model["stages"]
+            for network in networks
+            for stage in network["stages"]
         ]
     )
 
@@ -265,23 +269,25 @@ def thresholds_table(tables: Tables) -> pd.DataFrame:
     )
 
 
-def runs_table(story: Story, decimals: int) -> pd.DataFrame:
+def runs_table(experiment: ExperimentView, decimals: int) -> pd.DataFrame:
     """Return every run of an experiment."""
     return _without_constants(
         pd.DataFrame(
             [
                 {
-                    **({"Data": row.dataset} if story.several_datasets else {}),
-                    **_names(story, row),
+                    **({"Data": row.dataset} if experiment.several_datasets else {}),
+                    **_names(experiment, row),
                     "Seed": text.number(row.seed, 0),
                     "Id": row.id,
                     "Status": row.status.replace("_", " "),
-                    f"Test accuracy{story.dagger}, %": text.percent(row.test_accuracy, decimals),
+                    f"Test accuracy{experiment.dagger}, %": text.percent(
+                        row.test_accuracy, decimals
+                    ),
                     "Epochs": text.number(row.epochs, 0),
                     "Time, s": text.number(row.seconds, 1),
                     "Reason": row.reason or text.NOTHING,
                 }
-                for row in story.tables.rows("runs")
+                for row in experiment.tables.rows("runs")
             ]
         )
     )
@@ -299,12 +305,12 @@ def markdown_table(frame: pd.DataFrame) -> str:
 
 
 def latex_table(frame: pd.DataFrame, caption: str, label: str) -> str:
-    """Return a table as a LaTeX float in the style of ``booktabs`` that fits a column.
+    """Return a table as a LaTeX float in ``booktabs`` style, scaled to the column width.
 
     Args:
-        frame: its cells as text; between two `BOLD` marks they are bold.
-        caption: its caption.
-        label: its label, of letters, digits and hyphens.
+        frame: cells as text; text between two `BOLD` characters is bold.
+        caption: caption of the table.
+        label: label of letters, digits and hyphens.
     """
     shown = frame.map(_latex_cell)
     shown.columns = [text.latex_text(str(column)) for column in frame]
@@ -319,26 +325,28 @@ def latex_table(frame: pd.DataFrame, caption: str, label: str) -> str:
     )
 
 
-def _main_comparisons(story: Story, cells: Sequence[Row]) -> dict[tuple[str, str], Row]:
-    """The first comparison of each arm on test accuracy, by the arm's names."""
+def _main_comparisons(
+    experiment: ExperimentView, cells: Sequence[Row]
+) -> dict[tuple[str, str], Row]:
+    """Return the first comparison of test accuracy of each arm."""
     found: dict[tuple[str, str], Row] = {}
     datasets = {cell.dataset for cell in cells}
-    for row in story.pairs:
+    for row in experiment.pairs:
         if row.dataset in datasets and row.measure == "test_accuracy":
             found.setdefault((row.arm_model, row.arm_augmentation), row)
     return found
 
 
-def _top(story: Story, dataset: str) -> set[tuple[str, str]]:
-    """The arm with the highest accuracy and those whose comparison with it is open or the same."""
-    cells = [cell for cell in story.cells if cell.dataset == dataset]
+def _top(experiment: ExperimentView, dataset: str) -> set[tuple[str, str]]:
+    """Return the arm with the highest accuracy and those compared with it as open or same."""
+    cells = [cell for cell in experiment.cells if cell.dataset == dataset]
     known = [cell for cell in cells if cell.test_accuracy == cell.test_accuracy]
-    if not story.has_verdicts or len(known) < 2:
+    if not experiment.has_verdicts or len(known) < 2:
         return set()
     first = max(known, key=lambda cell: cell.test_accuracy)
     best = (first.model, first.augmentation)
     top = {best}
-    for row in story.pairs:
+    for row in experiment.pairs:
         sides = {(row[f"{side}_model"], row[f"{side}_augmentation"]) for side in SIDES}
         alike = row.verdict in ("same", "open") and row.measure == "test_accuracy"
         if row.dataset == dataset and alike and best in sides:
@@ -368,7 +376,7 @@ def _steps(augmentation: Mapping[str, Any]) -> str:
 
 
 def _of_classes(found: Mapping[str, Any]) -> str:
-    """The sizes of the smallest and the largest class, with their names if they differ."""
+    """Format the sizes of the smallest and the largest class, with their names if they differ."""
     smallest, largest = found["smallest"], found["largest"]
     if smallest["images"] == largest["images"]:
         return f"{largest['images']:,}"
@@ -381,17 +389,17 @@ def _or_nothing(count: int | None) -> str:
     return text.NOTHING if count is None else f"{count:,}"
 
 
-def _names(story: Story, cell: Mapping[str, Any]) -> dict[str, str]:
+def _names(experiment: ExperimentView, cell: Mapping[str, Any]) -> dict[str, str]:
     found = {}
-    if story.several_models or len(story.block["augmentations"]) == 1:
+    if experiment.several_models or len(experiment.block["augmentations"]) == 1:
         found["Model"] = str(cell["model"])
-    if len(story.block["augmentations"]) > 1:
+    if len(experiment.block["augmentations"]) > 1:
         found["Augmentation"] = str(cell["augmentation"])
     return found
 
 
-def _reached(story: Story, cell: Row, metric: str, decimals: int) -> str:
-    runs = story.tables.frame(
+def _reached(experiment: ExperimentView, cell: Row, metric: str, decimals: int) -> str:
+    runs = experiment.tables.frame(
         "runs", dataset=cell.dataset, model=cell.model, augmentation=cell.augmentation
     )
     sound = runs[runs["status"].isin(["completed", "stopped_early"])]
@@ -410,7 +418,7 @@ def _with_unit(metric: Metric, mark: str) -> str:
 
 
 def _without_constants(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns in which every row is the same or nothing."""
+    """Drop constant columns, except the first and those in `ALWAYS`."""
     if len(frame) < 2:
         return frame
     kept = [

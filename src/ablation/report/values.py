@@ -1,8 +1,8 @@
-"""Numbers with their source: each number of a sentence names the table, row and column it is from.
+"""Numbers of sentences with their table, row and column.
 
-A template gets rows of the analysis' tables. A number of a row is a `Value`, which the filters of
-`Citations` format and record. They refuse any other number, so a sentence cannot hold a number that
-no table has.
+Templates get rows of the tables of the analysis. A number of a row is a `Value`, which the filters
+of `Citations` format and record. The filters raise an error for any other number, so every number
+of a sentence is in a table.
 """
 
 import json
@@ -37,9 +37,9 @@ KEYS = {
         "criterion", "check", "experiment", "dataset", "model", "augmentation", "status",
     ),
 }  # fmt: skip
-"""Columns that pick one row of a table."""
+"""Key columns of each table."""
 
-ROWS = "rows"  # in place of a column: how many rows match
+ROWS = "rows"  # stands for a column: number of matching rows
 
 
 class Value(float):
@@ -47,8 +47,8 @@ class Value(float):
 
     Attributes:
         table: name of the table.
-        where: values of columns that pick its row.
-        column: its column, or `ROWS` for the number of rows that match.
+        where: values of the key columns of its row.
+        column: name of its column, or `ROWS` for the number of matching rows.
     """
 
     table: str
@@ -56,14 +56,14 @@ class Value(float):
     column: str
 
     def __new__(cls, number: float, table: str, where: Mapping[str, Any], column: str) -> "Value":
-        """Make a number that knows its source."""
+        """Return a number with its source."""
         value = super().__new__(cls, number)
         value.table, value.where, value.column = table, dict(where), column
         return value
 
 
 class Row(Mapping[str, Any]):
-    """A row of a table, by attribute or by key: numbers are `Value`, the rest is as it is."""
+    """A row of a table with access by attribute or key; numbers are `Value`."""
 
     def __init__(self, table: str, values: Mapping[str, Any]) -> None:
         self.table, self._values = table, values
@@ -99,7 +99,7 @@ class Row(Mapping[str, Any]):
 
     @property
     def where(self) -> dict[str, Any]:
-        """The values that pick this row of its table; missing numbers are left out."""
+        """Values of the key columns; missing numbers are left out."""
         keys = KEYS.get(self.table, tuple(self._values))
         found = {key: self._values[key] for key in keys if key in self._values}
         return {key: value for key, value in found.items() if not pd.isna(value)}
@@ -109,19 +109,19 @@ class Tables:
     """The tables of a study, row by row.
 
     Args:
-        frames: the tables by name; text columns hold no missing values.
-        where: values that every row has; rows of tables without such a column all count.
+        frames: tables by name; text columns have no missing values.
+        where: required values; ignored in tables without such a column.
     """
 
     def __init__(self, frames: Mapping[str, pd.DataFrame], **where: Any) -> None:
         self.frames, self._where = frames, where
 
     def of(self, **where: Any) -> "Tables":
-        """Return the tables with only the rows that have these values."""
+        """Return the tables restricted to rows with these values."""
         return Tables(self.frames, **{**self._where, **where})
 
     def frame(self, table: str, **where: Any) -> pd.DataFrame:
-        """Return the rows of a table that have these values.
+        """Return the rows of a table with these values.
 
         Raises:
             LookupError: there is no such table or column.
@@ -138,15 +138,15 @@ class Tables:
         return frame
 
     def rows(self, table: str, **where: Any) -> list[Row]:
-        """Return the rows of a table that have these values."""
+        """Return the rows of a table with these values."""
         records = self.frame(table, **where).to_dict("records")
         return [Row(table, {str(key): value for key, value in one.items()}) for one in records]
 
     def row(self, table: str, **where: Any) -> Row | None:
-        """Return the one row that has these values; None if there is none.
+        """Return the only row with these values; None without one.
 
         Raises:
-            LookupError: there are several.
+            LookupError: several rows have these values.
         """
         found = self.rows(table, **where)
         if len(found) > 1:
@@ -154,7 +154,7 @@ class Tables:
         return found[0] if found else None
 
     def value(self, table: str, column: str, **where: Any) -> Value:
-        """Return the one number of a column in the rows that have these values.
+        """Return the only number of a column in the rows with these values.
 
         Raises:
             LookupError: there is no such table or column, or no number, or several.
@@ -173,16 +173,16 @@ class Tables:
         return Value(float(found[0]), table, {**self._where, **where}, column)
 
     def tally(self, table: str, **where: Any) -> Value:
-        """Return how many rows of a table have these values."""
+        """Return the number of rows of a table with these values."""
         found = {k: v for k, v in self._where.items() if k in self.frames[table]} | where
         return Value(len(self.frame(table, **where)), table, found, ROWS)
 
 
 class Citations:
-    """Formats the numbers of sentences and records where each is from.
+    """Formats the numbers of sentences and records their sources.
 
     Args:
-        decimals: of percentages and percentage points.
+        decimals: decimals of percentages and percentage points.
     """
 
     def __init__(self, decimals: int = 1) -> None:
@@ -209,12 +209,12 @@ class Citations:
         }
 
     def finding(self, scope: str, part: str, kind: str, caller: Callable[[], str]) -> Markup:
-        """Return a paragraph of the report and record it with its numbers; for ``call`` blocks.
+        """Render a paragraph and record it with its numbers; for ``call`` blocks.
 
         Args:
-            scope: the experiment, or ``summary``.
+            scope: name of the experiment, ``summary`` or ``rubric``.
             part: ``answer``, ``finding``, ``interpretation``, ``caveat`` or ``next step``.
-            kind: what it is about.
+            kind: topic of the paragraph.
             caller: renders the text.
         """
         outer, self._cited = self._cited, []
@@ -227,7 +227,7 @@ class Citations:
         return Markup(paragraph)
 
     def table(self) -> pd.DataFrame:
-        """Return a row for each number of the recorded text, and for each text without one."""
+        """Return a row for each recorded number, and for each paragraph without numbers."""
         columns = ["scope", "part", "kind", "text", "number", "table", "column", "where"]
         return pd.DataFrame(self.findings, columns=columns)
 

@@ -1,1 +1,1 @@
-"""What a study asks for: its file, its grid of runs, their settings and identities."""
+"""Studies: the study file, its grid of runs, comparisons and rubrics."""

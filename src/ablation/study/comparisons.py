@@ -1,4 +1,4 @@
-"""Which cells of a study are compared with which: by themselves, and as the study declares."""
+"""The comparisons of the cells of a study: automatic and declared ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,12 +6,13 @@ from itertools import combinations, product
 from typing import Any, Protocol
 
 from ablation.errors import InputError, nearest
+from ablation.models.families.base import NetworkSettings
 from ablation.study import schema
 from ablation.study.grid import Run
 from ablation.study.metrics import TEST_ACCURACY, VAL_ACCURACY
 
 Cell = tuple[str, str, str]  # dataset, model, augmentation
-Source = tuple[str, Cell]  # experiment, cell
+CellKey = tuple[str, Cell]  # experiment, cell
 Outcome = tuple[str, int | None]  # metric, or val_accuracy with an epoch
 
 AXES = ("dataset", "model", "augmentation")
@@ -20,7 +21,7 @@ REVERSED = {"better": "worse", "worse": "better"}
 
 
 class Grid(Protocol):
-    """What of a planned experiment decides its comparisons."""
+    """The part of a planned experiment that decides its comparisons."""
 
     @property
     def name(self) -> str:
@@ -28,11 +29,11 @@ class Grid(Protocol):
 
     @property
     def block(self) -> schema.Experiment:
-        """What the file says."""
+        """Its block in the file."""
 
     @property
-    def architectures(self) -> dict[str, dict[str, Any]]:
-        """Resolved architecture by model name."""
+    def architectures(self) -> Mapping[str, NetworkSettings]:
+        """The network of each model, by name."""
 
     @property
     def runs(self) -> list[Run]:
@@ -41,15 +42,15 @@ class Grid(Protocol):
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of the values of cells, with its name.
+    """A weighted sum of the values of cells.
 
     Attributes:
         label: its name in tables.
-        terms: weights and cells; a single cell has weight 1.
+        terms: weights and cells; weight 1 for a single cell.
     """
 
     label: str
-    terms: tuple[tuple[float, Source], ...]
+    terms: tuple[tuple[float, CellKey], ...]
 
     @property
     def cell(self) -> Cell | None:
@@ -59,22 +60,22 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm and what it is compared with.
+    """A comparison of an arm with a reference.
 
     Attributes:
-        kinds: why they are compared, one or more of ``baseline``: with the experiment's baseline;
-            ``counterpart``: a plain network with the residual network that differs in the shortcut
-            alone; ``arm``, ``budget``, ``factor``: as the study declares.
+        kinds: reasons of the comparison, one or more of ``baseline``: with the baseline of the
+            experiment; ``counterpart``: of a plain network with the residual network that differs
+            only in the shortcuts; ``arm``, ``budget``, ``factor``: declared in the study.
         dataset: its data set; ``all`` for a contrast over several.
-        arm, reference: what is compared; arm less reference is the difference.
-        epoch: validation accuracy after this epoch is compared; None: a metric of the whole run.
+        arm, reference: the two sides; the difference is arm minus reference.
+        epoch: validation accuracy after this epoch is compared; None for a metric of the whole run.
         factors: names of the factors of a main effect or an interaction, otherwise empty.
-        claims: the claims that it tests, each with what it says of the arm: ``better``,
+        claims: the claims that it tests, each with the claimed result of the arm: ``better``,
             ``worse``, ``same`` or ``different``.
         measure: the metric that is compared; ``val_accuracy`` at an epoch.
-        margin: difference that does not matter, as the study declares it for this comparison.
+        margin: largest negligible difference declared for this comparison; None for the default.
         levels: level of the first factor and its reference level.
-        conditions: of an interaction, the levels of the second factor on both sides.
+        conditions: levels of the second factor of an interaction, on both sides.
     """
 
     kinds: tuple[str, ...]
@@ -90,18 +91,18 @@ class Comparison:
     conditions: tuple[str, str] = ("", "")
 
     @property
-    def sources(self) -> set[Source]:
-        """Every cell that it takes."""
+    def sources(self) -> set[CellKey]:
+        """All cells that it uses."""
         return {source for _, source in (*self.arm.terms, *self.reference.terms)}
 
     @property
     def outcome(self) -> Outcome:
-        """Which values of the cells are compared."""
+        """The metric that is compared, and the epoch."""
         return self.measure, self.epoch
 
     @property
     def question(self) -> Any:
-        """What is asked, whichever way round: the same for comparisons that are one test."""
+        """Key of the test, equal for a comparison and its reverse."""
         return frozenset((self.arm.terms, self.reference.terms)), self.outcome
 
 
@@ -110,18 +111,23 @@ class Factorial:
     """A declared factorial grid.
 
     Attributes:
-        factors: names.
-        known: whether they are the project's own factors, not named by the study.
+        factors: names of the factors.
+        known: whether they are built-in factors, not factors declared in the study.
         levels: the levels of each factor, the reference first.
-        dataset: its data set; ``all`` where the data set is a factor.
-        cells: for each combination of levels its cells.
+        dataset: its data set; ``all`` if the data set is a factor.
+        combinations: each combination of levels with its cells.
     """
 
     factors: tuple[str, ...]
     known: bool
     levels: tuple[tuple[str, ...], ...]
     dataset: str
-    cells: dict[tuple[str, ...], tuple[Cell, ...]]
+    combinations: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
+
+    @property
+    def cells(self) -> dict[tuple[str, ...], tuple[Cell, ...]]:
+        """The cells of each combination of levels."""
+        return dict(self.combinations)
 
 
 def cells_of(experiment: Grid) -> list[Cell]:
@@ -130,13 +136,13 @@ def cells_of(experiment: Grid) -> list[Cell]:
 
 
 def reference_of(experiment: Grid, cell: Cell) -> Cell | None:
-    """Return the cell that a cell is compared with: its own, with the baseline's names put in."""
+    """Return the cell that a cell is compared with; None without a baseline."""
     baseline = experiment.block.baseline
-    return None if baseline is None else _put_in(baseline, cell)
+    return None if baseline is None else _with_names(baseline, cell)
 
 
 def names_of(experiment: Grid) -> Callable[[Cell], str]:
-    """Return a function that names cells by the model and augmentation, where these vary."""
+    """Return a function that names cells by model and augmentation, if these vary."""
     cells = cells_of(experiment)
     shown = [len({cell[i] for cell in cells}) > 1 for i in (1, 2)]
     if not any(shown):
@@ -153,13 +159,12 @@ def find_comparisons(
 ) -> tuple[list[Comparison], list[Factorial]]:
     """Return the comparisons of an experiment, each once, and its factorial grids.
 
-    First those with the baseline, then plain networks with their residual counterparts, then what
-    the study declares. A pair that is compared for several reasons, or declared the other way
-    round, stands once, as it was found first.
+    Comparisons with the baseline come first, then plain networks with their residual counterparts,
+    then declared ones. A pair with several reasons, or its reverse, is listed once, as found first.
 
     Args:
         experiment: the experiment.
-        others: every experiment of the study by name.
+        others: all experiments of the study by name.
 
     Raises:
         DeclaredError: a declared comparison cannot be made.
@@ -228,27 +233,27 @@ class DeclaredError(InputError):
         self.position = position
 
 
-def _put_in(names: schema.Baseline, cell: Cell) -> Cell:
+def _with_names(names: schema.Baseline, cell: Cell) -> Cell:
     dataset, model, augmentation = cell
     return (dataset, names.model or model, names.augmentation or augmentation)
 
 
 def counterpart_of(experiment: Grid, model: str) -> str | None:
-    """Return the residual network that differs from a plain one in the shortcut alone."""
+    """Return the residual network that differs from a plain one only in the shortcuts, if any."""
     own = experiment.architectures[model]
-    if own.get("kind") != "plain":
+    if getattr(own, "kind", None) != "plain":
         return None
-    shortcut_settings = {"kind", "projection", "padding"}
+    shortcut = {"kind", "projection", "padding"}
     for name, other in experiment.architectures.items():
-        if other.get("kind") == "residual" and all(
-            own[key] == other.get(key) for key in own if key not in shortcut_settings
+        if getattr(other, "kind", None) == "residual" and (
+            own.model_dump(exclude=shortcut) == other.model_dump(exclude=shortcut)
         ):
             return name
     return None
 
 
 def _matching(arms: schema.Arms | None, experiment: Grid) -> list[Cell]:
-    """Cells that match; every name has to be known."""
+    """Return the cells that match; raise InputError for an unknown name."""
     cells = cells_of(experiment)
     wanted = arms.given() if arms else {}
     for key, values in wanted.items():
@@ -271,7 +276,7 @@ def _pairs(
     declared: schema.Comparison, experiment: Grid, others: Mapping[str, Grid]
 ) -> list[Comparison]:
     names = declared.reference
-    assert names is not None  # the schema has seen to it
+    assert names is not None  # checked by the schema
     if names.experiment is not None and names.experiment not in others:
         raise InputError(
             f"the study has no experiment '{names.experiment}'{nearest(names.experiment, others)}"
@@ -281,11 +286,12 @@ def _pairs(
         _refuse_unknown(key, [value], cells_of(other))
     arms, there = _matching(declared.arm, experiment), set(cells_of(other))
     made = [
-        _pair(declared, (experiment, arm), (other, _put_in(names, arm)))
+        _pair(declared, (experiment, arm), (other, _with_names(names, arm)))
         for arm in arms
-        if _put_in(names, arm) in there and (other is not experiment or _put_in(names, arm) != arm)
+        if _with_names(names, arm) in there
+        and (other is not experiment or _with_names(names, arm) != arm)
     ]
-    if not made and other is experiment and all(_put_in(names, arm) == arm for arm in arms):
+    if not made and other is experiment and all(_with_names(names, arm) == arm for arm in arms):
         raise InputError("the arm and its reference are the same")
     if not made:
         raise InputError("no cell of the experiment has both the arm and its reference")
@@ -298,12 +304,12 @@ def _pair(
     sides = []
     for grid, cell in (arm, reference):
         run = next(run for run in grid.runs if run.cell == cell)
-        sides.append((grid, cell, names_of(grid)(cell), run, run.settings["training"]["epochs"]))
+        sides.append((grid, cell, names_of(grid)(cell), run, run.settings.training.epochs))
     (first, second) = sides
     if first[3].data.id != second[3].data.id:
         raise InputError(
-            f"{first[2]} and {second[2]} are on differently prepared data, so that their images "
-            "do not pair"
+            f"{first[2]} and {second[2]} are on differently prepared data, so their images "
+            "cannot be paired"
         )
     _expect_common_seeds([(grid, cell) for grid, cell, *_ in sides])
     if first[0].block.validation != second[0].block.validation:
@@ -352,17 +358,17 @@ def _claims(declared: schema.Comparison) -> tuple[tuple[str, str], ...]:
 
 
 def _expect_common_seeds(cells: Sequence[tuple[Grid, Cell]]) -> None:
-    of_cell: dict[Source, set[int]] = {}
+    of_cell: dict[CellKey, set[int]] = {}
     for grid in {grid.name: grid for grid, _ in cells}.values():
         for run in grid.runs:
             of_cell.setdefault((grid.name, run.cell), set()).add(run.seed)
     if not set.intersection(*(of_cell[grid.name, cell] for grid, cell in cells)):
         listed = " and ".join(dict.fromkeys(names_of(grid)(cell) for grid, cell in cells[:4]))
-        raise InputError(f"no seed is run by all of what is compared ({listed}), so nothing pairs")
+        raise InputError(f"the compared cells ({listed}) have no seed in common")
 
 
 def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial]:
-    """The declared grid, one for each data set unless the data set is a factor."""
+    """Return the declared grids, one per data set unless the data set is a factor."""
     cells = _matching(declared.where, experiment)
     known = _factors(declared, experiment)
     names = tuple(known)
@@ -387,7 +393,7 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
         for key in product(*levels_of):
             if key not in combined:
                 listed = " with ".join(f"{n} {level}" for n, level in zip(names, key, strict=True))
-                raise InputError(f"the grid is not complete: no cell has {listed}")
+                raise InputError(f"the grid is incomplete: no cell has {listed}")
         counts = {len(group) for group in combined.values()}
         if len(counts) > 1:
             raise InputError(
@@ -401,7 +407,7 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
                 isinstance(declared.factors, list),
                 levels_of,
                 dataset or EVERY_DATASET,
-                {key: tuple(group) for key, group in combined.items()},
+                tuple((key, tuple(group)) for key, group in combined.items()),
             )
         )
     return grids
@@ -410,7 +416,7 @@ def _factorials(declared: schema.Comparison, experiment: Grid) -> list[Factorial
 def _factors(
     declared: schema.Comparison, experiment: Grid
 ) -> dict[str, tuple[Callable[[Cell], str | None], str]]:
-    """For each factor the level of a cell, and the axis that it lies on."""
+    """Return for each factor a function from cells to levels, and its axis."""
     if isinstance(declared.factors, list):
         return {name: (_known_factor(name, experiment), _axis(name)) for name in declared.factors}
     found: dict[str, tuple[Callable[[Cell], str | None], str]] = {}
@@ -439,12 +445,12 @@ def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
 
     def level_of(cell: Cell) -> str:
         own, key = experiment.architectures[cell[1]], {"depth": "depth", "shortcut": "kind"}[name]
-        level = own.get(key)
+        level = getattr(own, key, None)
         right = isinstance(level, int) if name == "depth" else level in ("plain", "residual")
         if not right:
             raise InputError(
-                f"factor '{name}': the model {cell[1]} has no {name} to tell, as the settings of "
-                f"the family {own['family']} hold no such '{key}'; leave it out with 'where'"
+                f"factor '{name}': the model {cell[1]} has no {name}, as networks of the family "
+                f"{own.family} have no setting '{key}'; leave it out with 'where'"
             )
         return str(level)
 
@@ -454,10 +460,10 @@ def _known_factor(name: str, experiment: Grid) -> Callable[[Cell], str | None]:
 def _ordered(
     declared: schema.Comparison, factor: str, present: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """The levels of a factor, the reference first.
+    """Return the levels of a factor, the reference first.
 
-    Those of a factor of one's own in the order of the declaration, depths rising, others in the
-    order of the file.
+    Declared factors are in the order of the declaration, depths increasing, others in the order of
+    the file.
     """
     if isinstance(declared.factors, dict):
         return tuple(level for level in declared.factors[factor] if level in present)
@@ -465,7 +471,7 @@ def _ordered(
 
 
 def _effects(grid: Factorial, experiment: str, declared: schema.Comparison) -> list[Comparison]:
-    """Main effects and two-way interactions, averaged over everything else, as declared."""
+    """Return the declared main effects and two-way interactions, averaged over all else."""
     main, interactions = _main_effects_and_interactions(grid, experiment)
     interactions = [replace(effect, claims=_claims(declared)) for effect in interactions]
     return {"all": main + interactions, "main": main, "interactions": interactions}[
@@ -482,8 +488,8 @@ def _main_effects_and_interactions(
         for place in enumerate(key):
             by_level.setdefault(place, []).append(key)
 
-    def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, Source]]:
-        """The mean of the cells whose factors have the given levels."""
+    def mean(at: Mapping[int, str], weight: float = 1.0) -> list[tuple[float, CellKey]]:
+        """Return the mean of the cells whose factors have the given levels."""
         chosen = [
             cell
             for key in by_level[next(iter(at.items()))]
@@ -502,8 +508,8 @@ def _main_effects_and_interactions(
         return f"{grid.factors[i]} {level}"
 
     def compare(
-        arm: tuple[str, list[tuple[float, Source]]],
-        reference: tuple[str, list[tuple[float, Source]]],
+        arm: tuple[str, list[tuple[float, CellKey]]],
+        reference: tuple[str, list[tuple[float, CellKey]]],
         factors: Sequence[int],
         levels: tuple[str, str],
         conditions: tuple[str, str] = ("", ""),
@@ -526,7 +532,7 @@ def _main_effects_and_interactions(
             arm, reference = ((level_name(i, at), mean({i: at})) for at in (level, first))
             main.append(compare(arm, reference, [i], (level, first)))
     for i, j in combinations(range(len(grid.factors)), 2):
-        if i not in effects:  # the effect of an arm, on one data set and on another
+        if i not in effects:  # the effect of an arm on two data sets
             i, j = j, i  # noqa: PLW2901
         (first, *rest), (other, *others) = grid.levels[i], grid.levels[j]
         for level, condition in product(rest, others):

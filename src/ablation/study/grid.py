@@ -1,40 +1,32 @@
-"""From a study to its runs: the full grid, every setting resolved, every run identified."""
+"""The runs of a study: the grid with all settings resolved."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ablation.study.schema import Dataset, Experiment, Training, both_sides
+from ablation.augmentation.registry import Pipeline
+from ablation.data.settings import DataSettings
+from ablation.identity import identity
+from ablation.models.families.base import NetworkSettings
+from ablation.study.schema import Dataset, Experiment
+from ablation.training.settings import RunSettings, Training
 
 IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
 
 
-def canonical_json(settings: Any) -> str:
-    """Write settings in the one form that is hashed: sorted keys, no spaces, ASCII."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def identity(settings: Any) -> str:
-    """Return the SHA-256 of settings in their canonical form, in hex."""
-    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set in the one form in which runs read it.
+    """A data set in the form in which runs read it.
 
     Attributes:
         dataset: its label.
-        settings: everything that decides its content: the keys of a ``Dataset`` but its name,
-            with sizes as None or [height, width]; ``stored_size`` is None where it is
-            ``image_size``; ``held_out`` is 0 where the test split serves for validation.
+        settings: its settings; ``stored_size`` is None if it equals ``image_size``, ``held_out``
+            is 0 if validation uses the test split.
     """
 
     dataset: str
-    settings: dict[str, Any]
+    settings: DataSettings
 
     @cached_property
     def id(self) -> str:
@@ -43,10 +35,10 @@ class PreparedData:
 
     @property
     def folder(self) -> str:
-        """Where it lies, relative to the working directory."""
-        size = self.settings["stored_size"] or self.settings["image_size"]
+        """Its folder, relative to the working directory."""
+        size = self.settings.stored_size or self.settings.image_size
         shape = "x".join(map(str, size)) if size else "native"
-        return f"results/data/{self.dataset}/{shape}-{self.settings['resize']}-{self.id}"
+        return f"results/data/{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -55,31 +47,29 @@ class Run:
 
     Attributes:
         dataset, model, augmentation: the labels of the cell.
-        seed: the run's seed.
-        settings: everything that decides the result, as plain values.
-        data: the prepared data that it reads.
+        settings: all settings.
+        data: the prepared data.
     """
 
     dataset: str
     model: str
     augmentation: str
-    seed: int
-    settings: dict[str, Any]
+    settings: RunSettings
     data: PreparedData
 
-    @cached_property
-    def settings_json(self) -> str:
-        """The settings in the form that is hashed."""
-        return canonical_json(self.settings)
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.settings.seed
 
-    @cached_property
+    @property
     def id(self) -> str:
         """First eight hex digits of the hash of the settings."""
-        return identity(self.settings)[:8]
+        return self.settings.id
 
     @property
     def folder(self) -> str:
-        """Where its files lie, relative to the working directory."""
+        """Folder of its files, relative to the working directory."""
         return (
             f"results/runs/{self.dataset}/{self.model}/{self.augmentation}/"
             f"seed-{self.seed}-{self.id}"
@@ -87,13 +77,23 @@ class Run:
 
     @property
     def checkpoints(self) -> str:
-        """Where its checkpoints lie until it is done, relative to the working directory."""
+        """Folder of its checkpoints, relative to the working directory."""
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
     @property
+    def steps(self) -> Pipeline:
+        """The steps of its augmentation."""
+        return self.settings.augmentation
+
+    @property
+    def log(self) -> str:
+        """The log of its training, relative to the working directory."""
+        return self.folder.replace("results/runs/", "results/logs/train/", 1) + ".log"
+
+    @property
     def weights_file(self) -> str | None:
-        """The file of pretrained weights that it starts from, if any."""
-        weights: str | None = self.settings["model"].get("weights")
+        """The file of pretrained weights; None without one."""
+        weights = self.settings.model.weights
         return IMAGENET_WEIGHTS if weights == "imagenet" else weights
 
     @property
@@ -107,58 +107,52 @@ def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedDat
 
     Args:
         dataset: the block.
-        validation: as the experiment has it.
+        validation: as in the experiment.
     """
-    sizes = {
-        key: value if value is None else both_sides(value)
-        for key, value in (("image_size", dataset.image_size), ("stored_size", dataset.stored_size))
-    }
-    if sizes["stored_size"] == sizes["image_size"]:
-        sizes["stored_size"] = None
-    settings = dataset.model_dump(exclude={"name"}) | {"source": dataset.source or dataset.name}
+    values = dataset.model_dump(exclude={"name"})
+    if values["stored_size"] == values["image_size"]:
+        values["stored_size"] = None
     if validation == "test":
-        settings["held_out"] = 0
-    return PreparedData(dataset.name, settings | sizes)
+        values["held_out"] = 0.0
+    return PreparedData(dataset.name, DataSettings.model_validate(values))
 
 
 def expand(
     experiment: Experiment,
-    architectures: dict[str, dict[str, Any]],
-    pipelines: dict[str, list[dict[str, Any]]],
+    networks: dict[str, NetworkSettings],
+    pipelines: dict[str, Pipeline],
     threads: int,
 ) -> list[Run]:
-    """Return the runs of an experiment: the full product, less what is excluded.
+    """Return the runs of an experiment: the product of all lists without excluded cells.
 
     Args:
         experiment: its block.
-        architectures: resolved architecture of each model's name.
-        pipelines: resolved steps of each augmentation's label.
+        networks: settings of the networks, by name of the model.
+        pipelines: resolved pipelines, by label of the augmentation.
         threads: CPU threads of a training job.
 
     Raises:
-        pydantic.ValidationError: an override makes training settings that do not fit together.
+        pydantic.ValidationError: training settings do not fit together after an override.
     """
     runs = []
     datasets = {
         dataset.name: prepared_data(dataset, experiment.validation)
         for dataset in experiment.datasets
     }
-    for dataset, model, label, seed in product(
-        datasets, architectures, pipelines, experiment.seeds
-    ):
+    for dataset, model, label, seed in product(datasets, networks, pipelines, experiment.seeds):
         cell = {"dataset": dataset, "model": model, "augmentation": label, "seed": seed}
         if any(_matches(cell, cells.given()) for cells in experiment.exclude):
             continue
-        settings = {
-            "dataset": datasets[dataset].settings,
-            "model": architectures[model],
-            "augmentation": pipelines[label],
-            "training": _training(experiment, cell).model_dump(),
-            "validation": experiment.validation,
-            "seed": seed,
-            "threads": threads,
-        }
-        runs.append(Run(dataset, model, label, seed, settings, datasets[dataset]))
+        settings = RunSettings(
+            dataset=datasets[dataset].settings,
+            model=networks[model],
+            augmentation=pipelines[label],
+            training=_training(experiment, cell),
+            validation=experiment.validation,
+            seed=seed,
+            threads=threads,
+        )
+        runs.append(Run(dataset, model, label, settings, datasets[dataset]))
     return runs
 
 

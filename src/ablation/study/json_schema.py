@@ -1,4 +1,4 @@
-"""The JSON Schemas of the configuration files, for editors that complete keys."""
+"""JSON Schemas of the configuration files, for editors."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 
 def schema_texts() -> dict[str, str]:
-    """Return each schema's file name and content."""
+    """Return the content of each schema, by file name."""
     return {
         name: json.dumps(
             {

@@ -1,33 +1,26 @@
-"""Reading YAML as data, with the place of every value.
+"""Reading YAML as plain data, with the line and column of every value.
 
-Written on ruamel.yaml's node tree, because a study's mistakes must be told with file and line,
-a duplicate key must be refused, and YAML 1.2 reads ``on`` and ``no`` as words and ``1e-3`` as a
-number. Tags and anything else that could construct an object are refused.
+Files are YAML 1.2: ``on`` and ``no`` are text, ``1e-3`` is a number. Dates stay text. Anchors,
+aliases and merge keys are supported, tags are not.
 """
 
-import math
-import re
-import reprlib
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node
 
-from ablation.errors import InputError
+from ablation.errors import InputError, shown_value
 
 MAX_BYTES = 200_000
-MAX_PARTS = 20_000  # lines and commas: the parser takes two seconds for so many
-MAX_VALUES = 100_000  # of the expanded tree: aliases of aliases grow exponentially
-MAX_DEPTH = 50
-MAX_INTEGER = 2**63  # what other programs read as a whole number
-SHOWN = 60  # characters of a foreign text that a message holds
-WORDS = {"bool": ("true", "false"), "null": ("", "~", "null")}
+CORE = "tag:yaml.org,2002:"
 
 Place = tuple[str | int, ...]
+Lines = dict[Place, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -37,209 +30,131 @@ class Document:
     Attributes:
         path: the file.
         data: its content: dicts, lists, text, numbers, booleans and None.
-        lines: for each place (keys and list indices from the top) its line and column, from 1.
+        lines: line and column, from 1, of each place (keys and list indices from the top); empty
+            if the data does not come from a file.
     """
 
     path: Path
     data: Any
-    lines: dict[Place, tuple[int, int]] = field(repr=False)
+    lines: Lines = field(repr=False)
 
-    def where(self, place: Place) -> str:
-        """Return ``file:line:column`` of a place, or of the nearest thing that contains it."""
+    def position(self, place: Place) -> tuple[int, ...]:
+        """Return line and column of a place, or of the nearest value that contains it."""
         while place and place not in self.lines:
             place = place[:-1]
-        line, column = self.lines.get(place, (1, 1))
-        return f"{self.path}:{line}:{column}"
+        return self.lines.get(place, ())
+
+    def where(self, place: Place) -> str:
+        """Return ``file:line:column`` of a place."""
+        return ":".join(map(str, (self.path, *self.position(place))))
 
     def error(self, place: Place, message: object) -> InputError:
-        """Return the error that tells what is wrong at a place."""
-        return InputError(f"{self.where(place)}: {dotted(place)}: {message}")
+        """Return an error at a place."""
+        return InputError(f"{self.where(place)}: {dotted(place) or 'the file'}: {message}")
 
 
 def dotted(place: Place) -> str:
     """Write a place as ``experiments.residual.models[2]``."""
-    text = ""
-    for part in place:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            name = shortened(part if part.isprintable() else repr(part))
-            text += f".{name}" if text else name
-    return text
-
-
-def shortened(text: str) -> str:
-    """Cut a foreign text so that a message stays readable."""
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
-class _Short(reprlib.Repr):
-    """Values as Python writes them, cut while they are written: aliases make them huge."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlist = self.maxdict = self.maxstring = SHOWN
-
-    def repr_int(self, value: int, level: int) -> str:
-        """Write a whole number; Python itself refuses to write those of 4,301 digits."""
-        del level
-        return repr(value) if abs(value) < MAX_INTEGER else "a huge number"
-
-
-_SHORT = _Short()
-
-
-def shown_value(value: object) -> str:
-    """Write a value of a configuration file for a message."""
-    return shortened(repr(value[:SHOWN]) if isinstance(value, str) else _SHORT.repr(value))
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return "".join(parts).removeprefix(".")
 
 
 def read_yaml(path: Path) -> Document:
     """Read one YAML file.
 
     Raises:
-        InputError: the file is missing, not a file, too large, not UTF-8 or not YAML, has a
-            duplicate key or anchor, a tag, a number beyond 64 bits, or a key that is not text.
+        InputError: the file is missing, not a file, too large, not UTF-8 or not valid YAML, or
+            has a duplicate key, a key that is not text, or a tag.
     """
     text = _text(path)
+    yaml = YAML()
+    yaml.Constructor = _Constructor
+    lines: Lines = {(): (1, 1)}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ReusedAnchorWarning)
-            node = YAML(typ="safe", pure=True).compose(text)
-    except ReusedAnchorWarning as error:
-        line, column = re.findall(r"line (\d+), column (\d+)", str(error))[-1]
-        raise InputError(
-            f"{path}:{line}:{column}: an anchor of this name stands above as well, so it is hard "
-            "to tell which one its aliases mean; give it another name"
-        ) from None
-    except (OverflowError, ValueError):  # "\UFFFFFFFF"
-        raise InputError(
-            f"{path}: not valid YAML: an escape (\\U...) stands for no character"
-        ) from None
+        return Document(path, _plain(yaml.load(text), (), lines), lines)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise InputError(f"{path}{line}: not valid YAML: {problem}") from None
-    except (YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InputError(f"{path}: not valid YAML: {reason.splitlines()[0]}") from None
-    lines: dict[Place, tuple[int, int]] = {}
-    data = None if node is None else _plain(node, (), path, lines)
-    return Document(path, data, lines)
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        kind = "" if isinstance(error, ConstructorError) else "not valid YAML: "
+        raise InputError(f"{path}:{mark.line + 1}:{mark.column + 1}: {kind}{problem}") from None
+    # For some values that do not fit their type, ruamel.yaml raises Python's own errors.
+    except (YAMLError, ArithmeticError, LookupError, RecursionError, ValueError) as error:
+        reason, *_ = str(error).splitlines()
+        raise InputError(f"{path}: not valid YAML: {reason}") from None
 
 
 def _text(path: Path) -> str:
-    """The text of a file, unless the parser would choke on it."""
     try:
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file")
         if not path.is_file():
-            raise InputError(f"{path}: is not a file")
+            raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_BYTES // 1000} kB: not a study file")
-        text = path.read_bytes().decode("utf-8-sig")
+            raise InputError(f"{path}: larger than {MAX_BYTES // 1000} kB")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read (permissions)") from None
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if text.count("\n") + text.count(",") > MAX_PARTS:
-        raise InputError(f"{path}: has more than {MAX_PARTS} lines and commas: not a study file")
-    if re.search(r"^%", text, re.MULTILINE):
-        raise InputError(f"{path}: YAML directives (%) are not supported; files are YAML 1.2")
-    if re.search(r"(?:[\[{]\s*){" + str(MAX_DEPTH) + "}", text):  # the parser would take its time
-        raise InputError(f"{path}: not valid YAML: nested too deeply")
-    return text
 
 
-def _plain(node: Node, place: Place, path: Path, lines: dict[Place, tuple[int, int]]) -> Any:
-    here = (node.start_mark.line + 1, node.start_mark.column + 1)
-    lines.setdefault(place, here)
-    if len(lines) > MAX_VALUES or len(place) > MAX_DEPTH:
-        raise InputError(f"{path}:{here[0]}:{here[1]}: too many or too deeply nested values")
-    if isinstance(node, MappingNode):
-        _expect_tag(node, "map", path, here)
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
-            if not isinstance(key_node, ScalarNode):
-                raise InputError(f"{path}:{line}:{column}: a key must be text")
-            if not str(key_node.tag).startswith("tag:yaml.org,2002:"):
-                raise InputError(
-                    f"{path}:{line}:{column}: the tag '{shortened(str(key_node.tag))}' is not "
-                    "allowed: plain keys only"
-                )
-            key = str(key_node.value).encode(errors="backslashreplace").decode()
-            if key == "<<":
-                raise InputError(
-                    f"{path}:{line}:{column}: merge keys (<<) are not supported; "
-                    "write the keys out or use an alias for the whole value"
-                )
-            if key in result:
-                first = lines[(*place, key)]
-                raise InputError(
-                    f"{path}:{line}:{column}: key '{shortened(key)}' stands twice in "
-                    f"'{dotted(place) or 'the file'}' (first in line {first[0]}); keep one"
-                )
-            lines[(*place, key)] = (line, column)
-            result[key] = _plain(value_node, (*place, key), path, lines)
-        return result
-    if isinstance(node, SequenceNode):
-        _expect_tag(node, "seq", path, here)
-        return [_plain(item, (*place, i), path, lines) for i, item in enumerate(node.value)]
-    return _scalar(node, place, path, here)
+class _Constructor(RoundTripConstructor):
+    """Constructs text, numbers, booleans, null, lists and mappings with text keys."""
+
+    def check_mapping_key(
+        self, node: MappingNode, key_node: Node, mapping: CommentedMap, key: object, value: object
+    ) -> bool:
+        """Refuse a key that is not text or is already in the mapping."""
+        del node, value
+        problem = None
+        if not isinstance(key, str):
+            problem = f"the key {shown_value(key)} is not text; write it in quotes"
+        elif key in mapping:
+            problem = f"duplicate key '{key}' (first in line {mapping.lc.key(key)[0] + 1})"
+        if problem:
+            raise ConstructorError(None, None, problem, key_node.start_mark)
+        return True
+
+    def text(self, node: Node) -> str:
+        """Return plain text; a lone surrogate raises a UnicodeError."""
+        text: str = self.construct_scalar(node)
+        return text.encode().decode()
+
+    def refuse(self, node: Node) -> None:
+        """Refuse a tag."""
+        raise ConstructorError(None, None, f"the tag {node.tag} is not supported", node.start_mark)
 
 
-def _expect_tag(node: Node, kind: str, path: Path, here: tuple[int, int]) -> None:
-    if str(node.tag) != f"tag:yaml.org,2002:{kind}":
-        raise InputError(
-            f"{path}:{here[0]}:{here[1]}: the tag '{shortened(str(node.tag))}' is not allowed: "
-            "plain values only"
-        )
+_Constructor.yaml_constructors = {
+    CORE + "null": SafeConstructor.construct_yaml_null,
+    CORE + "bool": SafeConstructor.construct_yaml_bool,
+    CORE + "int": SafeConstructor.construct_yaml_int,
+    CORE + "float": SafeConstructor.construct_yaml_float,
+    CORE + "str": _Constructor.text,
+    CORE + "timestamp": _Constructor.text,
+    CORE + "seq": _Constructor.construct_yaml_seq,
+    CORE + "map": _Constructor.construct_yaml_map,
+    None: _Constructor.refuse,
+}
 
 
-def _scalar(node: Node, place: Place, path: Path, here: tuple[int, int]) -> Any:
-    text, tag = node.value, str(node.tag)
-    kind = tag.removeprefix("tag:yaml.org,2002:")
-    if text.lower() not in WORDS.get(kind, (text.lower(),)):  # it has a tag of its own
-        raise InputError(
-            f"{path}:{here[0]}:{here[1]}: {dotted(place)}: {shortened(repr(text))} is no {kind}"
-        )
-    try:
-        if kind == "str":
-            text.encode()  # refuses halves of characters, which no file could hold
-            return text
-        if kind == "null":
-            return None
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "int":
-            integer = int(text) if text.lstrip("+-").isdigit() else int(text.replace("_", ""), 0)
-            if abs(integer) >= MAX_INTEGER:
-                raise InputError(
-                    f"{path}:{here[0]}:{here[1]}: {dotted(place)}: {shortened(text)} is too large "
-                    "a number"
-                )
-            return integer
-        if kind == "float":
-            number = float(
-                text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
-            )
-            if not math.isfinite(number):
-                raise InputError(
-                    f"{path}:{here[0]}:{here[1]}: {dotted(place)}: {shortened(text)} is not a "
-                    "finite number"
-                )
-            return number
-    except UnicodeEncodeError:
-        raise InputError(f"{path}:{here[0]}:{here[1]}: {dotted(place)}: not valid text") from None
-    except ValueError:
-        raise InputError(
-            f"{path}:{here[0]}:{here[1]}: {dotted(place)}: cannot read '{shortened(text)}' as a "
-            "number"
-        ) from None
-    if kind == "timestamp":  # a date is text here
-        return text
-    raise InputError(f"{path}:{here[0]}:{here[1]}: the tag '{shortened(tag)}' is not allowed")
+def _plain(value: Any, place: Place, lines: Lines) -> Any:
+    """Return a value of ruamel.yaml as plain Python; ``lines`` gets the places inside it."""
+    if isinstance(value, CommentedMap):
+        mapping = {}
+        for key, item in value.items():
+            lines[*place, key] = _key_position(value, key)
+            mapping[key] = _plain(item, (*place, key), lines)
+        return mapping
+    if isinstance(value, CommentedSeq):
+        for i in range(len(value)):
+            line, column = value.lc.item(i)
+            lines[*place, i] = (line + 1, column + 1)
+        return [_plain(item, (*place, i), lines) for i, item in enumerate(value)]
+    return value
+
+
+def _key_position(mapping: CommentedMap, key: str) -> tuple[int, int]:
+    """Return line and column of a key; a merged key is where its own mapping has it."""
+    if key in (mapping.lc.data or {}):
+        line, column = mapping.lc.key(key)
+        return line + 1, column + 1
+    return next(_key_position(base, key) for base in mapping.merge if key in base)

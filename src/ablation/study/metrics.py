@@ -1,8 +1,8 @@
-"""The metrics of a run: what each is called, what it means and how it is computed.
+"""The metrics of a run: names, definitions and computation.
 
-A new metric is one entry of `METRICS`; tables, comparisons, report and reference follow. For what
-scikit-learn computes from classes, ``run.score("f1_score", average="macro")`` is enough. Nothing
-heavy is imported here, because Snakemake imports this module each time that it starts.
+A new metric is one entry of `METRICS`; tables, comparisons, report and reference use it. Scores of
+scikit-learn are available as ``run.score("f1_score", average="macro")``. This module imports no
+large library, because Snakemake imports it at each start.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,17 @@ Shown = Literal["always", "more than 5 classes", "unequal classes", "10 epochs",
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that describes how a run did.
+    """A metric of a run.
 
     Attributes:
         name: its column in the tables.
         title: its heading in the report.
         unit: ``share``, ``difference`` (of shares), ``count``, ``seconds`` or ``number``.
-        direction: which values are better, ``higher`` or ``lower``; None where neither are.
-        compute: its value for a run, an `ablation.analysis.runs.RunResult`.
+        direction: which values are better, ``higher`` or ``lower``; None if neither.
+        compute: function of an `ablation.analysis.runs.RunResult` that returns the value.
         shown: where the report shows it.
-        definition: what it is, in a sentence.
-        of_diverged: whether it is known for a run that has diverged.
+        definition: a sentence.
+        of_diverged: whether diverged runs have a value.
     """
 
     name: str
@@ -153,12 +153,12 @@ COMPARABLE = [metric.name for metric in METRICS if metric.direction is not None]
 
 
 def refused_measure(name: str) -> str | None:
-    """Return why a comparison cannot be of a metric, or None if it can."""
+    """Return why a metric cannot be compared; None if it can."""
     if name not in BY_NAME:
         return f"there is no metric '{name}'{nearest(name, COMPARABLE)}"
     if BY_NAME[name].direction is None:
         return (
-            f"neither higher nor lower values of '{name}' are better, so that no arm could be; "
+            f"'{name}' cannot be compared, because neither higher nor lower values are better; "
             f"give one of {', '.join(COMPARABLE)}"
         )
     return None

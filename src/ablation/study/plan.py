@@ -1,65 +1,58 @@
-"""Loading: from configuration files to a plan of runs, or one message that says what is wrong."""
+"""Loading of configuration files into a plan of runs."""
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from ablation.errors import InputError, nearest
-from ablation.study.architectures import resolve_architecture
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipelines import check_channels, check_size
+from ablation.augmentation.registry import Pipeline
+from ablation.data.sources import check_source, source_of
+from ablation.errors import InputError, nearest, shown_value
+from ablation.models.families import Network, resolve_network
+from ablation.models.families.base import NetworkSettings
 from ablation.study.comparisons import Comparison, DeclaredError, Factorial, find_comparisons
 from ablation.study.grid import PreparedData, Run, expand, prepared_data
-from ablation.study.loading import Document, Place, dotted, read_yaml, shown_value
-from ablation.study.pipelines import check_channels, check_size, parse_pipeline
+from ablation.study.loading import Document, Place, read_yaml
 from ablation.study.rubrics import Rubric
-from ablation.study.schema import (
-    NAME_LENGTH,
-    NAME_PATTERN,
-    OWN_IMAGES,
-    Config,
-    Dataset,
-    Experiment,
-    Study,
-)
-from ablation.study.sources import KNOWN, KNOWN_SHAPES, check_own_version, known_sources
-from ablation.study.sources import source_name as name_of_source
+from ablation.study.schema import Config, Dataset, Experiment, Study
+from ablation.study.validation import validate
 
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 RUBRICS = "rubrics"  # beside the folder of the studies
 EXAMPLE = "example"
-MAX_RUNS = 10_000  # of a study; Snakemake takes half a minute to look at so many
+MAX_RUNS = 10_000  # per study; Snakemake needs half a minute for so many
 
-Block = TypeVar("Block", bound=BaseModel)
+Declared = tuple[str, Experiment, Mapping[str, str], Document]  # with the pipelines of its file
 
 
 @dataclass(frozen=True)
 class PlannedExperiment:
-    """An experiment with everything resolved.
+    """An experiment, resolved.
 
     Attributes:
         name: its key in the study file.
-        block: what the file says.
-        architectures: resolved architecture by model name.
-        pipelines: resolved steps by augmentation label.
+        block: its block in the file.
+        architectures: networks by name of the model.
+        pipelines: resolved pipelines by label of the augmentation.
         runs: its runs, in the order of the file.
-        comparisons: what is compared with what, each once.
+        comparisons: its comparisons, each once.
         factorials: its declared factorial grids.
-        narrative: file with the text that the report places, relative to the working directory.
+        narrative: file with a text for the report, relative to the working directory; None without.
     """
 
     name: str
     block: Experiment
-    architectures: dict[str, dict[str, Any]]
-    pipelines: dict[str, list[dict[str, Any]]]
+    architectures: dict[str, Network]
+    pipelines: dict[str, Pipeline]
     runs: list[Run]
     comparisons: list[Comparison] = field(default_factory=list)
     factorials: list[Factorial] = field(default_factory=list)
@@ -67,19 +60,19 @@ class PlannedExperiment:
 
     @property
     def questions(self) -> int:
-        """How many distinct comparisons it makes, one and its reverse counting once."""
+        """Number of comparisons; one and its reverse count once."""
         return len({comparison.question for comparison in self.comparisons})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with everything resolved.
+    """A study, resolved.
 
     Attributes:
         name: the study's name.
-        study: what the file says.
+        study: content of the file.
         experiments: its experiments.
-        rubric: what it is graded on, if anything.
+        rubric: its rubric; None without one.
     """
 
     name: str
@@ -89,22 +82,22 @@ class Plan:
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Every run once, by folder; experiments may share runs."""
+        """All runs by folder; experiments may share runs."""
         return {run.folder: run for experiment in self.experiments for run in experiment.runs}
 
     @property
     def data(self) -> dict[str, PreparedData]:
-        """Every prepared data set once, by folder."""
+        """All prepared data sets by folder."""
         return {run.data.folder: run.data for run in self.runs.values()}
 
     @property
     def comparing(self) -> int:
-        """How many of its experiments compare anything."""
+        """Number of experiments with comparisons."""
         return sum(bool(experiment.comparisons) for experiment in self.experiments)
 
     @property
     def kept_weights(self) -> set[str]:
-        """Folders of the runs whose weights some experiment keeps."""
+        """Folders of the runs whose weights are kept."""
         return {
             run.folder
             for experiment in self.experiments
@@ -114,13 +107,12 @@ class Plan:
 
 
 def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE) -> Config:
-    """Read ``config/config.yaml``; keys ``given`` on the command line go before it.
+    """Read ``config/config.yaml``; keys ``given`` on the command line take precedence.
 
     Raises:
         InputError: a key or value is wrong; the message names the file or the command line.
     """
-    there = os.path.lexists(file)  # a link to nowhere is meant to be something
-    document = read_yaml(file) if there else Document(file, {}, {})
+    document = read_yaml(file) if os.path.lexists(file) else Document(file, {}, {})
     data = document.data if document.data is not None else {}
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
@@ -134,8 +126,8 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
         number = shown_value(study)
         if not os.path.lexists(STUDIES / f"{number}.yaml"):
             raise InputError(
-                f"study {number}: there is no {STUDIES / number}.yaml; if the name only looks like "
-                "a number, such as 007, write --config 'study=\"007\"'"
+                f"study {number}: {STUDIES / number}.yaml not found; if the name only looks like a "
+                "number, such as 007, write --config 'study=\"007\"'"
             )
         merged["study"] = number
     recheck = merged.get("recheck")
@@ -152,21 +144,21 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
 
 
 def _check_data_dir(folder: str, document: Document) -> None:
-    """Refuse a data folder that can be none; one that is not there yet will be made."""
+    """Check that the data folder is a folder or missing."""
     problem = ""
     try:
         if not S_ISDIR(Path(folder).expanduser().stat().st_mode):
             problem = "is not a folder"
     except FileNotFoundError:
         return
-    except (OSError, RuntimeError) as error:  # too long, no such user's home
+    except (OSError, RuntimeError) as error:  # too long, or unknown user
         problem = getattr(error, "strerror", None) or str(error)
     if problem:
         raise document.error(("data_dir",), f"{folder[:200]!r}: {problem}")
 
 
 def study_names(folder: Path = STUDIES) -> list[str]:
-    """Return the names of the studies, or of the rubrics, in a folder, sorted."""
+    """Return the names of the studies or rubrics in a folder, sorted."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
@@ -174,7 +166,7 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     """Read the study that the config names and resolve it.
 
     Raises:
-        InputError: something in the study is wrong; the message names file, line and place.
+        InputError: the study is wrong; the message names file, line and place.
     """
     if config.study == EXAMPLE:
         raise InputError(
@@ -184,27 +176,25 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     file = folder / f"{config.study}.yaml"
     if not os.path.lexists(file):
         hint = nearest(config.study, study_names(folder))
-        raise InputError(f"study '{config.study}': there is no {file}{hint}")
+        raise InputError(f"study '{config.study}': {file} not found{hint}")
     document = read_yaml(file)
     study = validate(Study, document, document.data)
     rubric = _rubric(study, document, folder.parent / RUBRICS)
     declared = [
         *_included(study, document, config.study, folder),
-        *((name, block, document) for name, block in study.experiments.items()),
+        *_experiments(study, document),
     ]
     documents: dict[str, Document] = {}
-    for name, _, origin in declared:
+    for name, _, _, origin in declared:
         if name in documents:
             place: Place = ("experiments", name) if origin is document else ("include",)
-            raise document.error(
-                place, f"there is an experiment '{name}' in {documents[name].path} as well"
-            )
+            raise document.error(place, f"experiment '{name}' is also in {documents[name].path}")
         documents[name] = origin
     experiments: list[PlannedExperiment] = []
-    room = MAX_RUNS
-    for name, block, origin in declared:
-        experiments.append(_plan_experiment(name, block, origin, config, room))
-        room -= len(experiments[-1].runs)
+    runs_left = MAX_RUNS
+    for name, block, named, origin in declared:
+        experiments.append(_plan_experiment(name, block, named, origin, config, runs_left))
+        runs_left -= len(experiments[-1].runs)
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
         _check_sources(experiment, documents[experiment.name], config)
@@ -212,22 +202,20 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
 
 
 def _rubric(study: Study, document: Document, folder: Path) -> Rubric | None:
-    """The rubric that a study names."""
+    """Return the rubric of a study."""
     if study.rubric is None:
         return None
     file = folder / f"{study.rubric}.yaml"
     if not file.exists():
         hint = nearest(study.rubric, study_names(folder))
-        raise document.error(("rubric",), f"there is no {file}{hint}")
+        raise document.error(("rubric",), f"{file} not found{hint}")
     origin = read_yaml(file)
     return validate(Rubric, origin, origin.data)
 
 
-def _included(
-    study: Study, document: Document, own: str, folder: Path
-) -> Iterator[tuple[str, Experiment, Document]]:
-    """Name, block and file of the experiments of the studies that a study includes."""
-    _refuse_twice(study.include, ("include",), document)
+def _included(study: Study, document: Document, own: str, folder: Path) -> Iterator[Declared]:
+    """Yield the experiments of included studies."""
+    _refuse_duplicates(study.include, ("include",), document)
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
         file = folder / f"{name}.yaml"
@@ -235,124 +223,51 @@ def _included(
             raise document.error(place, f"study '{name}' includes itself; leave it out")
         if not file.exists():
             hint = nearest(name, [other for other in study_names(folder) if other != own])
-            raise document.error(place, f"there is no study '{name}'{hint}")
+            raise document.error(place, f"study '{name}' not found{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
         if own in other.include:
-            raise document.error(
-                place, f"{name} includes {own} in turn; only one can include the other"
-            )
+            raise document.error(place, f"{name} includes {own}; only one can include the other")
         if other.include:
             raise document.error(
                 place,
-                f"{name} includes other studies itself; include {', '.join(other.include)} instead",
+                f"{name} includes other studies; include {', '.join(other.include)} instead",
             )
-        for experiment, block in other.experiments.items():
-            yield experiment, block, origin
+        yield from _experiments(other, origin)
 
 
-def validate(model: type[Block], document: Document, data: Any) -> Block:
-    """Make a typed model of a document's data.
-
-    Raises:
-        InputError: the first thing that is wrong, with its place.
-    """
-    if not isinstance(data, dict):
-        raise InputError(f"{document.where(())}: must hold keys and values")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise InputError(_message(error.errors(include_url=False), document, data)) from None
-
-
-def _message(errors: list[ErrorDetails], document: Document, data: Any) -> str:
-    """Tell the first error in the file; of a union's branches the one that got furthest."""
-    placed = [(_place(error, data), error) for error in map(_of_the_tag, errors)]
-    above = {place[:length] for place, _ in placed for length in range(len(place))}
-    deepest = [(place, error) for place, error in placed if place not in above]
-    place, error = min(deepest, key=lambda item: document.lines.get(item[0] or (), (0, 0)))
-    return f"{document.where(place)}: {dotted(place) or 'the file'}: {_say(error)}"
-
-
-def _of_the_tag(error: ErrorDetails) -> ErrorDetails:
-    """Turn an error about the key that names the kind of a block into one of that key's value."""
-    if not error["type"].startswith("union_tag"):
-        return error
-    context = error["ctx"]
-    place = (*error["loc"], context["discriminator"].strip("'"))
-    if error["type"] == "union_tag_not_found":
-        return {**error, "type": "missing", "loc": place}
-    known = {"expected": context["expected_tags"]}
-    message = f"Input should be one of {known['expected']}"
-    told = {"type": "literal_error", "loc": place, "input": context["tag"], "ctx": known}
-    return {**error, **told, "msg": message}  # type: ignore[typeddict-item]
-
-
-def _place(error: ErrorDetails, data: Any) -> Place:
-    """Keep those parts of an error's location that are keys or indices of the data."""
-    place: list[str | int] = []
-    parts: Iterable[str | int] = error["loc"]
-    for part in parts:
-        if isinstance(data, list):
-            if not isinstance(part, int) or part >= len(data):
-                continue
-            data = data[part]
-        elif isinstance(data, dict) and part in data:
-            data = data[part]
-        else:
-            continue  # the name of a union's branch
-        place.append(part)
-    if error["type"] == "unknown_key":
-        place.append(error["ctx"]["key"])
-    return tuple(place)
-
-
-def _say(error: ErrorDetails) -> str:
-    kind, value = error["type"], error.get("input")
-    shown = shown_value(value)
-    if kind == "missing":
-        return f"the key '{error['loc'][-1]}' is missing"
-    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME_PATTERN:
-        return (
-            f"{shown} is not a name: names begin with a letter or digit and go on with letters, "
-            "digits, '.', '_', '+' and '-'"
-        )
-    if kind == "string_too_long" and error["ctx"]["max_length"] == NAME_LENGTH:
-        return f"{shown} is too long: a name has at most {NAME_LENGTH} characters"
-    if kind in ("unknown_key", "order", "empty", "text"):
-        return error["msg"]
-    if kind == "too_short" and not value:
-        return "must not be empty"
-    message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    message = message.replace("String should", "must").replace("List should", "must")
-    message = re.sub(r" after validation, not \d+", "", message)
-    message = re.sub(r" or instance of \w+", "", message)
-    message = message.replace("Dictionary should", "must").replace(" dictionary", " mapping")
-    hint = ""
-    if kind == "literal_error" and isinstance(value, str):
-        hint = nearest(value, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-        hint = hint if hint.startswith("; did") else ""
-    if kind == "string_type" and value is None:
-        hint = ' (write "" for nothing)'
-    return f"{message}, not {shown}{hint}"
+def _experiments(study: Study, document: Document) -> Iterator[Declared]:
+    """Yield the experiments in the file of a study, and check its named pipelines."""
+    for name in study.pipelines:
+        with _placed(document, ("pipelines", name)):
+            parse_pipeline(name, study.pipelines)
+    for name, block in study.experiments.items():
+        yield name, block, study.pipelines, document
 
 
 def _plan_experiment(
-    name: str, block: Experiment, document: Document, config: Config, room: int
+    name: str,
+    block: Experiment,
+    named: Mapping[str, str],
+    document: Document,
+    config: Config,
+    runs_left: int,
 ) -> PlannedExperiment:
     place: Place = ("experiments", name)
-    _refuse_twice([d.name for d in block.datasets], (*place, "datasets"), document)
-    _refuse_twice([m.name for m in block.models], (*place, "models"), document)
-    _refuse_twice(block.seeds, (*place, "seeds"), document)
+    _refuse_duplicates([d.name for d in block.datasets], (*place, "datasets"), document)
+    _refuse_duplicates([m.name for m in block.models], (*place, "models"), document)
+    _refuse_duplicates(block.seeds, (*place, "seeds"), document)
     lists = (block.datasets, block.models, block.augmentations, block.seeds)
-    if (size := prod(map(len, lists))) > room:
-        before = "" if room == MAX_RUNS else f", the experiments above {MAX_RUNS - room:,}"
+    if (size := prod(map(len, lists))) > runs_left:
+        before = (
+            "" if runs_left == MAX_RUNS else f", the experiments above {MAX_RUNS - runs_left:,}"
+        )
         raise document.error(
             place, f"its grid has {size:,} runs{before}; a study has at most {MAX_RUNS:,}"
         )
 
     architectures = _architectures(block, place, document)
-    pipelines = _pipelines(block, place, document)
+    pipelines = _pipelines(block, named, place, document)
     _refuse_same(architectures, (*place, "models"), "models", document)
     _refuse_same(pipelines, (*place, "augmentations"), "augmentations", document)
     data = {d.name: prepared_data(d, block.validation).settings for d in block.datasets}
@@ -369,8 +284,7 @@ def _plan_experiment(
             at: Place = (*place, "overrides", i, "where", "seed")
             raise document.error(
                 at,
-                "settings that differ between the seeds of "
-                "a cell would pass for its spread; leave the seed out",
+                "settings must not differ between the seeds of a cell; leave the seed out",
             )
         _refuse_unknown(override.where.given(), known, (*place, "overrides", i, "where"), document)
     for i, cells in enumerate(block.exclude):
@@ -379,8 +293,8 @@ def _plan_experiment(
     try:
         runs = expand(block, architectures, pipelines, config.threads)
     except ValidationError as error:
-        told = f"after the overrides, {_say(error.errors()[0])}"
-        raise document.error((*place, "overrides"), told) from None
+        message = f"after the overrides, {error.errors()[0]['msg']}"
+        raise document.error((*place, "overrides"), message) from None
     if not runs:
         raise document.error((*place, "exclude"), "excludes every cell; leave at least one run")
     if block.baseline:
@@ -402,7 +316,7 @@ def _plan_experiment(
 def _compare(
     experiments: list[PlannedExperiment], documents: Mapping[str, Document]
 ) -> list[PlannedExperiment]:
-    """Find what each experiment compares, which may be with another one."""
+    """Add the comparisons of each experiment."""
     by_name = {experiment.name: experiment for experiment in experiments}
     compared = []
     for experiment in experiments:
@@ -417,39 +331,33 @@ def _compare(
 
 def _architectures(
     block: Experiment, place: Place, document: Document
-) -> dict[str, dict[str, Any]]:
-    architectures: dict[str, dict[str, Any]] = {}
+) -> dict[str, NetworkSettings]:
+    architectures = {}
     for i, model in enumerate(block.models):
         with _placed(document, (*place, "models", i)):
-            architectures[model.name] = resolve_architecture(
-                model.architecture or model.name, model.options
-            )
-            weights = architectures[model.name]["weights"]
-            if weights not in (None, "imagenet"):
-                _expect_plain("weights", weights)
-                _expect("weights", weights, "file")
+            network = resolve_network(model.architecture or model.name, model.options)
+            if network.weights not in (None, "imagenet"):
+                _expect_plain("weights", network.weights)
+                _expect("weights", network.weights, "file")
             for dataset in block.datasets:
-                scaling = architectures[model.name].get("scaling")
-                if scaling == "caffe" and _channels(dataset) == 1:
-                    raise InputError(
-                        f"scaling 'caffe' needs colour images, and those of {dataset.name} are "
-                        "grey; 'unit' takes any"
-                    )
+                if (channels := _channels(dataset)) is not None:
+                    network.check_channels(channels)
+            architectures[model.name] = network
     return architectures
 
 
 def _pipelines(
-    block: Experiment, place: Place, document: Document
-) -> dict[str, list[dict[str, Any]]]:
-    pipelines: dict[str, list[dict[str, Any]]] = {}
+    block: Experiment, named: Mapping[str, str], place: Place, document: Document
+) -> dict[str, Pipeline]:
+    pipelines: dict[str, Pipeline] = {}
     augmentations = block.augmentations
     labelled = augmentations if isinstance(augmentations, dict) else {a: a for a in augmentations}
     if isinstance(augmentations, list):
-        _refuse_twice(augmentations, (*place, "augmentations"), document)
+        _refuse_duplicates(augmentations, (*place, "augmentations"), document)
     for i, (label, text) in enumerate(labelled.items()):
         key = label if isinstance(augmentations, dict) else i
         with _placed(document, (*place, "augmentations", key)):
-            pipelines[label] = parse_pipeline(text)
+            pipelines[label] = parse_pipeline(text, named)
             for dataset in block.datasets:
                 _check_images(pipelines[label], dataset)
     return pipelines
@@ -457,67 +365,63 @@ def _pipelines(
 
 @contextmanager
 def _placed(document: Document, place: Place) -> Iterator[None]:
-    """Put the place before the message of an error that a resolver raises."""
+    """Add the place to the message of an error."""
     try:
         yield
     except InputError as error:
         raise document.error(place, error) from None
 
 
-def _check_images(steps: list[dict[str, Any]], dataset: Dataset) -> None:
-    """Refuse steps that make no sense on images of this shape, as far as it is known."""
-    shape = KNOWN_SHAPES.get(source_name(dataset))
+def _check_images(steps: Pipeline, dataset: Dataset) -> None:
+    """Check that the steps accept images of this shape, as far as it is known."""
+    known = source_of(dataset.source).known(dataset.source)
     channels = _channels(dataset)
     if channels is not None:
         check_channels(steps, channels)
     settings = prepared_data(dataset).settings
-    check_size(steps, settings["image_size"] or (shape and shape[:2]), settings["stored_size"])
+    own_size = known.size if known else None
+    check_size(steps, settings.image_size or own_size, settings.stored_size)
 
 
 def _channels(dataset: Dataset) -> int | None:
-    """Return how many channels the prepared images have; None where that is not known."""
-    shape = KNOWN_SHAPES.get(source_name(dataset))
-    return dataset.channels or (shape[2] if shape else None)
+    """Return the number of channels of the prepared images; None if unknown."""
+    known = source_of(dataset.source).known(dataset.source)
+    return dataset.channels or (known.shape[2] if known else None)
 
 
 def _expect_plain(key: str, path: str) -> None:
-    """Refuse a path that means something else to Snakemake, whose input it becomes."""
+    """Check that Snakemake can use a path as an input."""
     if set("{}") & set(path) or path.startswith("-") or path != path.strip():
         raise InputError(
-            f"{key}: {path[:200]!r}: Snakemake cannot take a path with {{ or }}, a - in front or "
-            "space around it; give the file another name"
+            f"{key}: {path[:200]!r}: Snakemake does not accept paths with {{ or }}, a leading - or "
+            "surrounding spaces; rename the file"
         )
 
 
 def _expect(key: str, path: str, kind: Literal["file", "folder"]) -> None:
-    """Refuse a path where there is no such thing."""
+    """Check that a file or folder exists."""
     problem = ""
     try:
         mode = Path(path).stat().st_mode
-        there = S_ISREG(mode) if kind == "file" else S_ISDIR(mode)
+        exists = S_ISREG(mode) if kind == "file" else S_ISDIR(mode)
     except (FileNotFoundError, NotADirectoryError):
-        there = False
-    except (OSError, ValueError) as error:  # too long, not permitted, a character that none has
-        there, problem = False, f": {getattr(error, 'strerror', None) or error}"
-    if not there:
-        raise InputError(f"{key}: there is no {kind} {path[:200]!r}{problem}")
+        exists = False
+    except (OSError, ValueError) as error:  # too long, not permitted, or an invalid character
+        exists, problem = False, f": {getattr(error, 'strerror', None) or error}"
+    if not exists:
+        raise InputError(f"{key}: {kind} {path[:200]!r} not found{problem}")
 
 
-def source_name(dataset: Dataset) -> str:
-    """Return the name of a data set's source, without config and version."""
-    return name_of_source(dataset.source or dataset.name)
-
-
-def _refuse_twice(values: list[Any], place: Place, document: Document) -> None:
+def _refuse_duplicates(values: list[Any], place: Place, document: Document) -> None:
     seen = set()
     for i, value in enumerate(values):
         if value in seen:
-            raise document.error((*place, i), f"'{value}' stands twice")
+            raise document.error((*place, i), f"duplicate '{value}'")
         seen.add(value)
 
 
 def _refuse_same(resolved: Mapping[str, Any], place: Place, what: str, document: Document) -> None:
-    """Refuse two names for the same thing: their runs would be the same."""
+    """Check that no two names have the same settings."""
     seen: dict[str, str] = {}
     for i, (name, settings) in enumerate(resolved.items()):
         text = repr(settings)
@@ -545,7 +449,7 @@ def _refuse_unknown(
 def _check_claims(
     experiment: PlannedExperiment, experiments: list[PlannedExperiment], document: Document
 ) -> None:
-    """Refuse claims that nobody makes, that nothing tests, and revisits of nothing."""
+    """Check that claims exist and are tested, and that the revisited experiment exists."""
     place: Place = ("experiments", experiment.name)
     block, by_name = experiment.block, {other.name: other for other in experiments}
     known = dict(block.claims)
@@ -565,8 +469,7 @@ def _check_claims(
                 raise document.error(
                     at,
                     f"{block.revisits}, which this experiment "
-                    "revisits, states a claim of this name; leave it out here, or give it a name "
-                    "of its own",
+                    "revisits, has a claim of this name; leave it out here or rename it",
                 )
         known |= stated
     for i, comparison in enumerate(block.comparisons):
@@ -574,8 +477,8 @@ def _check_claims(
             at = (*place, "comparisons", i, "claim")
             raise document.error(
                 at,
-                f"there is no claim '{comparison.claim}' in "
-                f"the experiment's claims{nearest(comparison.claim, known)}",
+                f"the experiment has no claim '{comparison.claim}'"
+                f"{nearest(comparison.claim, known)}",
             )
     tested = {comparison.claim for comparison in block.comparisons}
     for name in block.claims:
@@ -587,20 +490,10 @@ def _check_claims(
 
 
 def _check_sources(experiment: PlannedExperiment, document: Document, config: Config) -> None:
-    """Refuse a source that is not there, or that TensorFlow Datasets does not know."""
+    """Check that sources and local images exist."""
     for i, dataset in enumerate(experiment.block.datasets):
         with _placed(document, ("experiments", experiment.name, "datasets", i)):
-            _check_source(dataset, config)
-
-
-def _check_source(dataset: Dataset, config: Config) -> None:
-    source = source_name(dataset)
-    if source in OWN_IMAGES:
-        _expect("path", dataset.path or "", "folder" if source == "image_folder" else "file")
-    elif source in KNOWN and KNOWN[source].builder:
-        check_own_version(dataset.source or dataset.name)
-    elif source not in (known := known_sources(config.data_dir)):
-        raise InputError(
-            f"TensorFlow Datasets has no '{source}', and no such data set is "
-            f"prepared{nearest(source, known)[:300]}"
-        )
+            check_source(dataset, config.data_dir)
+            kind = source_of(dataset.source).path
+            if kind is not None:
+                _expect("path", str(dataset.path), kind)

@@ -1,4 +1,4 @@
-"""The reference part of ``config/README.md``: every key, step, arm and architecture."""
+"""The reference part of ``config/README.md``: keys, architectures and steps."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,9 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
+from ablation.augmentation.registry import STEPS, written
 from ablation.errors import InputError
-from ablation.study.architectures import FAMILIES
-from ablation.study.pipelines import ARMS, describe_steps
+from ablation.models.families import FAMILIES
 from ablation.study.rubrics import (
     ArmsCompared,
     BestArm,
@@ -29,14 +29,13 @@ from ablation.study.schema import (
     Comparison,
     Config,
     Dataset,
-    EarlyStopping,
     Experiment,
     Model,
     Override,
     Reference,
     Study,
-    Training,
 )
+from ablation.training.settings import EarlyStopping, Training
 
 BEGIN = "<!-- The part from here on is written by `make docs`. -->"
 BLOCKS = (
@@ -72,7 +71,7 @@ def reference_text() -> str:
     parts = [BEGIN, "", "# Reference", ""]
     for title, model in BLOCKS:
         parts += [f"## {title}", "", cleandoc(model.__doc__ or "").replace("``", "`"), ""]
-        # What all checks have in common stands once.
+        # Fields that all checks share are listed once.
         shared = Check.model_fields if model is not Check and issubclass(model, Check) else {}
         own = [key for key in model.model_fields if key not in shared]
         keys = _keys(model.model_json_schema(), own)
@@ -84,31 +83,27 @@ def reference_text() -> str:
         keys = _keys(family.options.model_json_schema(), family.options.model_fields)
         parts += _table(("option", "type", "default", "what it is"), keys)
     parts += ["## Augmentation steps", ""]
-    for step in describe_steps():
-        parts += [
-            f"### `{step.name}`",
-            "",
-            f"{step.summary} {step.source}".strip().replace("``", "`"),
-            "",
+    for _, step in sorted(STEPS.items()):
+        parts += [f"### `{step.name}`", "", step.documentation, ""]
+        rows = [
+            (
+                f"`{name}`",
+                step.allowed(name),
+                "required" if field.is_required() else f"`{written(field.default)}`",
+                str(field.description),
+            )
+            for name, field in step.parameters.model_fields.items()
         ]
-        if step.parameters:
-            rows = [
-                (f"`{p.name}`", p.allowed, "required" if p.default is None else f"`{p.default}`",
-                 p.description)
-                for p in step.parameters
-            ]  # fmt: skip
+        if rows:
             parts += _table(("parameter", "values", "default", "what it is"), rows)
-    parts += ["## Named arms", ""]
-    arms = [(f"`{name}`", f"`{arm.text}`", arm.description) for name, arm in ARMS.items()]
-    parts += _table(("name", "pipeline", "what it is"), arms)
     return "\n".join(parts).rstrip() + "\n"
 
 
 def with_reference(text: str) -> str:
-    """Return a document with its reference part renewed.
+    """Return a document with an updated reference part.
 
     Raises:
-        InputError: the document has no line where the reference begins.
+        InputError: the document does not contain the line before the reference.
     """
     before, mark, _ = text.partition(BEGIN)
     if not mark:
@@ -117,7 +112,7 @@ def with_reference(text: str) -> str:
 
 
 def write_reference(file: Path) -> None:
-    """Renew the reference part of a document."""
+    """Update the reference part of a document."""
     file.write_text(with_reference(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 

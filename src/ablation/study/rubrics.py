@@ -1,43 +1,28 @@
-"""The form of a rubric: criteria in words, each with checks that the results of a study answer.
+"""The schema of rubrics: criteria with checks of the results of a study.
 
-A rubric stands in ``config/rubrics/NAME.yaml``; a study names it with the key ``rubric``.
-`ablation.analysis.rubric` answers the checks.
+A rubric is a file ``config/rubrics/NAME.yaml``, which a study names with the key ``rubric``.
+`ablation.analysis.rubric` evaluates the checks.
 """
 
-from collections.abc import Iterable
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-from ablation.errors import nearest
-from ablation.study.architectures import FAMILIES, KNOWN_ARCHITECTURES, resolve_architecture
-from ablation.study.families.resnet import Form, Kind
+from ablation.augmentation.registry import STEPS
+from ablation.models.families import ARCHITECTURES, FAMILIES, resolve_network
+from ablation.models.families.resnet import Form, Kind
+from ablation.strict import Strict, refusal
 from ablation.study.metrics import METRICS
-from ablation.study.pipelines import STEPS
-from ablation.study.schema import Name, Strict, Text
+from ablation.study.schema import Name, NotEmpty, Text, one_of
 
 KINDS_OF_AUGMENTATION = ("none", "basic", "geometric", "colour")
 
 
-def _one_of(what: str, known: Iterable[str]) -> AfterValidator:
-    """Refuse a word that is not known, with the nearest one."""
-    words = list(known)
+class Network(NotEmpty):
+    """All networks with the given settings."""
 
-    def check(word: str) -> str:
-        if word not in words:
-            reason = f"there is no {what} '{word}'{nearest(word, words)}"
-            raise PydanticCustomError("text", "{reason}", {"reason": reason})
-        return word
-
-    return AfterValidator(check)
-
-
-class Network(Strict):
-    """Networks by their settings: all that have every setting given."""
-
-    family: Annotated[Name, _one_of("family", FAMILIES)] | None = Field(
+    family: Annotated[Name, one_of("family", FAMILIES)] | None = Field(
         default=None, description="A family of networks, such as `resnet`."
     )
     kind: Kind | None = Field(default=None, description="With or without shortcut connections.")
@@ -48,46 +33,40 @@ class Network(Strict):
         default=None, description="Four stages (`imagenet`) or three (`cifar`)."
     )
 
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.settings:
-            raise PydanticCustomError("empty", "is empty: give family, kind, depth or form")
-        return self
-
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that are given."""
         return self.model_dump(exclude_none=True)
 
     def __str__(self) -> str:
-        """Write the settings as in ``kind=plain,depth=34``."""
+        """Return the settings as in ``kind=plain,depth=34``."""
         return ",".join(f"{key}={value}" for key, value in self.settings.items())
 
 
-Architecture = Annotated[Name, _one_of("architecture", KNOWN_ARCHITECTURES)]
-Augmentation = Annotated[Name, _one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
-Metric = Annotated[Name, _one_of("metric", [metric.name for metric in METRICS])]
+Architecture = Annotated[Name, one_of("architecture", ARCHITECTURES)]
+Augmentation = Annotated[Name, one_of("augmentation", [*KINDS_OF_AUGMENTATION, *STEPS])]
+Metric = Annotated[Name, one_of("metric", [metric.name for metric in METRICS])]
 Datasets = Name | Annotated[list[Name], Field(min_length=1)]
 Models = Architecture | Network | Annotated[list[Architecture | Network], Field(min_length=1)]
 Augmentations = Augmentation | Annotated[list[Augmentation], Field(min_length=1)]
 
 DATASET = (
-    "The source of a data set, such as `cats_vs_dogs`, or the name of one with images of your own; "
-    "or several. Default: any."
+    "The source of a data set, such as `cats_vs_dogs`, or the name of one with local images; "
+    "or a list of these. Default: any."
 )
 MODEL = (
-    "An architecture, such as `resnet34`, which stands for all networks of its family, kind, depth "
-    "and form; a block of such settings; or several of them. Default: any."
+    "An architecture, such as `resnet34`, for all networks of its family, kind, depth and form; "
+    "a block of such settings; or a list of these. Default: any."
 )
 AUGMENTATION = (
-    "A step, such as `cutmix`, which stands for all pipelines that have it; `basic` (`geometric` "
-    "or `colour`) for steps of this kind without mixing; `none` for no step; or several. "
+    "A step, such as `cutmix`, for all pipelines that contain it; `basic` (`geometric` or "
+    "`colour`) for steps of this kind without mixing; `none` for no step; or a list of these. "
     "Default: any."
 )
 
 
 class Wanted(NamedTuple):
-    """Cells that a check looks for; None means any."""
+    """Cells of a check; None means any."""
 
     dataset: str | None
     model: str | Network | None
@@ -95,19 +74,18 @@ class Wanted(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that the network has to have."""
+        """The required settings of the network."""
         if self.model is None:
             return {}
         if isinstance(self.model, Network):
             return self.model.settings
-        resolved = resolve_architecture(self.model, {})
-        return {key: resolved[key] for key in Network.model_fields if key in resolved}
+        return resolve_network(self.model, {}).model_dump(include=set(Network.model_fields))
 
 
 class Check(Strict):
-    """A check, and the cells that it looks at: all that match every key given.
+    """A check of all cells that match every given key.
 
-    Where a key has several values, the check has to hold for each.
+    If a key has several values, the check must hold for each of them.
     """
 
     dataset: Datasets | None = Field(default=None, description=DATASET)
@@ -120,11 +98,11 @@ class Check(Strict):
     def _has_what_it_needs(self) -> Self:
         for key in self.needs:
             if getattr(self, key) is None:
-                raise PydanticCustomError("empty", f"the key '{key}' is missing")
+                raise refusal(f"the key '{key}' is missing")
         return self
 
     def listed(self, key: Literal["dataset", "model", "augmentation"]) -> list[Any]:
-        """Return the values of a key as a list; any value is None."""
+        """Return the values of a key as a list; None means any value."""
         value = getattr(self, key)
         return value if isinstance(value, list) else [value]
 
@@ -138,11 +116,11 @@ KIND = "The kind of the check."
 
 
 class NetworkCheck(Check):
-    """The networks are there, and their parameters are counted right.
+    """The networks exist and have the right number of parameters.
 
-    The parameters that a run counted, in all and trainable, equal those of a separate count from
-    the blocks of the paper's Table 1 (He et al. 2015), for the head, the shortcuts and the biases
-    that the study asks for. It needs ``model``, and counts residual and plain networks only.
+    The numbers of all and of trainable parameters in the record of a run equal those of a separate
+    count from the blocks of Table 1 of He et al. (2015), with the head, shortcuts and biases of the
+    study. Requires ``model``. Supports residual and plain networks only.
     """
 
     check: Literal["network"] = Field(description=KIND)
@@ -152,58 +130,54 @@ class NetworkCheck(Check):
     def _can_be_counted(self) -> Self:
         families = {one.settings.get("family", "resnet") for one in self.wanted()}
         for family in sorted(families - {"resnet"}):
-            reason = f"counts residual and plain networks only, not the family {family}"
-            raise PydanticCustomError("empty", "{reason}", {"reason": reason})
+            raise refusal(f"supports residual and plain networks only, not the family {family}")
         return self
 
 
 class LossFalls(Check):
     """The training loss of every run falls steadily.
 
-    It ends below where it began and never stands above its lowest value so far by more than
-    ``rise``. Measured from the lowest value so far, several small rises count as the one that they
-    add up to.
+    It ends below its first value and is never above its lowest value so far by more than ``rise``.
     """
 
     check: Literal["loss_falls"] = Field(description=KIND)
     rise: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.05,
-        description="The largest rise, as a share of the loss's own range (highest less lowest "
-        "epoch), so that it means the same for every data set.",
+        description="Largest rise, as a share of the range of the loss (highest minus lowest "
+        "epoch).",
     )
     epochs: Annotated[int, Field(ge=2)] = Field(
-        default=3, description="Fewer epochs decide nothing."
+        default=3, description="With fewer epochs the check is not decided."
     )
 
 
 class Converges(Check):
     """Training has converged.
 
-    All runs of a cell have finished with finite losses; the training loss of each ended at no more
-    than ``loss``; in the mean over the runs, validation accuracy is well above chance and has
-    settled (``change``). A learning rate that ends at 0 settles any run: converged then means at
-    this budget. With fewer than four epochs nothing is decided.
+    All runs of a cell have finished with finite losses, and the training loss of each ended at most
+    at ``loss``. The mean validation accuracy of the runs is well above chance and has settled
+    (``change``). With a learning rate that ends at 0, this means convergence for this budget. With
+    fewer than four epochs the check is not decided.
     """
 
     check: Literal["converges"] = Field(description=KIND)
     loss: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.9,
-        description="Largest training loss at the end, as a share of that of the first epoch. "
-        "Mixed labels keep a loss from falling far.",
+        description="Largest final training loss, as a share of that of the first epoch. With "
+        "mixed labels the loss cannot fall far.",
     )
     change: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.01,
-        description="Largest difference, as a share of the images, between the mean validation "
-        "accuracy of the last fifth of the epochs (at least two) and that of as many before.",
+        description="Largest difference of the mean validation accuracy, as a share, between the "
+        "last fifth of the epochs (at least two) and the same number of epochs before.",
     )
 
 
 class Table(Check):
-    """There is an ablation table.
+    """An ablation table exists.
 
-    The arms (each of `model` with each of `augmentation`) stand in one experiment on one data set,
-    differ in nothing else, have a seed that all of them have finished, and were trained for the
-    same number of epochs.
+    The arms (each `model` with each `augmentation`) are in one experiment on one data set, have no
+    other differences, have a common finished seed, and were trained for the same number of epochs.
     """
 
     check: Literal["table"] = Field(description=KIND)
@@ -212,30 +186,28 @@ class Table(Check):
     @model_validator(mode="after")
     def _has_arms(self) -> Self:
         if len(self.listed("model")) * len(self.listed("augmentation")) < 2:
-            raise PydanticCustomError(
-                "empty", "a table has two arms at least: give several values of model or "
-                "augmentation",
-            )  # fmt: skip
+            raise refusal("a table needs at least two arms: give several models or augmentations")
         return self
 
 
 class BestArm(Check):
     """The best augmentation of a network is known.
 
-    The verdicts of the comparisons put one arm above every other: better than it, directly or
-    through an arm in between, or the same as it, and better than at least one. With
-    ``augmentation``, only arms of these kinds count for ``at_least``.
+    By the verdicts of the comparisons, one arm is better than or the same as every other arm,
+    directly or through an arm in between, and better than at least one. With ``augmentation``, only
+    arms of these kinds count for ``at_least``.
     """
 
     check: Literal["best_arm"] = Field(description=KIND)
     at_least: Annotated[int, Field(ge=2)] = Field(
         default=3,
-        description="Augmentations that one network meets on one data set, in one experiment.",
+        description="Minimum number of augmentations of a network on a data set, in one "
+        "experiment.",
     )
 
 
 class Pictures(Check):
-    """The report's gallery shows pictures of the augmentations; it needs ``augmentation``."""
+    """The gallery of the report shows the augmentations. Requires ``augmentation``."""
 
     check: Literal["pictures"] = Field(description=KIND)
     needs: ClassVar[tuple[str, ...]] = ("augmentation",)
@@ -244,12 +216,13 @@ class Pictures(Check):
 class ArmsCompared(Check):
     """Augmentations are compared systematically.
 
-    One network on one data set has finished all of them with every seed of the experiment, and
-    each is compared with the same reference, or is that reference. It needs ``augmentation``.
+    For one network and data set, all runs with these augmentations and all seeds have finished, and
+    each augmentation is compared with the same reference or is that reference. Requires
+    ``augmentation``.
     """
 
     check: Literal["comparison"] = Field(description=KIND)
-    decided: bool = Field(default=False, description="Whether no comparison may be open.")
+    decided: bool = Field(default=False, description="Whether all verdicts must be decided.")
     needs: ClassVar[tuple[str, ...]] = ("augmentation",)
 
 
@@ -257,7 +230,7 @@ class Criterion(Strict):
     """A criterion: met if all of its checks are met."""
 
     question: Annotated[Text, Field(max_length=1000)] = Field(
-        description="The criterion in words, as the report prints it."
+        description="The criterion, as printed in the report."
     )
     checks: Annotated[
         list[
@@ -267,11 +240,11 @@ class Criterion(Strict):
             ]
         ],
         Field(min_length=1),
-    ] = Field(description="What has to hold.")
+    ] = Field(description="The checks of the criterion.")
 
 
 class Rubric(Strict):
-    """A rubric: what a study is graded on."""
+    """A rubric: criteria for grading a study."""
 
     criteria: Annotated[list[Criterion], Field(min_length=1)] = Field(
         description="The criteria, numbered from 1 in the report."

@@ -1,16 +1,18 @@
-"""The form of a study file and of ``config/config.yaml``, as typed models.
+"""Typed models of a study file and of ``config/config.yaml``.
 
-The JSON Schema under ``workflow/schemas/`` is generated from these models, so every field carries
-its description.
+The JSON Schemas in ``workflow/schemas/`` and the reference in ``config/README.md`` are generated
+from these models and the descriptions of their fields.
 """
 
+import re
 import unicodedata
+from collections.abc import Iterable
 from copy import copy
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -21,82 +23,91 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 
-from ablation.errors import nearest
-from ablation.study.architectures import (
-    check_options,
-    family_of,
-    option_schemas,
-    refused_option,
-)
-from ablation.study.loading import shortened
+from ablation.augmentation.pipelines import NONE
+from ablation.augmentation.registry import STEPS
+from ablation.data.settings import DataSettings
+from ablation.errors import nearest, shown_value
+from ablation.models.families import family_of, option_schemas, refused_option
+from ablation.strict import Strict, refusal
 from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
+from ablation.training.settings import Training
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-NAME_LENGTH = 80  # a path component, with room for a suffix
+NAME_LENGTH = 80  # a path component, with space for a suffix
 MAX_SEED = 2**31 - 1
 
 
+def one_of(what: str, known: Iterable[str]) -> AfterValidator:
+    """Return a validator that refuses an unknown word and suggests the nearest known one."""
+    words = list(known)
+
+    def check(word: str) -> str:
+        if word not in words:
+            raise refusal(f"there is no {what} '{word}'{nearest(word, words)}")
+        return word
+
+    return AfterValidator(check)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, text) or len(text) > NAME_LENGTH:
+        raise refusal(
+            f"{shown_value(text)} is not a name: a name starts with a letter or digit, contains "
+            "only letters, digits, '.', '_', '+' and '-', and has at most "
+            f"{NAME_LENGTH} characters"
+        )
+    return text
+
+
 def _readable(text: str) -> str:
-    """Refuse text that a page cannot hold: control characters, and what is no character at all."""
+    """Refuse control characters and noncharacters, which an HTML page cannot contain."""
     for one in text:
         if (unicodedata.category(one) == "Cc" and one not in "\n\t") or one in "\ufffe\uffff":
-            raise PydanticCustomError(
-                "text",
-                "holds the control character {shown}; write plain text",
-                {"shown": repr(one)},
-            )
+            raise refusal(f"contains the control character {one!r}; write plain text")
     return text
 
 
 def _not_blank(text: str) -> str:
     if not text.strip():
-        raise PydanticCustomError("text", "must not be blank")
+        raise refusal("must not be blank")
     return text
+
+
+def _pipeline_name(name: str) -> str:
+    """Check that a name can be used in a pipeline and is not taken."""
+    problem = ""
+    if not (name.isascii() and name.isidentifier()) or iskeyword(name):
+        problem = "is not an identifier: use letters, digits and _, and begin with a letter"
+    elif name in STEPS or name == NONE:
+        problem = "is the name of a step; choose another name"
+    if problem:
+        raise refusal(f"{shown_value(name)} {problem}")
+    return name
 
 
 Readable = Annotated[str, AfterValidator(_readable)]
 Text = Annotated[Readable, Field(min_length=1), AfterValidator(_not_blank)]
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME_SCHEMA)]
+PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Share = Annotated[float, Field(gt=0, le=0.5)]
-Pixels = Annotated[int, Field(ge=8, le=4096)]
-Size = Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)]
-
-OWN_IMAGES = ("image_folder", "csv")
-"""Sources that read images of the user's own from a path."""
 
 
-def both_sides(size: int | list[int]) -> list[int]:
-    """Return height and width of a size that may be written as one number."""
-    return [size, size] if isinstance(size, int) else size
+class NotEmpty(Strict):
+    """A block with at least one key."""
 
-
-class Strict(BaseModel):
-    """A block of a configuration file: no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        # Before pydantic's own check, because its message cannot name the nearest right key.
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    hint = nearest(key, cls.model_fields)
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "{reason}",
-                        {"key": key, "reason": f"unknown key {shortened(repr(key))}{hint}"},
-                    )
-        return data
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise refusal(f"is empty: give {' or '.join(type(self).model_fields)}")
+        return self
 
 
 class Named(Strict):
-    """A block that may be written as its name alone."""
+    """A block that can be written as its name only."""
 
     name: Name = Field(description="The label in tables, figures and paths.")
 
@@ -109,114 +120,51 @@ class Named(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors accept both forms."""
+        """Accept both forms in the schema."""
         schema = handler.resolve_ref_schema(handler(core_schema))
-        name = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
-        return {"anyOf": [name, schema], "description": schema.get("description", "")}
+        return {"anyOf": [NAME_SCHEMA, schema], "description": schema.get("description", "")}
 
 
-class Dataset(Named):
-    """A data set and how its images are prepared. A name alone means that name in TFDS."""
+class Dataset(DataSettings, Named):
+    """A data set and the preparation of its images. Just a name selects the source of that name."""
 
-    source: str | None = Field(
-        default=None,
-        max_length=200,
-        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?(:[0-9]+\.[0-9]+\.[0-9]+)?$",
-        description="`mnist5k`; a TensorFlow Datasets name, with a version if it shall be pinned: "
-        "`cifar10:3.0.2`, `name/config:version`; `image_folder` or `csv` for images of your own. "
-        "Default: the name.",
-    )
-    path: (
-        Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
-    ) = Field(
-        default=None,
-        description="Of `image_folder`: a folder with a folder of images for each class, or "
-        "with such a folder for each of `train`, `validation` and `test`. Of `csv`: a file "
-        "with the columns path, label and, if the splits are given, split. Relative to the "
-        "working directory.",
-    )
-    image_size: Size | None = Field(
-        default=None,
-        description="What the network sees: side in pixels, or [height, width]. Default: the "
-        "images' own size, which they must all share.",
-    )
-    stored_size: Size | None = Field(
-        default=None,
-        description="Larger size at which images are stored, for the steps `random-crop` and "
-        "`random-resized-crop` to cut `image_size` out of; without them, and in evaluation, the "
-        "centre is cut out. Default: `image_size`.",
-    )
-    resize: Literal["stretch", "crop", "pad"] = Field(
-        default="stretch",
-        description="How an image comes to its stored size: `stretch` changes its aspect ratio, "
-        "`crop` fills and cuts the centre, `pad` fits and adds black borders. Bilinear.",
-    )
-    channels: Literal[1, 3] | None = Field(
-        default=None,
-        description="1 turns colour into grey, 3 repeats grey three times. Default: as the source "
-        "has them; images of your own are grey if all of them are.",
-    )
-    held_out: Share = Field(
-        default=0.1,
-        description="Share of each class of the training split set aside for validation. With "
-        "`validation: test` none is.",
-    )
-    test_share: Share = Field(
-        default=0.2,
-        description="Share of each class that becomes the test split where the source has none.",
-    )
-    limit: Annotated[int, Field(ge=10)] | None = Field(
-        default=None,
-        description="Use at most so many examples of the training and of the test split, "
-        "stratified. For trying things out.",
-    )
-    train_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description="Share of each class of the training examples that is trained on, to ask "
-        "what more data would do; validation and test stay the same.",
-    )
-    unreadable: Literal["refuse", "skip"] = Field(
-        default="refuse",
-        description="Of one's own images: what to do if some cannot be read. `skip` leaves them "
-        "out and tells so.",
-    )
-    duplicates: Literal["keep", "drop"] = Field(
-        default="keep",
-        description="What to do with training and validation images that are in a later split as "
-        "well, pixel by pixel. They are reported in any case.",
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        data = {"name": data} if isinstance(data, str) else data
+        if isinstance(data, dict) and data.get("source") is None and "name" in data:
+            data = {**data, "source": data["name"]}
+        return data
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        own = (self.source or self.name) in OWN_IMAGES
-        if own and self.path is None:
-            raise PydanticCustomError(
-                "empty", f"source {self.source or self.name} needs the key 'path'"
-            )
-        if not own and self.path is not None:
-            raise PydanticCustomError(
-                "empty", "'path' goes with source image_folder or csv; give one of them"
-            )
-        if self.stored_size is not None:
-            if self.image_size is None:
-                raise PydanticCustomError("empty", "stored_size needs image_size")
-            pairs = zip(both_sides(self.stored_size), both_sides(self.image_size), strict=True)
-            if any(stored < seen for stored, seen in pairs):
-                raise PydanticCustomError(
-                    "order", "stored_size must be at least image_size on both sides"
-                )
-        return self
+    @field_validator("held_out")
+    @classmethod
+    def _holds_something_out(cls, share: float) -> float:
+        if not share:
+            raise refusal("must be greater than 0; with `validation: test` nothing is held out")
+        return share
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Make the source optional and ``held_out`` positive in the schema."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        block = schema["anyOf"][-1]
+        block["required"] = ["name"]
+        held_out = block["properties"]["held_out"]
+        held_out["exclusiveMinimum"] = held_out.pop("minimum")
+        return schema
 
 
 class Model(Named):
-    """A network: a known architecture, with options. A name alone means that architecture."""
+    """A network: an architecture and its options. Just a name selects that architecture."""
 
-    model_config = ConfigDict(extra="allow")  # the options, which the family checks
+    model_config = ConfigDict(extra="allow")  # options, checked by the family
 
     architecture: str | None = Field(
         default=None,
-        description="An architecture, of which the reference lists all, by families; the other "
-        "keys are options of its family. Default: the name.",
+        description="An architecture from the reference. The other keys are options of its "
+        "family. Default: the name.",
     )
 
     @property
@@ -224,31 +172,24 @@ class Model(Named):
         """The options of its family that are given."""
         return dict(self.model_extra or {})
 
-    @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            architecture = str(data.get("architecture") or data.get("name"))
-            for key in data:
-                own = key in cls.model_fields
-                if not own and (reason := refused_option(architecture, key, cls.model_fields)):
-                    raise PydanticCustomError(
-                        "unknown_key", "{reason}", {"key": key, "reason": reason}
-                    )
-        return data
+    def _refused(cls, key: str, data: dict[str, Any]) -> str | None:
+        """Return why an option is refused; None if the family has it."""
+        architecture = str(data.get("architecture") or data.get("name"))
+        return refused_option(architecture, key, cls.model_fields)
 
     @model_validator(mode="after")
     def _options_are_right(self) -> Self:
         family = family_of(self.architecture or self.name)
-        if family is not None:  # otherwise the plan tells that there is no such architecture
-            check_options(family, self.options)
+        if family is not None:  # an unknown architecture is refused by the plan
+            family.check_options(self.options)
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let editors know the options of every family."""
+        """Add the options of all families to the schema."""
         schema = super().__get_pydantic_json_schema__(core_schema, handler)
         block = schema["anyOf"][-1]
         block["properties"] |= option_schemas()
@@ -256,102 +197,8 @@ class Model(Named):
         return schema
 
 
-class EarlyStopping(Strict):
-    """Stop when a validation measure no longer improves."""
-
-    monitor: Literal["val_loss", "val_accuracy"] = Field(
-        default="val_loss", description="The measure that is watched."
-    )
-    patience: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="Epochs without improvement before training stops."
-    )
-    min_delta: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Smaller improvements do not count."
-    )
-    restore_best: bool = Field(
-        default=False,
-        description="Take the weights of the best epoch in the end, stopped early or not.",
-    )
-
-
-class Training(Strict):
-    """How a network is trained: stochastic gradient descent and its schedule."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Passes over the training images (whole batches)."
-    )
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=128, description="Images a step."
-    )
-    shuffle: Literal["examples", "batches"] = Field(
-        default="examples",
-        description="`examples` are put in a new order every epoch; `batches` keeps the same "
-        "examples together in every epoch and puts only the batches in a new order, as the second "
-        "and third notebook did.",
-    )
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=0.1, description="The highest learning rate of the schedule."
-    )
-    schedule: Literal["constant", "step", "cosine"] = Field(
-        default="constant",
-        description="`step` multiplies by `step_factor` at each of `step_at`; `cosine` falls to "
-        "0 at the end (Loshchilov & Hutter 2017, without restarts). Set anew every step.",
-    )
-    step_at: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default=[0.5, 0.75],
-        description="Where `step` falls, as shares of the training, rising.",
-    )
-    step_factor: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.1, description="What `step` multiplies by."
-    )
-    warmup_epochs: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Epochs over which the learning rate first rises linearly from 0."
-    )
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="Of SGD.")
-    nesterov: bool = Field(default=False, description="Nesterov's form of momentum.")
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.0,
-        description="Coefficient of the weight in its own decay; 1e-4 is the residual-network "
-        "paper's.",
-    )
-    weight_decay_kind: Literal["coupled", "decoupled"] = Field(
-        default="coupled",
-        description="`coupled` adds `weight_decay · w` to the gradient after clipping, as the "
-        "papers do; `decoupled` subtracts `learning_rate · weight_decay · w` from the weight.",
-    )
-    weight_decay_on: Literal["kernels", "all"] = Field(
-        default="kernels",
-        description="`kernels` leaves out biases and batch norm's scale and offset.",
-    )
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Gradients longer than this are shortened to it."
-    )
-    clip_scope: Literal["tensor", "global"] = Field(
-        default="tensor",
-        description="`tensor` measures each weight's gradient alone (Keras' clipnorm), `global` "
-        "all of them together.",
-    )
-    early_stopping: EarlyStopping | None = Field(
-        default=None, description="Off unless given; `{}` takes its defaults."
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32",
-        description="`bfloat16` computes in mixed precision; weights stay float32.",
-    )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.step_at != sorted(set(self.step_at)) or not self.step_at:
-            raise PydanticCustomError("order", "step_at must be rising, for example [0.5, 0.75]")
-        if self.warmup_epochs >= self.epochs:
-            raise PydanticCustomError("order", "warmup_epochs must be less than epochs")
-        if self.nesterov and not self.momentum:
-            raise PydanticCustomError("order", "nesterov needs a momentum above 0")
-        return self
-
-
 def _patch_of(model: type[Strict], name: str) -> type[Strict]:
-    """A copy of a model in which every key may be left out and nothing is filled in."""
+    """Return a copy of a model in which all keys are optional and have no default."""
     fields: dict[str, Any] = {}
     for key, info in model.model_fields.items():
         patch = copy(info)
@@ -369,27 +216,18 @@ else:
     TrainingPatch = _patch_of(Training, "TrainingPatch")
 
 
-class Arms(Strict):
-    """Arms of the grid: all those that match every key given."""
+class Arms(NotEmpty):
+    """Arms of the grid: all that match every given key."""
 
     dataset: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
-        default=None, description="Name of a data set, or several."
+        default=None, description="Name of a data set, or a list of names."
     )
     model: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
-        default=None, description="Name of a model, or several."
+        default=None, description="Name of a model, or a list of names."
     )
     augmentation: Name | Annotated[list[Name], Field(min_length=1)] | None = Field(
-        default=None, description="Label of an augmentation, or several."
+        default=None, description="Label of an augmentation, or a list of labels."
     )
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.given():
-            keys = list(type(self).model_fields)
-            raise PydanticCustomError(
-                "empty", f"names no cell: give {', '.join(keys[:-1])} or {keys[-1]}"
-            )
-        return self
 
     def given(self) -> dict[str, list[Any]]:
         """Return the keys that are given, each with the list of its values."""
@@ -402,43 +240,39 @@ class Arms(Strict):
 
 
 class Cells(Arms):
-    """Cells of the grid: all those that match every key given."""
+    """Cells of the grid: all that match every given key."""
 
     seed: Seed | Annotated[list[Seed], Field(min_length=1)] | None = Field(
-        default=None, description="A seed, or several."
+        default=None, description="A seed, or a list of seeds."
     )
 
 
 class Override(Strict):
-    """Other training settings for some cells. Later overrides win."""
+    """Different training settings for some cells. Later overrides take precedence."""
 
-    where: Cells = Field(description="The cells that are meant.")
-    training: TrainingPatch = Field(description="The settings to change.")
+    where: Cells = Field(description="The cells to change.")
+    training: TrainingPatch = Field(description="The training settings to change.")
 
 
-class Baseline(Strict):
-    """What the arms are compared with: the same cell with these names put in.
+class Baseline(NotEmpty):
+    """The reference of the arms: the same cell with these names replaced.
 
-    Not another data set: differences are paired by test image.
+    The data set is always the same, because differences are paired by test image.
     """
 
-    model: Name | None = Field(default=None, description="Compare with this model.")
-    augmentation: Name | None = Field(default=None, description="Compare with this augmentation.")
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise PydanticCustomError("empty", "is empty: give model or augmentation")
-        return self
+    model: Name | None = Field(default=None, description="Name of the model to compare with.")
+    augmentation: Name | None = Field(
+        default=None, description="Label of the augmentation to compare with."
+    )
 
 
 class Reference(Baseline):
-    """What an arm is compared with: the arm itself with these names put in."""
+    """The reference of an arm: the same arm with these names replaced."""
 
     experiment: Name | None = Field(
         default=None,
-        description="Take it from this experiment of the study (kind `budget`: the same cell, "
-        "trained for longer or shorter).",
+        description="Another experiment of the study that contains the reference. For kind "
+        "`budget`: the same cell, trained for a different number of epochs.",
     )
 
 
@@ -446,9 +280,8 @@ Factor = Literal["dataset", "model", "augmentation", "depth", "shortcut"]
 
 
 def _comparable(name: str) -> str:
-    reason = refused_measure(name)
-    if reason is not None:
-        raise PydanticCustomError("text", "{reason}", {"reason": reason})
+    if reason := refused_measure(name):
+        raise refusal(reason)
     return name
 
 
@@ -458,34 +291,36 @@ Measure = Annotated[
 
 
 class Comparison(Strict):
-    """A comparison that the experiment shall answer, besides those with its baseline."""
+    """A comparison in addition to those with the baseline."""
 
     kind: Literal["arm", "budget", "factor"] = Field(
-        description="`arm`: A against B; `budget`: A against B at an epoch, or at different "
-        "training lengths; `factor`: main effects and interactions of a factorial grid."
+        description="`arm` compares A with B; `budget` compares A with B after a given epoch, or "
+        "after training for different numbers of epochs; `factor` computes main effects and "
+        "interactions of a factorial design."
     )
     arm: Arms | None = Field(
         default=None,
-        description="A (`arm`, `budget`): each cell that matches is compared with its reference.",
+        description="For `arm` and `budget`: A. Each matching cell is compared with its reference.",
     )
     reference: Reference | None = Field(
-        default=None, description="B (`arm`, `budget`): the same cell with these names put in."
+        default=None,
+        description="For `arm` and `budget`: B, the same cell with these names replaced.",
     )
     epoch: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Of `budget`: compare validation accuracy after this epoch. Without it, cells "
-        "that were trained for different numbers of epochs are compared on the test split.",
+        description="For `budget`: epoch after which validation accuracy is compared. Default: "
+        "cells trained for different numbers of epochs are compared by test accuracy.",
     )
     measure: Measure = Field(
         default=TEST_ACCURACY,
-        description="Of `arm`: the metric that is compared. Without values for each image, as "
-        "only test accuracy has them, the test over the seeds alone decides.",
+        description="For `arm`: the metric to compare. Only test accuracy has a value per image; "
+        "other metrics are tested over the seeds only.",
     )
     margin: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Of `arm`: a difference that does not matter, in the unit of the metric "
-        "(percentage points for shares). Default: the study's margin for test accuracy; for other "
-        "metrics none, and nothing is called the same.",
+        description="For `arm`: largest difference that is negligible, in the unit of the metric "
+        "(percentage points for shares). Default: the margin of the study for test accuracy, and "
+        "none for other metrics, so that no verdict is `same`.",
     )
     factors: (
         Annotated[list[Factor], Field(min_length=2, max_length=3)]
@@ -496,34 +331,33 @@ class Comparison(Strict):
         | None
     ) = Field(
         default=None,
-        description="Of `factor`: two or three of `dataset`, `model`, `augmentation`, `depth` and "
-        "`shortcut` (the latter two told by the models), or factors of your own, each a name with "
-        "its levels, the first of which is the reference: `{cutmix: {without: {augmentation: "
-        "[none, flip]}, with: {augmentation: [cutmix, flip+cutmix]}}, ...}`.",
+        description="For `factor`: two or three of `dataset`, `model`, `augmentation`, `depth` "
+        "and `shortcut`, or your own factors with their levels, of which the first is the "
+        "reference: `{cutmix: {without: {augmentation: [none, flip]}, with: {augmentation: "
+        "[cutmix, flip+cutmix]}}, ...}`.",
     )
     where: Arms | None = Field(
-        default=None, description="Of `factor`: only these cells. Default: all."
+        default=None, description="For `factor`: the cells to include. Default: all."
     )
     effects: Literal["all", "main", "interactions"] = Field(
         default="all",
-        description="Of `factor`: which effects are compared, the main effects of the factors, "
-        "their interactions, or both.",
+        description="For `factor`: the effects to compare, either main effects, interactions or "
+        "both.",
     )
     claim: Name | None = Field(
         default=None,
-        description="The claim that this comparison tests, one of the experiment's `claims`. Of "
-        "`factor`: the interactions test it.",
+        description="One of the `claims` of the experiment, which this comparison tests. For "
+        "`factor`, the interactions test it.",
     )
     says: Literal["better", "worse", "same", "different"] | None = Field(
-        default=None, description="What the claim says A is, against B."
+        default=None, description="The claimed result of A compared with B."
     )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         given = {key for key in self.model_fields_set if getattr(self, key) is not None} - {"kind"}
         if {"epoch", "measure"} <= given:
-            raise PydanticCustomError(
-                "empty",
+            raise refusal(
                 "with an epoch, validation accuracy is compared; leave out measure or epoch",
             )
         needed, allowed = {
@@ -532,43 +366,39 @@ class Comparison(Strict):
             "factor": ({"factors"}, {"where", "effects", "claim", "says"}),
         }[self.kind]
         for key in sorted(needed - given):
-            raise PydanticCustomError("empty", f"kind {self.kind} needs the key '{key}'")
+            raise refusal(f"kind {self.kind} needs the key '{key}'")
         for key in sorted(given - needed - allowed):
-            raise PydanticCustomError("empty", f"kind {self.kind} takes no '{key}'")
+            raise refusal(f"kind {self.kind} takes no '{key}'")
         if self.kind == "arm" and self.reference and self.reference.experiment:
-            raise PydanticCustomError(
-                "empty", "kind arm compares within the experiment; kind budget takes another one"
-            )
+            raise refusal("kind arm compares within the experiment; kind budget takes another one")
         if isinstance(self.factors, list) and len(set(self.factors)) < len(self.factors):
-            raise PydanticCustomError("empty", "a factor stands twice")
+            raise refusal("a factor is given twice")
         if (self.claim is None) != (self.says is None):
-            raise PydanticCustomError("empty", "claim and says go together")
+            raise refusal("claim and says go together")
         if self.claim and self.factors and len(self.factors) != 2:
-            raise PydanticCustomError(
-                "empty", "a claim is tested by the interaction of two factors"
-            )
+            raise refusal("a claim is tested by the interaction of two factors")
         if self.claim and self.effects == "main":
-            raise PydanticCustomError(
-                "empty", "a claim is tested by the interaction, which effects: main leaves out"
-            )
+            raise refusal("a claim is tested by the interaction, which effects: main leaves out")
         return self
 
 
 class Claim(Strict):
-    """A claim that somebody made and that comparisons of the experiment test."""
+    """A claim with its source, which comparisons of the experiment test."""
 
     text: Annotated[Text, Field(max_length=500)] = Field(description="The claim, as a sentence.")
-    source: Annotated[Text, Field(max_length=300)] = Field(description="Who made it, and where.")
+    source: Annotated[Text, Field(max_length=300)] = Field(
+        description="The author of the claim and the publication."
+    )
 
 
 class Experiment(Strict):
-    """One question and the grid of runs that shall answer it."""
+    """A question and the grid of runs that answers it."""
 
     question: Annotated[Text, Field(max_length=1000)] = Field(
-        description="The question, as the report prints it."
+        description="The question, as printed in the report."
     )
     datasets: Annotated[list[Dataset], Field(min_length=1)] = Field(
-        description="Names, or blocks with a source, a size and a way of resizing."
+        description="Names of data sets, or blocks with settings."
     )
     models: Annotated[list[Model], Field(min_length=1)] = Field(
         description="Names of architectures, or blocks with options."
@@ -577,135 +407,134 @@ class Experiment(Strict):
         Annotated[dict[Name, str], Field(min_length=1)] | Annotated[list[Name], Field(min_length=1)]
     ) = Field(
         default={"none": ""},
-        description="Label: pipeline, such as `flip | crop(4) | cutmix`; or a list of named arms.",
+        description="Pipelines by label, such as `{crop: flip | crop(4)}`, or a list of names of "
+        "`pipelines` and of steps that require no parameter.",
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
-        description="One run of every cell for each."
+        description="Random seeds. Every cell is run once per seed."
     )
     final_seeds: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None,
-        description="How many seeds the experiment shall have in the end, if that is decided "
-        "before its results are looked at; no fewer than `seeds` names. With all of them, an "
-        "analysis that is the only one has the whole error probability. Without it, a fifth is "
-        "kept for seeds that are added after a look.",
+        description="Planned number of seeds, if fixed before any result is seen; at least as "
+        "many as in `seeds`. A single analysis of all of them then uses the whole error "
+        "probability. Default: a fifth of the error probability is reserved for seeds that are "
+        "added later.",
     )
-    baseline: Baseline | None = Field(default=None, description="What every arm is compared with.")
+    baseline: Baseline | None = Field(default=None, description="The reference of every arm.")
     comparisons: list[Comparison] = Field(
         default=[],
-        description="Further comparisons. Plain networks are always compared with the residual "
-        "networks that differ in the shortcut alone.",
+        description="Additional comparisons. Plain networks are always compared with residual "
+        "networks that differ only in the shortcuts.",
     )
     claims: dict[Name, Claim] = Field(
         default={},
-        description="Claims by name. A comparison with `claim` and `says` tests one; a claim "
-        "holds where all of its comparisons come out as it says.",
+        description="Claims by name. Comparisons with `claim` and `says` test them; a claim "
+        "holds if all of its comparisons have the claimed result.",
     )
     revisits: Name | None = Field(
         default=None,
-        description="Another experiment of the study whose question this one asks better. Its "
-        "comparisons test that one's claims, and the report tells which of them survive.",
+        description="Another experiment of the study whose claims are tested again by the "
+        "comparisons of this one. The report lists which of them still hold.",
     )
     narrative: (
         Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
     ) = Field(
         default=None,
-        description="File with a text about the experiment that the report shows: Markdown with "
-        "Jinja2 expressions. Its path is relative to the study file.",
+        description="Path of a text about the experiment for the report, relative to the study "
+        "file: Markdown with Jinja2 expressions.",
     )
-    training: Training = Field(description="How every network is trained.")
+    training: Training = Field(description="Training settings of all networks.")
     validation: Literal["held-out", "test"] = Field(
         default="held-out",
-        description="`held-out` validates on a share of the training split; `test` on the test "
-        "split while training on the whole training split, which makes test scores optimistic.",
+        description="`held-out` validates on a share of the training split. `test` validates on "
+        "the test split and trains on the whole training split, which makes test scores "
+        "optimistic.",
     )
     keep_weights: bool = Field(
-        default=False, description="Keep `model.weights.h5` of every run of this experiment."
+        default=False, description="Whether to keep `model.weights.h5` of every run."
     )
-    overrides: list[Override] = Field(default=[], description="Other settings for some cells.")
+    overrides: list[Override] = Field(
+        default=[], description="Different training settings for some cells."
+    )
     exclude: list[Cells] = Field(default=[], description="Cells that are not run.")
 
     @field_validator("final_seeds")
     @classmethod
-    def _has_room_for_the_seeds(cls, final: int | None, found: ValidationInfo) -> int | None:
+    def _is_not_below_the_seeds(cls, final: int | None, found: ValidationInfo) -> int | None:
         seeds = len(found.data.get("seeds", []))
         if final is not None and final < seeds:
-            raise PydanticCustomError(
-                "order",
-                "{reason}",
-                {"reason": f"is {final}, but seeds names {seeds}: give {seeds} or more"},
-            )
+            raise refusal(f"is {final}, but seeds names {seeds}: give {seeds} or more")
         return final
 
 
 class Study(Strict):
-    """A study: experiments, each a question with its grid."""
+    """A study: a collection of experiments."""
 
-    title: Annotated[Text, Field(max_length=300)] = Field(description="The report's title.")
+    title: Annotated[Text, Field(max_length=300)] = Field(description="The title of the report.")
     description: Annotated[Readable, Field(max_length=10_000)] = Field(
-        default="", description="What a reader should know first, as plain text."
+        default="", description="An introduction for the reader, as plain text."
     )
     margin: Annotated[float, Field(gt=0, le=50)] = Field(
         default=0.5,
-        description="Percentage points of accuracy that do not matter: arms whose interval lies "
-        "within them are called the same.",
+        description="Largest difference of accuracy that is negligible, in percentage points. "
+        "Arms whose confidence interval lies within it get the verdict `same`.",
     )
     rubric: Name | None = Field(
         default=None,
-        description="What the study is graded on: config/rubrics/NAME.yaml. The report says of "
-        "each criterion whether it is met.",
+        description="Name of the rubric `config/rubrics/NAME.yaml`. The report shows which of "
+        "its criteria are met.",
     )
     include: list[Name] = Field(
         default=[],
-        description="Other studies whose experiments are part of this one as well, in front of "
-        "its own. Runs are shared.",
+        description="Names of other studies whose experiments are added before those of this "
+        "one. Runs are shared.",
     )
-    experiments: dict[Name, Experiment] = Field(default={}, description="Name: experiment.")
+    pipelines: dict[PipelineName, str] = Field(
+        default={},
+        description="Named pipelines, to be used like steps in the pipelines of this file. Names "
+        "consist of letters, digits and `_`.",
+    )
+    experiments: dict[Name, Experiment] = Field(default={}, description="Experiments by name.")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.experiments and not self.include:
-            raise PydanticCustomError("empty", "has no experiments: give experiments or include")
+            raise refusal("has no experiments: give experiments or include")
         return self
 
 
 class Config(Strict):
-    """``config/config.yaml``: which study, and what belongs to this machine."""
+    """``config/config.yaml``: the study to run and the settings of this machine."""
 
     study: Name = Field(
-        default="quickstart", description="The study to run: config/studies/NAME.yaml."
+        default="quickstart", description="The study to run: `config/studies/NAME.yaml`."
     )
     data_dir: str | None = Field(
         default=None,
         max_length=1000,
         pattern=r"^[^\x00-\x1f]+$",
-        description="Where TensorFlow Datasets keeps its data. Default: TFDS_DATA_DIR, then "
-        "~/tensorflow_datasets.",
+        description="Data folder of TensorFlow Datasets. Default: `TFDS_DATA_DIR`, or "
+        "`~/tensorflow_datasets`.",
     )
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=2,
-        description="CPU threads of one training job. Part of every run's identity, because "
-        "the last bits of a result depend on it.",
+        description="CPU threads per training job. They are part of the identity of a run, "
+        "because they change the last bits of its results.",
     )
     environment: Literal["cpu", "gpu"] = Field(
         default="cpu",
-        description="Which of `envs/*.yaml` training jobs take under `--sdm conda`.",
+        description="The file `envs/*.yaml` that training jobs use with `--sdm conda`.",
     )
     runs_per_device: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
-        description="How many runs may share one GPU of this machine. More than one needs a card "
-        "with memory for them.",
-    )
-    simulated_devices: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0,
-        description="Pretend that this machine has so many devices, to try how runs are spread "
-        "over them; training then uses what is there. 0: none is pretended.",
+        description="Number of runs that share one GPU. More than one needs enough GPU memory.",
     )
     recheck: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = Field(
         default=None,
-        description="Id of the run that `snakemake recheck` repeats. Default: of the finished runs "
-        "the one that took least time.",
+        description="Id of the run that `snakemake recheck` repeats. Default: the fastest "
+        "finished run.",
     )
     prune: Literal["list", "remove"] = Field(
         default="list",
-        description="What `snakemake prune` does with results that no study asks for.",
+        description="Whether `snakemake prune` lists or removes results that belong to no study.",
     )

@@ -1,7 +1,7 @@
-"""Batches: which examples, in which order, with which draws.
+"""Batches of training and evaluation: their examples, order and draws.
 
-Order and draws are pure functions of (run seed, epoch, example), computed here and carried beside
-the indices, so that neither threads nor prefetching can change a batch.
+Order and draws are pure functions of (run seed, epoch, example), so threads and prefetching do not
+change a batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,18 @@ import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation, centre
 
-ORDER_STREAM = 1  # keeps the order's random numbers apart from the augmentation's
-
+ORDER_STREAM = 1  # separates these random numbers from those of the augmentation
 
 Shuffle = Literal["examples", "batches"]
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """Return the order of an epoch: a fresh permutation of ``range(examples)``.
+    """Return the order of an epoch: a permutation of ``range(examples)``.
 
     Args:
         seed: the run's seed.
-        epoch: from 1; 0 is no epoch and has an order of its own.
-        examples: how many there are.
+        epoch: from 1; 0 gives an order that no epoch has.
+        examples: number of examples.
     """
     key = np.random.SeedSequence([seed, epoch, ORDER_STREAM])
     return np.random.Generator(np.random.Philox(key)).permutation(examples)
@@ -33,15 +32,15 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
 def epoch_batches(
     seed: int, epoch: int, examples: int, batch_size: int, shuffle: Shuffle
 ) -> np.ndarray:
-    """Return which examples make up the batches of an epoch, in order; whole batches only.
+    """Return the examples of the batches of an epoch, in order; whole batches only.
 
     Args:
         seed: the run's seed.
         epoch: from 1.
-        examples: how many there are; what is left at the end is not used in the epoch.
-        batch_size: examples a batch.
-        shuffle: ``examples``: a new permutation every epoch; ``batches``: one permutation of the
-            run makes the batches, the same in every epoch, and theirs is the new order.
+        examples: number of examples; the remainder is not used in the epoch.
+        batch_size: examples per batch.
+        shuffle: ``examples``: a new permutation of the examples in every epoch; ``batches``: the
+            batches stay the same, and every epoch has a new order of them.
 
     Returns:
         int ``[batches, batch_size]``, each from 0 to examples - 1, all different.
@@ -71,16 +70,16 @@ def training_batches(
     Args:
         images: uint8 [all examples, height, width, channels], of the stored size.
         labels: int [all examples].
-        indices: the examples that are trained on.
-        classes: how many there are.
+        indices: the training examples.
+        classes: number of classes.
         augmentation: applied to every batch; made for ``size`` if it crops.
-        size: height and width that the network sees. Where the pipeline does not crop, this is
-            cut out of the centre of the stored images.
+        size: input size of the network, height and width. Unless the pipeline crops, it is cut
+            out of the centre of the stored images.
         seed: the run's seed.
-        batch_size: examples a batch; what is left at an epoch's end is not used in that epoch.
-        parallel: batches made at once. Does not change them.
-        shuffle: what is put in a new order every epoch; see ``epoch_batches``.
-        first_epoch: where to start, from 1.
+        batch_size: examples per batch; the remainder of an epoch is not used.
+        parallel: number of batches made at once; does not change them.
+        shuffle: as in `epoch_batches`.
+        first_epoch: epoch to start with, from 1.
 
     Returns:
         Pairs of images float32 [batch_size, *size, channels], 0..1 before augmentation, and
@@ -131,7 +130,7 @@ def evaluation_batches(
     """Return the centre of every example once, in order; the last batch may be smaller.
 
     Returns:
-        Pairs as ``training_batches``, without augmentation.
+        Pairs as of `training_batches`, without augmentation.
     """
     rows, columns = centre(images.shape[1:3], size)
 

@@ -1,4 +1,4 @@
-"""What happens at the ends of steps and epochs: rows of history, early stopping, checkpoints."""
+"""Callbacks of training: rows of history, early stopping, checkpoints."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-# The state of layers that draw random numbers without a generator of their own.
+# The random state of layers that have no generator.
 from keras.src.random.seed_generator import global_seed_generator
 
 from ablation.training.checkpoint import Checkpoint, numbered, of_prefix
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Collects history and timing, a row an epoch.
+    """Collects history and timing, one row per epoch.
 
     Attributes:
         history: rows as in ``history.csv``.
@@ -45,11 +45,11 @@ class EpochLog(keras.callbacks.Callback):
         self._began = time.perf_counter()
 
     def on_test_begin(self, logs: Row | None = None) -> None:  # noqa: ARG002
-        """Stop the training part of the clock: validation has its own share of an epoch."""
+        """Record the end of training; validation takes the rest of the epoch."""
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
-        """Keep the epoch's row."""
+        """Add the row of the epoch."""
         logs = logs or {}
         self.history.append(
             {
@@ -62,8 +62,8 @@ class EpochLog(keras.callbacks.Callback):
         rate = self.steps * self.batch_size / (self._trained - self._began)
         self.timing.append({"epoch": epoch + 1, "seconds": seconds, "images_per_second": rate})
 
-    def tell(self) -> None:
-        """Print the line of the last epoch."""
+    def print_epoch(self) -> None:
+        """Print a line on the last epoch."""
         row, timing = self.history[-1], self.timing[-1]
         epoch, seconds = row["epoch"], timing["seconds"]
         spent = sorted(entry["seconds"] for entry in self.timing)[len(self.timing) // 2]
@@ -77,14 +77,14 @@ class EpochLog(keras.callbacks.Callback):
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the rows as arrays of double precision, which holds every number exactly."""
+        """Return the rows as float64 arrays, which represent every value exactly."""
         return {
             name: np.array([[row[key] for key in columns] for row in rows], np.float64)
             for name, columns, rows in self._tables()
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the rows of `arrays` as those of the epochs before."""
+        """Set the rows from `arrays`."""
         for name, columns, rows in self._tables():
             rows[:] = [dict(zip(columns, row, strict=True)) for row in arrays[name].tolist()]
             for row in rows:
@@ -101,12 +101,12 @@ class EpochLog(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras' early stopping with a state that can be kept, which Keras' own forgets."""
+    """Keras' early stopping, with a state that can be saved and restored."""
 
     _kept: tuple[Row, list[np.ndarray] | None] | None = None
 
     def values(self) -> Row:
-        """Return its state but for the best weights, as plain values."""
+        """Return the state except for the best weights, as plain values."""
         return {
             "wait": self.wait,
             "stopped_epoch": self.stopped_epoch,
@@ -116,16 +116,16 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the best weights, if it keeps them."""
+        """Return the best weights; empty if they are not kept."""
         return numbered("best", self.best_weights or [])
 
     def restore(self, values: Row, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from this state when training begins."""
+        """Set the state in which training begins."""
         state = dict(values)
         self._kept = state, of_prefix("best", arrays) if state.pop("has_weights") else None
 
     def on_train_begin(self, logs: Row | None = None) -> None:
-        """Begin afresh, or where it was."""
+        """Reset the state, or restore it."""
         super().on_train_begin(logs)
         if self._kept is not None:
             state, self.best_weights = self._kept
@@ -134,10 +134,10 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
 
 class StepCheck(keras.callbacks.Callback):
-    """Calls something when a step of training, validation or prediction is done.
+    """Calls a function after each step of training, validation and prediction.
 
     Args:
-        check: what it raises ends the work.
+        check: the function; an error that it raises ends the work.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -145,21 +145,19 @@ class StepCheck(keras.callbacks.Callback):
         self._check = check
 
     def on_train_batch_end(self, batch: int, logs: Row | None = None) -> None:  # noqa: ARG002
-        """Call it."""
+        """Call the function."""
         self._check()
 
     on_test_batch_end = on_predict_batch_end = on_train_batch_end
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Keeps the state after every epoch.
-
-    Comes last, so that the others have their say on the epoch first.
+    """Writes a checkpoint after every epoch. Must come after the callbacks whose state it saves.
 
     Args:
-        log: of the epochs.
-        stopping: early stopping, if any.
-        write: keeps a checkpoint.
+        log: log of the epochs.
+        stopping: early stopping; None without it.
+        write: writes a checkpoint.
     """
 
     def __init__(
@@ -172,7 +170,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._log, self._stopping, self._write = log, stopping, write
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:  # noqa: ARG002
-        """Keep the state; then tell the epoch, which is safe now."""
+        """Write the checkpoint, then print the line of the epoch."""
         stopping, done = self._stopping, epoch + 1
         self._write(
             Checkpoint(
@@ -187,16 +185,16 @@ class Checkpoints(keras.callbacks.Callback):
                 },
             )
         )
-        self._log.tell()
+        self._log.print_epoch()
 
 
 def restore(
     checkpoint: Checkpoint, model: keras.Model, log: EpochLog, stopping: EarlyStopping | None
 ) -> None:
-    """Bring everything to the state of a checkpoint.
+    """Restore the state of a checkpoint.
 
     Raises:
-        ValueError: it does not fit the network; nothing is changed then.
+        ValueError: it does not fit the network; then nothing is changed.
     """
     for variables, arrays in _fitting(checkpoint, model):
         for variable, array in zip(variables, arrays, strict=True):
@@ -208,7 +206,7 @@ def restore(
 
 
 def network_state(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return weights, states of layers and of their random numbers, and the optimizer's."""
+    """Return weights, random states of layers, and the state of the optimizer."""
     return {
         name: array
         for prefix, variables in _variables(model).items()
@@ -219,7 +217,7 @@ def network_state(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def random_state() -> dict[str, np.ndarray]:
-    """Return the states of Python's and NumPy's own random numbers."""
+    """Return the states of Python's and NumPy's global random number generators."""
     version, numbers, gauss = random.getstate()
     _, keys, position, has_gauss, cached = np.random.get_state()
     return {
@@ -256,13 +254,13 @@ def _fitting(
     for prefix, variables in _variables(model).items():
         arrays = of_prefix(prefix, checkpoint.arrays)
         if [tuple(variable.shape) for variable in variables] != [array.shape for array in arrays]:
-            raise ValueError(f"has other variables of the {prefix} than the network")
+            raise ValueError(f"its variables of the {prefix} do not fit the network")
         found.append((variables, arrays))
     return found
 
 
 def clock(seconds: float) -> str:
-    """Write seconds as ``m:ss`` or ``h:mm:ss``."""
+    """Return seconds as ``m:ss`` or ``h:mm:ss``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

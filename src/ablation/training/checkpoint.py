@@ -1,16 +1,16 @@
-"""The checkpoint of a run: one file after each epoch, which lets training go on to the same bytes.
+"""The checkpoint of a run: one file, written after each epoch, from which training resumes exactly.
 
-Keras' BackupAndRestore keeps neither random states nor early stopping, and writes weights and
-epoch in two steps; hence this one. A run's folder of checkpoints holds
+Keras' BackupAndRestore saves neither random states nor early stopping, and writes weights and epoch
+in two steps. A run's folder of checkpoints contains
 
-- ``checkpoint.npz``: arrays without objects, and among them what they belong to, as JSON;
-- ``finished/``: the run's files, whole, from the end of training until Snakemake has taken note
-  that they are in their place; by then the checkpoint itself is gone;
-- ``put-aside.npz``: a checkpoint that belongs to something else, until the run is done;
+- ``checkpoint.npz``: arrays, one of which holds the identity of the run as JSON;
+- ``finished/``: the complete files of the run, from the end of training until Snakemake has
+  recorded them; the checkpoint has been removed by then;
 - ``attempt.log``: the log of the last attempt;
-- ``.lock``: held by the process that trains the run.
+- ``status.json``: see `ablation.training.status`;
+- ``.lock``: locked by the process that trains the run.
 
-Needs no TensorFlow.
+Does not import TensorFlow.
 """
 
 import json
@@ -32,30 +32,33 @@ from ablation.storage import (
     make_folder,
     writing,
 )
-from ablation.study.checkpoints import ABOUT, CHECKPOINT, FINISHED, LOG, PUT_ASIDE, read_about
+from ablation.training.records import RECORD
 
+CHECKPOINT, FINISHED, LOCK = "checkpoint.npz", "finished", ".lock"
+LOG = "attempt.log"  # a hard link to the log of the last attempt
 FORMAT = 1
-RECORD = "run.json"
+
+_ABOUT = "about"  # name of the array that holds the identity, as JSON
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides the result of a run, on one machine.
+    """Everything that decides the result of a run on one machine.
 
     Attributes:
-        settings: everything, resolved (``Run.settings``).
-        code: fingerprint of the code.
+        settings: all settings, as plain values.
+        code: digests of the code, by part (`ablation.training.code.run_code`).
         data: hash of the prepared data.
-        weights: SHA-256 of the file of pretrained weights; None without.
+        weights: SHA-256 of the file of pretrained weights; None without one.
     """
 
     settings: dict[str, Any]
-    code: str
+    code: dict[str, str]
     data: str
     weights: str | None
 
-    def other(self, found: "Identity") -> str | None:
-        """Return what another identity differs in, in words; None if it is the same."""
+    def difference(self, found: "Identity") -> str | None:
+        """Return in words what differs from another identity; None if they are equal."""
         names = {
             "settings": "settings",
             "code": "code",
@@ -71,10 +74,10 @@ class Checkpoint:
     """The state of a run after an epoch.
 
     Attributes:
-        epoch: how many epochs are done, from 1.
-        ended: whether none is left: all are done, or training has stopped or diverged before.
-        values: plain values that JSON can hold.
-        arrays: arrays of numbers, by name.
+        epoch: number of epochs that are finished, from 1.
+        ended: whether no epoch is left: all are trained, or training stopped early or diverged.
+        values: values that JSON can represent.
+        arrays: numeric arrays by name.
     """
 
     epoch: int
@@ -84,10 +87,10 @@ class Checkpoint:
 
 
 def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint of a run; the one before stays until this one is whole and on disk.
+    """Write the checkpoint of a run atomically; it replaces the previous one.
 
     Raises:
-        InputError: it cannot be written; then the one before is as it was.
+        InputError: it cannot be written; then the previous one is unchanged.
     """
     about = {
         "format": FORMAT,
@@ -98,79 +101,48 @@ def save(folder: Path, identity: Identity, checkpoint: Checkpoint) -> None:
         "values": checkpoint.values,
     }
     arrays: dict[str, Any] = {
-        ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
+        _ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8),
         **checkpoint.arrays,
     }
     atomically(folder / CHECKPOINT, lambda part: np.savez(part, allow_pickle=False, **arrays))
 
 
 def load(folder: Path, identity: Identity) -> Checkpoint | None:
-    """Return the checkpoint of a run, if there is one that belongs to it.
+    """Return the checkpoint of a run; None if there is no usable one.
 
-    Another one, or one that cannot be read, is put aside with a message. One that was put aside is
-    taken again where it belongs: the code, say, is as it was.
+    A checkpoint that cannot be read or has another identity is reported, and stays until the first
+    epoch of this training replaces it.
     """
-    found = reason = None
-    if (folder / CHECKPOINT).exists():
-        found, reason = _read(folder / CHECKPOINT, identity)
-    if found is not None:
-        return found
-    aside, _ = _read(folder / PUT_ASIDE, identity)
-    if aside is not None:
-        (folder / PUT_ASIDE).replace(folder / CHECKPOINT)
-        print(f"{folder / CHECKPOINT}: taken again, it had been put aside", flush=True)
-    elif reason is not None:
-        put_aside(folder, reason)
-    return aside
-
-
-def put_aside(folder: Path, reason: str) -> None:
-    """Move a checkpoint that is of no use out of the way, and say why.
-
-    One with more epochs that lies there already stays, and this one goes.
-    """
-    epoch, before = _epoch(folder / CHECKPOINT), _epoch(folder / PUT_ASIDE)
-    if before > epoch:
-        (folder / CHECKPOINT).unlink()
-        done = f"removed, because {PUT_ASIDE} has more epochs"
-    else:
-        (folder / CHECKPOINT).replace(folder / PUT_ASIDE)
-        done = f"put aside as {PUT_ASIDE}"
-    print(f"{folder / CHECKPOINT}: {reason}; {done}, training starts anew", flush=True)
-
-
-def _read(file: Path, identity: Identity) -> tuple[Checkpoint | None, str | None]:
-    """A checkpoint that belongs to a run, or the reason why this is none."""
+    file = folder / CHECKPOINT
+    if not file.exists():
+        return None
     try:
-        about = read_about(file)
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']}, not {FORMAT}")
-        with np.load(file, allow_pickle=False) as stored:  # reading checks every array's CRC
-            arrays = {name: stored[name] for name in stored.files if name != ABOUT}
-        if sorted(arrays) != about["arrays"]:
-            raise ValueError("arrays are missing")
-        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
-        checkpoint = Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
+        return _read(file, identity)
     except UNREADABLE as error:
-        return None, f"cannot be read ({error})"
-    other = identity.other(found)
-    return (None, f"belongs to other {other}") if other else (checkpoint, None)
+        print(f"{file}: not used ({error}); training starts from the beginning", flush=True)
+        return None
 
 
-def _epoch(file: Path) -> int:
-    """The epoch of a checkpoint, of whatever run; 0 without one that can be read."""
-    try:
-        return int(read_about(file)["epoch"])
-    except UNREADABLE:
-        return 0
+def _read(file: Path, identity: Identity) -> Checkpoint:
+    with np.load(file, allow_pickle=False) as stored:  # reading checks the CRC of every array
+        about = json.loads(stored[_ABOUT].tobytes())
+        if about["format"] != FORMAT:
+            raise ValueError(f"it is of format {about['format']}, not {FORMAT}")
+        found = Identity(*(about[key] for key in ("settings", "code", "data", "weights")))
+        if different := identity.difference(found):
+            raise ValueError(f"it was made with other {different}")
+        arrays = {name: stored[name] for name in stored.files if name != _ABOUT}
+    if sorted(arrays) != about["arrays"]:
+        raise ValueError("arrays are missing")
+    return Checkpoint(about["epoch"], about["ended"], about["values"], arrays)
 
 
 def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> Path | None:
-    """Return the folder of a run's files if training had ended and they are whole.
+    """Return the folder of a run's files if training has ended and they are complete.
 
     Args:
-        folder: of the run's checkpoints.
-        identity: of the run.
+        folder: the run's folder of checkpoints.
+        identity: identity of the run.
         wanted: names of the files.
     """
     place = folder / FINISHED
@@ -185,12 +157,12 @@ def finished_files(folder: Path, identity: Identity, wanted: Iterable[str]) -> P
             and all(file_sha256(place / name) == sha for name, sha in record["files"].items())
         )
     except UNREADABLE:
-        return None  # training had not ended: its record comes last
-    return place if whole and not identity.other(found) else None
+        return None  # training has not ended, as the record is written last
+    return place if whole and not identity.difference(found) else None
 
 
 def publish(place: Path, outputs: Iterable[Path]) -> None:
-    """Put a run's files where they belong, each whole, the record last; large ones as links.
+    """Put a run's files in place atomically, the record last, as hard links where possible.
 
     Raises:
         InputError: one cannot be written.
@@ -205,28 +177,27 @@ def _link(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # not every file system can
+    except OSError:  # no hard links on this file system
         shutil.copyfile(source, target)
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a run that has finished; its files stay for a while."""
-    for name in (CHECKPOINT, PUT_ASIDE):
-        (folder / name).unlink(missing_ok=True)
+    """Remove the checkpoint of a finished run; ``finished/`` stays."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def keep_log(log: Path, folder: Path) -> None:
-    """Keep the log of the attempt before as ``….log.before``, and that of this one for the next.
+    """Keep the log of the previous attempt as ``….log.before``, and link that of this one.
 
-    Snakemake removes the log of a job before the job starts. A second name in the folder of
+    Snakemake removes the log of a job before the job starts. A hard link in the folder of
     checkpoints keeps its content.
 
     Args:
-        log: the log of this attempt, which has been opened.
-        folder: the run's folder of checkpoints; made if need be.
+        log: the log of this attempt, which exists.
+        folder: the run's folder of checkpoints; made if it is missing.
 
     Raises:
-        InputError: the system refuses to; the message names the file.
+        InputError: a file cannot be moved or linked; the message names it.
     """
     kept = folder / LOG
     with writing(kept):
@@ -236,16 +207,16 @@ def keep_log(log: Path, folder: Path) -> None:
         if not kept.exists():
             try:
                 os.link(log, kept)
-            except OSError as error:  # not every file system can
-                print(f"{log}: will not be kept if it is repeated: {error.strerror}", flush=True)
+            except OSError as error:  # no hard links on this file system
+                print(f"{log}: not kept for the next attempt: {error.strerror}", flush=True)
 
 
 def numbered(prefix: str, arrays: Iterable[Any]) -> dict[str, np.ndarray]:
-    """Name arrays by a prefix and their place."""
+    """Name arrays by a prefix and their position."""
     return {f"{prefix}/{place}": np.asarray(array) for place, array in enumerate(arrays)}
 
 
 def of_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Return what `numbered` has named, in order."""
+    """Return the arrays that `numbered` has named, in order."""
     count = sum(name.startswith(f"{prefix}/") for name in arrays)
     return [arrays[f"{prefix}/{place}"] for place in range(count)]

@@ -1,4 +1,4 @@
-"""The machine that a run trains on: made deterministic, and recorded."""
+"""Deterministic settings of TensorFlow, and a description of the machine."""
 
 import os
 import platform
@@ -10,11 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ablation.training.hardware import processor_name
+
 RECORDED_PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "pandas", "snakemake",
 )  # fmt: skip
 
-# Which kernels are taken, and with it the last bits of a result, depends on these as well.
+# They also decide which kernels are used, and with it the last bits of a result.
 RECORDED_VARIABLES = (
     "NVIDIA_TF32_OVERRIDE", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS",
     "XLA_FLAGS",
@@ -22,9 +24,9 @@ RECORDED_VARIABLES = (
 
 
 def make_deterministic(seed: int, threads: int) -> None:
-    """Fix what decides the bits of a result: seeds, deterministic kernels, thread counts.
+    """Set seeds, deterministic kernels and thread counts.
 
-    Must come before TensorFlow has made its first tensor, because thread counts are fixed then.
+    Must be called before the first tensor is made, because thread counts are fixed then.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -42,7 +44,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in RECORDED_PACKAGES},
         "git_commit": git_commit(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
         "gpus": [
@@ -53,28 +55,19 @@ def describe_environment() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, ``-dirty`` if changed.
+    """Return the commit of the checkout that this code is part of, with ``-dirty`` if changed.
 
-    None where the package is not run from a checkout.
+    None if the package is not in a checkout.
     """
     here = Path(__file__).parent
     try:
         commit = _git(here, "rev-parse", "HEAD")
         changed = _git(here, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
-        return None  # no git, or no repository: an answer, not a fault
+        return None  # no git, or no repository
     return f"{commit}-dirty" if changed else commit
 
 
 def _git(folder: Path, *words: str) -> str:
     command = ["git", "-C", str(folder), *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -1,67 +1,50 @@
-"""A training job: what stands around the training of one run, and needs no TensorFlow itself."""
+"""A training job: locks, device, status and files around the training of one run.
+
+Does not import TensorFlow before a device is reserved.
+"""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ablation.data.prepared import read_description
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
-from ablation.storage import alone, file_sha256
-from ablation.study.checkpoints import LOCK
-from ablation.study.fingerprint import TRAINING, require_code
-from ablation.training.checkpoint import Identity, finished_files, keep_log, publish
-from ablation.training.devices import claim
+from ablation.storage import exclusive_lock, file_sha256
+from ablation.training.checkpoint import LOCK, Identity, finished_files, keep_log, publish
+from ablation.training.code import code_of, run_code
+from ablation.training.devices import reserved_device
+from ablation.training.settings import RunSettings
 from ablation.training.signals import stop_signals
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What belongs to the machine, and changes no result.
-
-    Attributes:
-        runs_per_device: how many runs may share a device.
-        simulated_devices: pretend that there are so many; 0: take what is there.
-        parallel: batches made at once; None for as many as the run has threads.
-    """
-
-    runs_per_device: int = 1
-    simulated_devices: int = 0
-    parallel: int | None = None
+from ablation.training.status import reporting
 
 
 def train_job(
-    settings: dict[str, Any],
+    settings: RunSettings,
     data_folder: Path,
     outputs: list[Path],
     *,
     weights_file: Path | None = None,
-    code: str = "",
-    same_code: bool = False,
+    code: str | None = None,
     checkpoints: Path | None = None,
     log: Path | None = None,
-    machine: Machine = Machine(),
 ) -> None:
-    """Train one run and put its files in place, or go on where an attempt before was ended.
+    """Train one run and write its files; an interrupted run continues from its checkpoint.
 
     Args:
-        settings: everything that decides the result, resolved (``Run.settings``).
+        settings: everything that decides the result.
         data_folder: the prepared data.
-        outputs: the files to write; what each holds is told by its name: ``history.csv``,
+        outputs: the files to write; the name decides the content: ``history.csv``,
             ``timing.csv``, ``predictions.npz``, ``run.json``, ``model.weights.h5``.
-        weights_file: pretrained weights, where the architecture asks for some.
-        code: fingerprint of the code that decides results.
-        same_code: refuse to train with other code than this.
-        checkpoints: folder of the run's checkpoints; None keeps none.
-        log: the file that the output goes to, to be kept for the next attempt.
-        machine: what to use of it.
+        weights_file: pretrained weights; None if the architecture needs none.
+        code: digest of the code that the run was planned with; None for any.
+        checkpoints: folder of the run's checkpoints; None for a temporary one.
+        log: the file that receives the output; kept for the next attempt.
 
     Raises:
-        InputError: the data is not what was prepared or does not fit the settings, the code is
-            another, a file cannot be written, or memory is short.
-        Interrupted: SIGTERM or SIGINT has come; the last epoch's checkpoint is kept.
+        InputError: the data has changed or does not fit the settings, the code has another digest,
+            a file cannot be written, or memory is exhausted.
+        Interrupted: SIGTERM or SIGINT was received; the checkpoint of the last epoch is kept.
     """
     with ExitStack() as stack:
         signals = stack.enter_context(stop_signals())
@@ -69,42 +52,42 @@ def train_job(
             checkpoints = Path(stack.enter_context(TemporaryDirectory(prefix="ablation-")))
         if log is not None:
             keep_log(log, checkpoints)
+        waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
+        stack.enter_context(exclusive_lock(checkpoints / LOCK, waiting, signals.check))
+        parts = run_code(settings)
+        reporter = stack.enter_context(
+            reporting(checkpoints, code_of(parts), settings.training.epochs)
+        )
         if weights_file is not None and not weights_file.is_file():
-            raise InputError(f"{weights_file}: no such weights file")
+            raise InputError(f"{weights_file}: weights file not found")
+        if code not in (None, code_of(parts)):
+            raise InputError("the code was edited while the study ran: run snakemake again")
         identity = Identity(
-            settings,
-            code,
+            settings.model_dump(mode="json"),
+            parts,
             read_description(data_folder)["hash"],
             None if weights_file is None else file_sha256(weights_file),
         )
-        waiting = f"waiting for another process that trains this run ({checkpoints / LOCK})"
-        stack.enter_context(alone(checkpoints / LOCK, waiting, signals.check))
         names = [output.name for output in outputs]
         place = finished_files(checkpoints, identity, names)
         if place is None:
-            got = stack.enter_context(
-                claim(
-                    machine.simulated_devices,
-                    per_device=machine.runs_per_device,
-                    check=signals.check,
-                )
-            )
-            # Not before: TensorFlow takes the devices that it finds when it is imported.
+            device = stack.enter_context(reserved_device(signals.check))
+            reporter.update(state="running")
+            # TensorFlow uses the devices that are visible when it is imported.
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
 
-            if same_code:  # what is imported by now
-                require_code(code, *TRAINING)
             place = train(
+                settings,
                 identity,
                 data_folder,
                 names,
                 checkpoints,
                 signals,
                 weights_file=weights_file,
-                parallel=machine.parallel or settings["threads"],
-                claim=got,
+                device=device,
+                reporter=reporter,
             )
         else:
-            print("training had ended; its files are put in place", flush=True)
+            print("training has finished already; only its files are copied", flush=True)
         publish(place, outputs)

@@ -1,4 +1,4 @@
-"""The optimizer: stochastic gradient descent with its schedule, decay and clipping."""
+"""The optimizer: stochastic gradient descent with schedule, weight decay and clipping."""
 
 import math
 from functools import cached_property
@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ablation.training.settings import Training
+
 
 @keras.saving.register_keras_serializable("ablation")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate by step: linear warm-up, then constant, falling in steps, or a cosine.
+    """Learning rate by step: linear warm-up, then constant, piecewise constant, or a cosine.
 
-    Keras has no stepwise schedule with warm-up, hence this one. The cosine is that of Loshchilov
+    Keras has no piecewise constant schedule with warm-up. The cosine is that of Loshchilov
     & Hutter (2017), Eq. 5, without restarts: ``peak/2 · (1 + cos(π · t))``, ``t`` from 0 after
     the warm-up to 1 at the end.
     """
@@ -27,7 +29,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         step_at: tuple[float, ...] = (),
         step_factor: float = 1.0,
     ) -> None:
-        """Take ``kind`` (constant, step, cosine), peak rate, and lengths in steps.
+        """Set ``kind`` (constant, step, cosine), peak rate, and lengths in steps.
 
         ``step_at`` are shares of ``steps`` at which the rate is multiplied by ``step_factor``.
         """
@@ -46,7 +48,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Return the learning rate of a step given as a tensor, float32."""
-        # A table, so that graph and Python agree to the last bit.
+        # A table, so that graph and Python agree exactly.
         return tf.gather(self._table, tf.minimum(tf.cast(step, tf.int32), self.steps - 1))
 
     @cached_property
@@ -70,16 +72,16 @@ class CoupledSGD(keras.optimizers.SGD):
     """SGD whose weight decay is added to the gradient, as in He et al. (2015), Sec. 3.4.
 
     Keras' own ``weight_decay`` is decoupled from gradient and momentum (Loshchilov & Hutter
-    2019); the papers that this workflow follows couple them. The decay is added after clipping.
+    2019); He et al. and others couple them. The decay is added after clipping.
     """
 
     def __init__(self, coupled_decay: float = 0.0, **options: Any) -> None:
-        """Take the coefficient of ``w`` in the gradient, and the options of Keras' SGD."""
+        """Set the coefficient of ``w`` in the gradient, and the options of Keras' SGD."""
         super().__init__(**options)
         self.coupled_decay = coupled_decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Add the decay to the gradient of a decayed variable, then step as SGD does."""
+        """Add the decay to the gradient of a decayed variable, then update it as SGD does."""
         if self.coupled_decay and self._use_weight_decay(variable):
             gradient = gradient + self.coupled_decay * keras.ops.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
@@ -89,39 +91,39 @@ class CoupledSGD(keras.optimizers.SGD):
         return {**super().get_config(), "coupled_decay": self.coupled_decay}
 
 
-def make_schedule(training: dict[str, Any], steps_per_epoch: int) -> Schedule:
+def make_schedule(training: Training, steps_per_epoch: int) -> Schedule:
     """Return the schedule of resolved training settings."""
     return Schedule(
-        training["schedule"],
-        training["learning_rate"],
-        training["epochs"] * steps_per_epoch,
-        round(training["warmup_epochs"] * steps_per_epoch),
-        tuple(training["step_at"]),
-        training["step_factor"],
+        training.schedule,
+        training.learning_rate,
+        training.epochs * steps_per_epoch,
+        round(training.warmup_epochs * steps_per_epoch),
+        tuple(training.step_at),
+        training.step_factor,
     )
 
 
 def make_optimizer(
-    training: dict[str, Any], schedule: Schedule, model: keras.Model
+    training: Training, schedule: Schedule, model: keras.Model
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer of resolved training settings for a model.
 
     Args:
-        training: ``Training`` as plain values.
-        schedule: of the learning rate.
-        model: whose weights it will change; decides which of them decay.
+        training: resolved settings.
+        schedule: schedule of the learning rate.
+        model: the network, whose weights decide which of them decay.
     """
-    decay, coupled = training["weight_decay"], training["weight_decay_kind"] == "coupled"
-    clip = {"tensor": "clipnorm", "global": "global_clipnorm"}[training["clip_scope"]]
+    decay, coupled = training.weight_decay, training.weight_decay_kind == "coupled"
+    clip = {"tensor": "clipnorm", "global": "global_clipnorm"}[training.clip_scope]
     optimizer = CoupledSGD(
         learning_rate=schedule,
-        momentum=training["momentum"],
-        nesterov=training["nesterov"],
+        momentum=training.momentum,
+        nesterov=training.nesterov,
         weight_decay=None if coupled or not decay else decay,
         coupled_decay=decay if coupled else 0.0,
-        **{clip: training["clip_norm"]},
+        **{clip: training.clip_norm},
     )
-    if training["weight_decay_on"] == "kernels":
+    if training.weight_decay_on == "kernels":
         # Separable convolutions have a `depthwise_kernel` and a `pointwise_kernel`.
         kernels = {id(w) for w in model.trainable_variables if w.name.endswith("kernel")}
         optimizer.exclude_from_weight_decay(

@@ -1,4 +1,4 @@
-"""The files of a run."""
+"""Writing the files of a run."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from ablation.errors import InputError
 from ablation.storage import atomically, file_sha256, sealed
 from ablation.training.callbacks import HISTORY_COLUMNS, TIMING_COLUMNS, EpochLog
-from ablation.training.checkpoint import RECORD
+from ablation.training.records import RECORD
 
 
 def write_files(
@@ -23,18 +23,18 @@ def write_files(
     model: keras.Model,
     record: dict[str, Any],
 ) -> None:
-    """Write the files of a run, each whole; the record with their hashes comes last.
+    """Write the files of a run atomically; the record with their hashes comes last.
 
     Args:
-        folder: where they go.
-        wanted: their names; what each holds is told by it.
+        folder: output folder.
+        wanted: names of the files, which decide their content.
         log: history and timing.
         predictions: the arrays of ``predictions.npz``.
         model: the network.
-        record: the content of ``run.json`` but for hashes and seal.
+        record: the content of ``run.json`` without hashes and seal.
 
     Raises:
-        InputError: a name is none that a run has, or a file cannot be written.
+        InputError: a name is not that of a file of a run, or a file cannot be written.
     """
     writers = {
         "history.csv": lambda path: _write_csv(path, HISTORY_COLUMNS, log.history),
@@ -54,7 +54,7 @@ def write_files(
 
 
 def all_finite(arrays: Iterable[np.ndarray]) -> bool:
-    """Whether every number of some arrays is finite."""
+    """Return whether all numbers of the arrays are finite."""
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
@@ -62,7 +62,7 @@ def status_of(log: EpochLog, results: Iterable[np.ndarray]) -> str:
     """Return how training ended: ``completed``, ``stopped_early`` or ``diverged``.
 
     Args:
-        log: of its epochs.
+        log: log of the epochs.
         results: weights and predictions.
     """
     if not math.isfinite(log.history[-1]["loss"]) or not all_finite(results):
@@ -71,14 +71,14 @@ def status_of(log: EpochLog, results: Iterable[np.ndarray]) -> str:
 
 
 def accuracy(probability: np.ndarray, label: np.ndarray) -> float | None:
-    """Share of right answers; None where the network answers with something not finite."""
+    """Return the share of correct predictions; None if a prediction is not finite."""
     if not all_finite([probability]):
         return None
     return float((probability.argmax(axis=1) == label).mean())
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Write rows with the shortest digits that read back as the same number."""
+    """Write rows; numbers have the fewest digits that give the same value when read."""
     lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The training of one run: from its resolved settings to its files."""
+"""The training of one run, from its resolved settings to its files."""
 
 import math
 import time
@@ -11,14 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipelines import check_channels, check_size
 from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
 from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
-from ablation.study.checkpoints import CHECKPOINT, FINISHED
-from ablation.study.grid import identity as identity_of
-from ablation.study.pipelines import check_channels, check_size
 from ablation.training import checkpoint as kept
 from ablation.training.batches import evaluation_batches, training_batches
 from ablation.training.callbacks import (
@@ -29,20 +27,21 @@ from ablation.training.callbacks import (
     clock,
     restore,
 )
-from ablation.training.checkpoint import Checkpoint, Identity
-from ablation.training.devices import Claim
+from ablation.training.checkpoint import CHECKPOINT, FINISHED, Checkpoint, Identity
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, status_of, write_files
+from ablation.training.records import FORMAT
+from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
+from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
+from ablation.training.status import Reporter
 
-FORMAT = 2
-EVALUATION_BATCH = (
-    256  # at most; evaluation needs less memory than training a batch of the same size
-)
+EVALUATION_BATCH = 256  # maximum; evaluation needs less memory than training
 
 
 def train(
+    settings: RunSettings,
     identity: Identity,
     data_folder: Path,
     wanted: list[str],
@@ -50,39 +49,42 @@ def train(
     signals: StopSignals,
     *,
     weights_file: Path | None,
-    parallel: int,
-    claim: Claim,
+    device: str | None,
+    reporter: Reporter,
 ) -> Path:
-    """Train one run, from its checkpoint if it has one, and write its files.
+    """Train one run, starting from its checkpoint if it has one, and write its files.
 
     Args:
-        identity: what decides the result; its settings are ``Run.settings``.
+        settings: of the run.
+        identity: everything that decides the result.
         data_folder: the prepared data.
         wanted: names of the files to write (`ablation.training.outputs`).
-        checkpoints: folder of the run's checkpoints, which no other process uses.
-        signals: what may ask training to end.
-        weights_file: pretrained weights, where the architecture asks for some.
-        parallel: batches made at once; changes no result.
-        claim: what this process has got to train on, for the log.
+        checkpoints: folder of the run's checkpoints, locked by this process.
+        signals: signals that end training.
+        weights_file: pretrained weights; None if the architecture needs none.
+        device: name of the reserved device, for the log; None without one.
+        reporter: writes the status of this attempt.
 
     Returns:
         The folder in ``checkpoints`` that holds the files.
 
     Raises:
-        InputError: the data is not what was prepared or does not fit the settings, a file cannot
-            be written, or memory is short.
-        Interrupted: a signal has come.
+        InputError: the data has changed or does not fit the settings, a file cannot be written, or
+            memory is exhausted.
+        Interrupted: SIGTERM or SIGINT was received.
     """
     try:
-        run = _Run(identity, data_folder, checkpoints, signals, weights_file, parallel, claim)
+        run = _Run(
+            settings, identity, data_folder, checkpoints, signals, weights_file, device, reporter
+        )
         signals.check()
         run.fit()
         return run.finish(wanted)
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "no more to be had"
+        reason = str(error).splitlines()[0] if str(error) else "allocation failed"
         raise InputError(
-            f"out of memory ({reason}): a smaller batch_size is another run; for this one, let "
-            "fewer run at once, or free the device"
+            f"out of memory ({reason}): train fewer runs at once, free the device, or choose a "
+            "smaller batch_size, which makes another run"
         ) from error
 
 
@@ -91,27 +93,28 @@ class _Run:
 
     def __init__(
         self,
+        settings: RunSettings,
         identity: Identity,
         data_folder: Path,
         checkpoints: Path,
         signals: StopSignals,
         weights_file: Path | None,
-        parallel: int,
-        claim: Claim,
+        device: str | None,
+        reporter: Reporter,
     ) -> None:
         began, self._clock = time.time(), time.monotonic()
         self._identity, self._checkpoints, self._signals = identity, checkpoints, signals
-        self._settings = settings = identity.settings
-        self._training = training = settings["training"]
-        self._parallel, self._claim = parallel, claim
+        self._settings = settings
+        self._training = training = settings.training
+        self._reporter = reporter
         self._step_check = StepCheck(signals.check)
-        make_deterministic(settings["seed"], settings["threads"])
+        make_deterministic(settings.seed, settings.threads)
         self._data = data = load(data_folder)
         if data.description["hash"] != identity.data:
-            raise InputError(f"{data_folder}: was prepared anew meanwhile; run snakemake again")
-        share = settings["dataset"]["train_share"]
-        self._fitted, self._validated = _parts(data, settings["validation"], share)
-        self._batch_size = training["batch_size"]
+            raise InputError(f"{data_folder}: has been prepared again; run snakemake again")
+        share = settings.dataset.train_share
+        self._fitted, self._validated = _parts(data, settings.validation, share)
+        self._batch_size = training.batch_size
         self._steps = len(self._fitted) // self._batch_size
         if not self._steps:
             raise InputError(
@@ -119,15 +122,15 @@ class _Run:
                 "images"
             )
         *self._size, channels = data.input_shape
-        check_channels(settings["augmentation"], channels)
-        check_size(settings["augmentation"], self._size, data.images.shape[1:3])
+        check_channels(settings.augmentation, channels)
+        check_size(settings.augmentation, self._size, data.images.shape[1:3])
         keras.config.set_dtype_policy("float32")
         self._model = build(
-            settings["model"],
+            settings.model,
             data.input_shape,
             len(data.class_names),
-            seed=settings["seed"],
-            dtype="mixed_bfloat16" if training["precision"] == "bfloat16" else "float32",
+            seed=settings.seed,
+            dtype="mixed_bfloat16" if training.precision == "bfloat16" else "float32",
         )
         if weights_file is not None:
             load_weights(self._model, weights_file)
@@ -136,13 +139,13 @@ class _Run:
             optimizer=make_optimizer(training, schedule, self._model),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
-            jit_compile=False,  # XLA on the CPU makes training several times slower
+            jit_compile=False,  # XLA makes training on a CPU several times slower
         )
         self._model.optimizer.build(self._model.trainable_variables)
-        self._log = EpochLog(schedule, self._steps, self._batch_size, training["epochs"])
-        self._stopping = _early_stopping(training["early_stopping"])
-        self._tell()
-        self._attempts: list[dict[str, Any]] = []  # the processes that this run has taken
+        self._log = EpochLog(schedule, self._steps, self._batch_size, training.epochs)
+        self._stopping = _early_stopping(training.early_stopping)
+        self._print_setup(device)
+        self._attempts: list[dict[str, Any]] = []  # one entry for each process
         self._seconds_before, self._ended = 0.0, False
         self._environment = describe_environment()
         found = kept.load(checkpoints, identity)
@@ -156,13 +159,14 @@ class _Run:
                 "environment": self._environment,
             }
         )
-        self._tell_state()
+        self._update_stop_message()
+        resumed = len(self._log.history)
+        reporter.update(epoch=resumed, resumed=resumed, ended=self._ended)
 
-    def _tell(self) -> None:
-        unknown = not self._claim.device and tf.config.list_physical_devices("GPU")
-        alone = "; other jobs may take it too" if unknown else ""
+    def _print_setup(self, device: str | None) -> None:
+        taken = f" ({device})" if device else ""
         print(
-            f"training on {_device()} ({self._claim.told}{alone}): {len(self._fitted)} images, "
+            f"training on {_device()}{taken}: {len(self._fitted)} images, "
             f"{self._steps} steps of {self._batch_size} an epoch, "
             f"{self._model.count_params():,} parameters",
             flush=True,
@@ -172,7 +176,7 @@ class _Run:
         try:
             restore(found, self._model, self._log, self._stopping)
         except ValueError as error:
-            kept.put_aside(self._checkpoints, f"does not fit the network ({error})")
+            print(f"{self._checkpoints / CHECKPOINT}: not used ({error})", flush=True)
             return
         self._attempts = found.values["attempts"]
         self._seconds_before = found.values["seconds"]
@@ -180,26 +184,26 @@ class _Run:
         then, now = self._attempts[-1]["environment"], self._environment
         for name in ("processor", "packages", "gpus", "variables"):
             if then[name] != now[name]:
-                print(f"other {name} than before: {then[name]} then, {now[name]} now", flush=True)
-        what = "is evaluated" if found.ended else "goes on"
+                print(f"{name} changed from {then[name]} to {now[name]}", flush=True)
+        what = "evaluating" if found.ended else "resuming"
         print(
             f"{what} after epoch {found.epoch} of {self._log.epochs} "
             f"({self._checkpoints / CHECKPOINT})",
             flush=True,
         )
 
-    def _tell_state(self) -> None:
-        """Bring what an interruption tells up to date."""
+    def _update_stop_message(self) -> None:
+        """Update the message that an interruption prints."""
         done = len(self._log.history)
         if done:
             self._signals.state = (
-                f"after epoch {done} of {self._log.epochs}; the same command goes on from there"
+                f"after epoch {done} of {self._log.epochs}; the same command resumes it"
             )
 
     def fit(self) -> None:
-        """Train the epochs that are left."""
+        """Train the remaining epochs."""
         if self._ended:
-            if self._stopping is not None:  # the last thing that it does, which was not kept
+            if self._stopping is not None:  # restores the best weights if configured
                 self._stopping.set_model(self._model)
                 self._stopping.on_train_begin()
                 self._stopping.on_train_end()
@@ -212,16 +216,16 @@ class _Run:
                 data.labels,
                 self._fitted,
                 len(data.class_names),
-                Augmentation(self._settings["augmentation"], self._size),
+                Augmentation(self._settings.augmentation, self._size),
                 size=self._size,
-                seed=self._settings["seed"],
+                seed=self._settings.seed,
                 batch_size=self._batch_size,
-                parallel=self._parallel,
-                shuffle=self._training["shuffle"],
+                parallel=self._settings.threads,
+                shuffle=self._training.shuffle,
                 first_epoch=done + 1,
             ),
             initial_epoch=done,
-            epochs=self._training["epochs"],
+            epochs=self._training.epochs,
             steps_per_epoch=self._steps,
             validation_data=self._evaluated(self._validated),
             callbacks=[
@@ -231,21 +235,21 @@ class _Run:
                 checkpoints,
                 self._step_check,
             ],
-            shuffle=False,  # the batches come shuffled
+            shuffle=False,  # the batches are shuffled already
             verbose=0,
         )
 
     def finish(self, wanted: list[str]) -> Path:
-        """Look at the test split, once, and write the files; the checkpoint is gone then."""
+        """Evaluate on the test split, once, write the files and remove the checkpoint."""
         data, tested = self._data, self._data.indices("test")
         probability, val_probability = self._predicted(tested), self._predicted(self._validated)
         clean = self._predicted(self._fitted)
         results = [*self._model.get_weights(), probability, val_probability]
         record = {
             "format": FORMAT,
-            "id": identity_of(self._settings)[:8],
+            "id": self._settings.id,
             "status": status_of(self._log, results),
-            "settings": self._settings,
+            "settings": self._identity.settings,
             "code": self._identity.code,
             "data": {
                 "source": data.description["source"],
@@ -293,10 +297,17 @@ class _Run:
         values = {"attempts": self._attempts, "seconds": self._seconds()}
         whole = replace(checkpoint, values=checkpoint.values | values)
         kept.save(self._checkpoints, self._identity, whole)
-        self._tell_state()
+        self._update_stop_message()
+        first = self._attempts[-1]["first_epoch"]
+        self._reporter.epoch_done(
+            checkpoint.epoch,
+            ended=checkpoint.ended,
+            val_accuracy=self._log.history[-1]["val_accuracy"],
+            seconds=[row["seconds"] for row in self._log.timing if row["epoch"] >= first],
+        )
 
     def _seconds(self) -> float:
-        """What this run has taken, of earlier processes up to their last checkpoint."""
+        """Seconds of this run, including earlier processes up to their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._clock
 
     def _evaluated(self, indices: np.ndarray) -> tf.data.Dataset:
@@ -317,24 +328,24 @@ class _Run:
 
 
 def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices that are trained on and validated on."""
+    """Return the indices of the training and of the validation examples."""
     if validation == "test":
-        # A validation split of the source is trained on as well, as far as the share goes.
+        # A validation split of the source is also trained on; `train_share` applies to it.
         held = data.indices("validation")
         held = held[stratified_share(data.labels[held], share)]
         return np.sort(np.concatenate([data.indices("train"), held])), data.indices("test")
     return data.indices("train"), data.indices("validation")
 
 
-def _early_stopping(wanted: dict[str, Any] | None) -> EarlyStopping | None:
+def _early_stopping(wanted: EarlyStoppingSettings | None) -> EarlyStopping | None:
     if wanted is None:
         return None
     return EarlyStopping(
-        monitor=wanted["monitor"],
-        mode={"val_loss": "min", "val_accuracy": "max"}[wanted["monitor"]],
-        patience=wanted["patience"],
-        min_delta=wanted["min_delta"],
-        restore_best_weights=wanted["restore_best"],
+        monitor=wanted.monitor,
+        mode={"val_loss": "min", "val_accuracy": "max"}[wanted.monitor],
+        patience=wanted.patience,
+        min_delta=wanted.min_delta,
+        restore_best_weights=wanted.restore_best,
     )
 
 

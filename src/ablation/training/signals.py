@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, which end a training job in order. Needs no TensorFlow."""
+"""Handling of SIGTERM and SIGINT, which end training in order. Does not import TensorFlow."""
 
 import signal
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Interrupted(Exception):  # noqa: N818 - a request, no error
-    """Training was asked to end.
+class Interrupted(Exception):  # noqa: N818 - a request, not an error
+    """Training was ended by a signal.
 
     Attributes:
-        exit_code: what a process that ends by this signal leaves to its shell.
+        exit_code: 128 plus the number of the signal.
     """
 
     def __init__(self, received: signal.Signals, state: str) -> None:
@@ -21,10 +21,10 @@ class Interrupted(Exception):  # noqa: N818 - a request, no error
 
 
 class StopSignals:
-    """What is known of signals that ask training to end.
+    """Records signals until training can end.
 
     Attributes:
-        state: how far training is and how it goes on: the end of the message.
+        state: end of the message: the progress of training and how to resume it.
     """
 
     def __init__(self) -> None:
@@ -32,16 +32,16 @@ class StopSignals:
         self._received: signal.Signals | None = None
 
     def note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Take note of a signal; the next one ends the process at once."""
+        """Record a signal; the next one ends the process at once."""
         self._received = signal.Signals(number)
         for one in SIGNALS:
             signal.signal(one, signal.SIG_DFL)
 
     def check(self) -> None:
-        """Obey a signal that has come.
+        """Check for a recorded signal.
 
         Raises:
-            Interrupted: one has.
+            Interrupted: a signal was recorded.
         """
         if self._received is not None:
             raise Interrupted(self._received, self.state)
@@ -49,7 +49,7 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Take note of SIGTERM and SIGINT, to be obeyed where nothing is half-done."""
+    """Record SIGTERM and SIGINT while the block runs; `StopSignals.check` acts on them."""
     signals = StopSignals()
     before = {one: signal.signal(one, signals.note) for one in SIGNALS}
     try:

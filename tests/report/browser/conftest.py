@@ -11,9 +11,10 @@ from playwright.sync_api import sync_playwright
 
 from ablation.report.inputs import read_inputs
 from ablation.report.render import Report
-from ablation.study.fingerprint import models_request
+from ablation.study.requests import models_request
 
 from ...factory import analysed, simulated_study
+from ..made import cost_of, described
 
 PHONE = 500  # CSS pixels: below, the browser behaves as a phone's
 LONG = "geometric-transformations-of-every-kind-and-more"
@@ -114,13 +115,11 @@ def report(tmp_path_factory):
     )  # fmt: skip
     analysed(folder, plan)
     results = folder / "results/sample"
-    described = {
-        "name": "network", "input_shape": [28, 28, 1], "classes": 10, "parameters": 1234,
-        "trainable_parameters": 1200, "shortcut_parameters": 0, "multiply_adds": 10**6,
-        "uncounted": [], "stages": [], "summary": "Layers",
-    }  # fmt: skip
-    models = [block | described for block in models_request(plan)]
-    (results / "models.json").write_text(json.dumps(models))
+    networks = [
+        {**described(block), "costs": [cost_of(block["dataset"], 10**6, (28, 28, 1))]}
+        for block in models_request(plan)
+    ]
+    (results / "models.json").write_text(json.dumps(networks))
     for name in ("gallery", "mistakes"):
         np.savez(results / f"{name}.npz", index=np.array("[]"))
     return folder, Report("sample", read_inputs(results))

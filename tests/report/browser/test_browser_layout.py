@@ -1,4 +1,4 @@
-"""What is seen: nothing is cut off at any width, on phones and in the dark."""
+"""Layout: nothing is cut off at any width, on phones and in dark mode."""
 
 import re
 

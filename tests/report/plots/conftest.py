@@ -63,7 +63,7 @@ class Study:
             ]
         )
         self.costs = [
-            {"model": model, "dataset": "d", "multiply_adds": 10**6 * 2**i}
+            {"model": model, "costs": [{"dataset": "d", "multiply_adds": 10**6 * 2**i}]}
             for i, model in enumerate(models)
         ]
         self.factorial = {

@@ -1,4 +1,4 @@
-"""What holds for each kind of figure."""
+"""Properties of every kind of figure."""
 
 import hashlib
 import io
@@ -100,7 +100,7 @@ def test_an_arm_has_one_colour_in_all_figures(study):
     seen = {}
     for name, figure in every_figure(study).items():
         if name in ("factors", "crossed"):
-            continue  # there colours tell levels and models
+            continue  # colours are levels and models there
         for line in figure.findobj(Line2D):
             if ":" not in str(line.get_label()):
                 continue
@@ -125,9 +125,9 @@ def test_foreign_text_is_drawn_as_it_is(make_study):
     figures = every_figure(study)
     save_all(figures)
     for name in ("accuracies", "curves", "reliability", "cost", "classes", "crossed"):
-        told = " ".join(texts(figures[name]))
-        assert "$\\frac{$ <b>_&" in told, name
-        assert "\x00" not in told
+        shown = " ".join(texts(figures[name]))
+        assert "$\\frac{$ <b>_&" in shown, name
+        assert "\x00" not in shown
         assert max(len(line) for text in texts(figures[name]) for line in text.split("\n")) < 110
 
 
@@ -165,7 +165,7 @@ def test_styles_differ_and_stay(make_study):
 
 @pytest.mark.parametrize("wanted", [[0, 0, 0], [0, 9, 10], [50, 50, 100], [99, 100, 100]])
 def test_labels_are_spread_within_limits(wanted):
-    placed = style.spread(np.array(wanted, float), 10, 0, 100)
+    placed = style.space_out(np.array(wanted, float), 10, 0, 100)
     assert (np.diff(placed) >= 10 - 1e-9).all()
     assert placed.min() >= 0 and placed.max() <= 100
 
@@ -182,9 +182,9 @@ def test_images_stay_as_crisp_as_they_are(study):
     assert gallery([row]).axes[0].images[0].get_array().shape == (96, 48, 3)
 
 
-def test_mistakes_tell_both_classes(study):
-    told = texts(every_figure(study)["mistakes"])
-    assert "true cat,\ntaken for dog" in told
+def test_mistakes_show_both_classes(study):
+    shown = texts(every_figure(study)["mistakes"])
+    assert "true cat,\ntaken for dog" in shown
 
 
 def test_the_plain_block_lacks_the_addition():

@@ -63,7 +63,7 @@ def test_differences_are_sorted_with_their_intervals(study):
 
 
 @pytest.mark.parametrize(("verdict", "marker"), VERDICTS.items(), ids=str)
-def test_a_marker_tells_the_verdict(study, verdict, marker):
+def test_a_marker_shows_the_verdict(study, verdict, marker):
     figure = headline_arms(study.comparisons(verdict=verdict), study.styles, 0.005)
     marks = [
         line for line in figure.axes[0].lines if str(line.get_label()).startswith("difference")
@@ -108,7 +108,7 @@ def test_differences_of_several_kinds_name_what_differs(study):
     }  # fmt: skip
 
 
-def test_factors_and_other_measures_have_rows_of_their_own(study):
+def test_factors_and_other_measures_have_separate_rows(study):
     empty = dict.fromkeys(["arm_model", "arm_augmentation", "reference_model"], "")
     table = study.comparisons(arm="with crop", reference="without crop", **empty).iloc[:1]
     figure = headline_arms(table, study.styles, np.nan, "negative log likelihood", "nats")
@@ -139,8 +139,8 @@ def test_accuracies_draw_every_run_and_the_mean(study):
     figure = accuracies(study.cells, study.runs, study.styles)
     assert drawn(figure, "mean:resnet8:none") == [approx([90]), [0]]
     assert rows(figure)[0] == "resnet8 · none"
-    told = [text.get_text() for text in figure.axes[0].texts]
-    assert "not run yet" in told and "88.0 (2 of 3)" in told
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert "not run yet" in shown and "88.0 (2 of 3)" in shown
     assert list(figure.axes[0].lines[0].get_xdata()) == approx([89.9, 90, 90.1])
 
 
@@ -190,8 +190,8 @@ def test_reliability_hides_bins_of_few_images(study):
 def test_classes_show_references_and_differences(study):
     references = {(m, a): (m, "none") for m, a in study.arms}
     figure = classes(study.classwise, study.arms, references)
-    told = [text.get_text() for text in figure.axes[0].texts]
-    assert told[:2] == ["90.0", "90.1"] and "−1.0" in told
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown[:2] == ["90.0", "90.1"] and "−1.0" in shown
     assert rows(figure)[:2] == ["resnet8 · none (accuracy, %)", "resnet8: crop − none"]
     plain = classes(study.classwise, study.arms)
     assert "−1.0" not in [text.get_text() for text in plain.axes[0].texts]
@@ -210,10 +210,10 @@ def test_confusion_shows_mistakes_only(study):
 def test_cost_draws_accuracy_by_multiply_adds_or_seconds(study):
     figure = cost(study.cells, study.costs, study.styles)
     assert drawn(figure, "cost:plain8:none") == [[2e6], approx([87])]
-    study.costs[1]["multiply_adds"] = None  # of a layer that nobody counts
+    study.costs[1]["costs"][0]["multiply_adds"] = None  # of a layer that nobody counts
     figure = cost(study.cells, study.costs, study.styles)
-    told = " ".join(text.get_text() for text in figure.axes[0].texts).replace("\n", " ")
-    assert "no result: plain8 · none" in told
+    shown = " ".join(text.get_text() for text in figure.axes[0].texts).replace("\n", " ")
+    assert "no result: plain8 · none" in shown
     figure = cost(study.cells, study.costs, study.styles, seconds=True)
     assert drawn(figure, "cost:plain8:none")[0] == [30]
 

@@ -1,4 +1,4 @@
-"""The report's figures: each a function from tidy tables to a matplotlib Figure.
+"""Plot functions of the report: from tidy tables to matplotlib figures.
 
-Every function gets rows of one experiment and one data set. `style.save` writes what it returns.
+Every function takes rows of one experiment and one data set. `style.save` writes the figure.
 """

@@ -1,4 +1,4 @@
-"""The accuracy of every run."""
+"""Accuracy of every run."""
 
 import math
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def accuracies(
         values = 100 * style.rows_of(runs, arm)["test_accuracy"].dropna()
         ax.plot(values, [y] * len(values), "o", color=colour, alpha=0.4, ms=5, mew=0)
         if math.isnan(mean):
-            style.say(ax, _why(cell), y)
+            style.write_note(ax, _missing_reason(cell), y)
             continue
         label = f"mean:{arm[0]}:{arm[1]}"
         ax.plot(mean, y, marker, color=colour, ms=8, mec="white", mew=0.6, label=label)
@@ -55,8 +55,8 @@ def accuracies(
     return figure
 
 
-def _why(cell: Mapping[Any, Any]) -> str:
-    """Tell why an arm has no accuracy."""
+def _missing_reason(cell: Mapping[Any, Any]) -> str:
+    """Return why an arm has no accuracy."""
     if cell["missing"] == cell["runs"]:
         return "not run yet"
     return "every run diverged" if cell["diverged"] == cell["runs"] else "no result"

@@ -1,4 +1,4 @@
-"""A residual block beside the plain one."""
+"""Diagram of a residual and a plain block."""
 
 from typing import Any, Literal
 
@@ -10,18 +10,18 @@ from ablation.report.plots import style
 
 CONVOLUTIONS = {"basic": ["3×3", "3×3"], "bottleneck": ["1×1", "3×3", "1×1"]}
 CONV, RELU, SHORTCUT = "#dbe7f3", "#fdeccf", style.COLOURS[0]
-GAP, SUM = 0.3, 0.3  # the space between two parts, and the addition's diameter
+GAP, SUM = 0.3, 0.3  # space between two parts, diameter of the addition
 
 
 @style.styled()
 def blocks(kind: Literal["basic", "bottleneck"] = "basic") -> Figure:
-    """Draw a residual block above a plain one, which lacks the shortcut and the addition.
+    """Draw a residual block above a plain block without shortcut and addition.
 
     Args:
-        kind: two 3×3 convolutions, or the bottleneck of 1×1, 3×3 and 1×1.
+        kind: two 3×3 convolutions, or a bottleneck of 1×1, 3×3 and 1×1.
 
     Returns:
-        The figure, for half as wide as the page.
+        The figure, half as wide as the page.
     """
     figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))
@@ -35,7 +35,7 @@ def blocks(kind: Literal["basic", "bottleneck"] = "basic") -> Figure:
 
 
 def _block(ax: Axes, y: float, sizes: list[str], residual: bool) -> float:
-    """Draw a block from left to right and return where it ends."""
+    """Draw a block from left to right; return its right end."""
     ax.text(0, y, "x", ha="center", va="center", style="italic", fontsize=11)
     x = 0.12
     for size in sizes[:-1]:
@@ -69,7 +69,7 @@ def _block(ax: Axes, y: float, sizes: list[str], residual: bool) -> float:
 
 
 def _part(ax: Axes, x: float, y: float, width: float, text: str, colour: str) -> float:
-    """Draw an arrow and the box that it leads to; return where the box ends."""
+    """Draw an arrow and a box; return the right end of the box."""
     _arrow(ax, (x, y), (x + GAP, y))
     shape = "round,pad=0,rounding_size=0.06"
     box = FancyBboxPatch((x + GAP, y - 0.3), width, 0.6, shape, fc=colour, ec=style.INK, lw=0.8)
@@ -79,11 +79,11 @@ def _part(ax: Axes, x: float, y: float, width: float, text: str, colour: str) ->
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **line: Any) -> None:
-    look = {
+    options = {
         "arrowstyle": "-|>",
         "color": style.INK,
         "linewidth": 1,
         "shrinkA": 0,
         "shrinkB": 0,
     } | line
-    ax.annotate("", end, start, arrowprops=look)
+    ax.annotate("", end, start, arrowprops=options)

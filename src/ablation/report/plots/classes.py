@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ablation.report.plots import style
 
-MOST = 25  # classes that have room
+MOST = 25  # most classes in the figure
 
 
 @style.styled(**{"axes.grid": False})
@@ -18,14 +18,14 @@ def classes(
     arms: Sequence[style.Arm],
     references: Mapping[style.Arm, style.Arm] | None = None,
 ) -> Figure:
-    """Draw the accuracy of the references on each class, and the other arms' differences to it.
+    """Draw the accuracy of references on each class, and the differences of other arms to it.
 
-    Of more than 25 classes, those on which arms differ most are drawn.
+    With more than 25 classes, only those on which arms differ most are drawn.
 
     Args:
         table: model, augmentation, class, accuracy.
-        arms: the arms to draw; those without rows are named.
-        references: the reference of each arm; arms without one show their accuracy.
+        arms: arms to draw; those without rows are marked.
+        references: reference of each arm; arms without one show their accuracy.
 
     Returns:
         The figure, as wide as the page.
@@ -51,17 +51,18 @@ def classes(
     ]
     largest = np.nanmax(np.abs(values[differs]), initial=1.0)
     least = np.nanmin(values[~differs], initial=100.0)
-    looks = (
+    options = (
         (~differs, {"cmap": [style.PALE] if based else "Blues", "vmin": least, "vmax": 105}),
         (differs, {"cmap": "PuOr", "vmin": -largest, "vmax": largest}),
     )
-    for shown, look in looks:
+    for shown, map_options in options:
         if shown.any():
             sns.heatmap(
                 values, mask=~shown | np.isnan(values), annot=np.array(numbers), fmt="", cbar=False,
-                linewidths=1, annot_kws={"fontsize": style.SMALL}, rasterized=True, ax=ax, **look,
+                linewidths=1, annot_kws={"fontsize": style.SMALL}, rasterized=True, ax=ax,
+                **map_options,
             )  # fmt: skip
-            style.contrast(ax)
+            style.set_number_colours(ax)
     names = style.arm_names(arms)
     if based:
         names |= {arm: f"{names[arm]} (accuracy, %)" for arm in arms if arm not in based}
@@ -78,5 +79,5 @@ def classes(
     ax.set_xlabel(f"Class (the {MOST} of {count} that differ most)" if count > MOST else "Class")
     ax.set_title("Difference in accuracy to the reference, points" if based else "Accuracy, %")
     for row in np.flatnonzero(np.isnan(values).all(axis=1)):
-        style.say(ax, y=row + 0.5)
+        style.write_note(ax, y=row + 0.5)
     return figure

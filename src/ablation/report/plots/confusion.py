@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""Confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 
 from ablation.report.plots import style
 
-MOST = 20  # classes of a matrix; of more classes, the pairs that are drawn
+MOST = 20  # most classes of a matrix; with more classes, number of pairs drawn
 
 
 @style.styled(**{"axes.grid": False})
 def confusion(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Arm]) -> Figure:
-    """Draw the mistakes: a matrix for each arm, or the most frequent ones of more than 20 classes.
+    """Draw a confusion matrix for each arm; with more than 20 classes the most frequent errors.
 
     Args:
         table: model, augmentation, true, predicted, share (of the true class).
-        names: the names of the classes in order.
-        arms: the arms to draw; those without rows are named.
+        names: names of the classes, in order.
+        arms: arms to draw; those without rows are marked.
 
     Returns:
         The figure, as wide as the page.
@@ -53,12 +53,12 @@ def _matrices(table: pd.DataFrame, names: Sequence[str], arms: Sequence[style.Ar
             annot=len(arms) <= 2 and len(names) <= 7, fmt=".1f",
             annot_kws={"fontsize": style.SMALL},
         )  # fmt: skip
-        style.contrast(ax)
+        style.set_number_colours(ax)
         below = style.name_matrix(ax, ticks, ticks, size)
         ax.set_title(style.wrapped(titles[arm], int(size * 12)))
         ax.set_facecolor(style.PALE)
         if of_arm.empty:
-            style.say(ax)
+            style.write_note(ax)
     beside = max(map(len, ticks)) * style.LETTER / 72
     wide = min(style.FULL, columns * (size + 0.1) + beside + 1.2)
     figure.set_size_inches(wide, lines * (size + 0.3) + 0.45 + below)
@@ -83,14 +83,14 @@ def _most_frequent(table: pd.DataFrame, arms: Sequence[style.Arm]) -> Figure:
     figure = Figure(figsize=(style.FULL, 3), layout="constrained")
     ax = figure.subplots()
     if not len(pairs):
-        style.say(ax, "no mistakes")
+        style.write_note(ax, "no mistakes")
         return figure
     many = len(arms) > 15
     sns.heatmap(
         shares, cmap="OrRd", vmin=0, annot=not many, fmt=".1f", linewidths=1, cbar=many,
         annot_kws={"fontsize": style.SMALL}, rasterized=True, ax=ax,
     )  # fmt: skip
-    style.contrast(ax)
+    style.set_number_colours(ax)
     rows = [" → ".join(style.shortened(name, 20) for name in pair) for pair in pairs]
     names = style.arm_names(arms).items()
     columns = [name + " (no result)" * (arm in missing) for arm, name in names]

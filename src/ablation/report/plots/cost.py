@@ -1,4 +1,4 @@
-"""Accuracy against what it costs."""
+"""Accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,24 +13,29 @@ from ablation.report.plots import style
 @style.styled()
 def cost(
     cells: pd.DataFrame,
-    models: Sequence[Mapping[str, Any]],
+    networks: Sequence[Mapping[str, Any]],
     styles: style.Styles,
     seconds: bool = False,
     optimistic: bool = False,
 ) -> Figure:
-    """Draw mean test accuracy against multiply-adds an image, or against seconds of training.
+    """Draw mean test accuracy against multiply-adds per image, or against training time.
 
     Args:
-        cells: dataset, model, augmentation, test_accuracy, and seconds.
-        models: the content of ``models.json``: model, dataset, multiply_adds (None if uncounted).
-        styles: the styles of the study.
-        seconds: draw against the seconds of a run's training.
+        cells: dataset, model, augmentation, test_accuracy and seconds.
+        networks: content of ``models.json``: model and costs, each with dataset and
+            multiply_adds (None if unknown).
+        styles: styles of the study.
+        seconds: whether to draw against the training time of a run.
         optimistic: whether the test split served as validation split.
 
     Returns:
-        The figure, half as wide as the page; with more than 12 arms as wide as the page.
+        The figure, half as wide as the page; full width with more than 12 arms.
     """
-    counted = {(model["dataset"], model["model"]): model["multiply_adds"] for model in models}
+    counted = {
+        (cost["dataset"], network["model"]): cost["multiply_adds"]
+        for network in networks
+        for cost in network["costs"]
+    }
     keys = zip(cells["dataset"], cells["model"], strict=True)
     costs = cells["seconds"] if seconds else [counted[key] for key in keys]
     table = cells.assign(cost=pd.Series(costs, cells.index, dtype=float))

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ablation.report.plots import style
 
-MANY = 4000  # rows from which bands are drawn as pixels, which takes fewer bytes
+MANY = 4000  # rows from which bands are rasterized, for smaller files
 
 
 @style.styled()
@@ -20,10 +20,10 @@ def curves(
     mixed: Collection[str] = (),
     optimistic: bool = False,
 ) -> Figure:
-    """Draw training loss and validation error: means in bands from the lowest to the highest seed.
+    """Draw training loss and validation error: means, with bands over the range of the seeds.
 
-    Where models and augmentations both vary, each model has a row of panels. The training loss of
-    arms that mix labels is dashed, because it cannot be compared with that of the others.
+    If models and augmentations both vary, each model has a row of panels. The training loss of arms
+    that mix labels is dashed, because it is not comparable with that of the others.
 
     Args:
         table: model, augmentation, epoch, loss, val_accuracy; a row for each seed.
@@ -65,16 +65,16 @@ def curves(
 
 
 def _draw(
-    ax: Axes, rows: pd.DataFrame, measure: str, look: style.Style, line: str
+    ax: Axes, rows: pd.DataFrame, measure: str, arm_style: style.Style, line: str
 ) -> tuple[float, float] | None:
-    """Draw an arm and return where its line ends; None if it has no finite value."""
+    """Draw an arm; return the end of its line, or None without finite values."""
     found = rows.groupby("epoch")[measure].agg(["mean", "min", "max"]).dropna()
     if found.empty:
         return None
-    epochs, colour = found.index, look.colour
+    epochs, colour = found.index, arm_style.colour
     ax.fill_between(epochs, found["min"], found["max"], color=colour, alpha=0.11, lw=0, zorder=0.9)
     ax.plot(
-        epochs, found["mean"], line, color=colour, marker=look.marker, lw=1.6, ms=4.5,
+        epochs, found["mean"], line, color=colour, marker=arm_style.marker, lw=1.6, ms=4.5,
         mec="white", mew=0.5, markevery=max(1, len(found) // 8),
         label=f"{measure}:{rows['model'].iloc[0]}:{rows['augmentation'].iloc[0]}",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Accuracy by the levels of two crossed factors."""
+"""Accuracy by the levels of two factors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +21,9 @@ def headline_factors(
 ) -> Figure:
     """Draw accuracy by level of the first factor, a line for each level of the second.
 
-    If the second factor has more levels, the two change places. Solid lines are the test accuracy,
-    dots its seeds, dashed lines the accuracy on clean training images. Where several arms have the
-    same levels, their mean is drawn.
+    If the second factor has more levels, the factors are swapped. Solid lines are test accuracy,
+    dots are seeds, dashed lines are accuracy on clean training images. Arms with the same levels
+    are averaged.
 
     Args:
         cells: model, augmentation, test_accuracy, train_accuracy_clean.
@@ -88,6 +88,6 @@ def _mean(cells: pd.DataFrame, arms: Sequence[style.Arm], measure: str) -> float
 
 
 def _by_seed(runs: pd.DataFrame, arms: Sequence[style.Arm]) -> pd.Series:
-    """The mean over the arms at each seed that all of them have."""
+    """Return the mean over the arms at each seed that all of them have."""
     values = [style.rows_of(runs, arm).set_index("seed")["test_accuracy"] for arm in arms]
     return pd.concat(values, axis=1).dropna().mean(axis=1)

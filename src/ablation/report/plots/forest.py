@@ -1,4 +1,4 @@
-"""Differences to the reference with their intervals and verdicts."""
+"""Forest plot of differences to the reference, with intervals and verdicts."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from ablation.report.plots import style
 
 
 def _sign(text: str) -> Path:
-    """Return a character as the form of a marker."""
+    """Return a character as a marker path."""
     form = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans", weight="bold"))
     middle = (form.vertices.max(axis=0) + form.vertices.min(axis=0)) / 2
     return Path(form.vertices - middle, form.codes)
@@ -28,8 +28,8 @@ def _sign(text: str) -> Path:
 VERDICTS: dict[str, Any] = {
     "better": "^", "worse": "v", "same": _sign("≈"), "open": _sign("?"),
 }  # fmt: skip
-MANY = 10  # rows from which they are lower
-FRAMED = ("same", "open")  # signs that stand in a circle
+MANY = 10  # rows from which their height is reduced
+FRAMED = ("same", "open")  # markers drawn in a circle
 
 
 @style.styled()
@@ -43,19 +43,17 @@ def headline_arms(
 ) -> Figure:
     """Draw the difference of each arm to its reference, the largest at the top.
 
-    The bar is the interval that decides; it is thin where it tells of the test images alone. The
-    marker is the verdict's sign: ▲, ▼, ≈ or ?. Where models have each a reference, they share the
-    rows.
+    The bar is the deciding interval; a thin bar is an interval over the test images only. The
+    marker shows the verdict: ▲, ▼, ≈ or ?. Models with separate references share rows.
 
     Args:
         comparisons: arm, reference, arm_model, arm_augmentation, reference_model,
             reference_augmentation, difference, ci_low, ci_high, verdict, basis and by_seed, of one
             measure; at least one row.
         styles: the styles of the study.
-        margin: difference below which arms are the same, in the unit of the table; not-a-number
-            if there is none.
-        measure: what differs, in words.
-        unit: ``points`` if the differences are of shares, otherwise the measure's own.
+        margin: margin in the unit of the table; NaN without a margin.
+        measure: name of the metric.
+        unit: ``points`` for differences of shares, otherwise the unit of the metric.
         optimistic: whether the test split served as validation split.
 
     Returns:
@@ -83,7 +81,7 @@ def headline_arms(
     if math.isfinite(margin):
         ax.axvspan(-margin, margin, color=style.PALE, lw=0, zorder=0)
     for row in table.to_dict("records"):
-        y, colour = float(order.index(row["row"])), style.INK  # a factor belongs to no arm
+        y, colour = float(order.index(row["row"])), style.INK  # for effects of factors
         if shared:
             y += (models.index(row["arm_model"]) - (len(models) - 1) / 2) * 0.22 / tall
             colour = styles.of_model(row["arm_model"]).colour
@@ -93,10 +91,10 @@ def headline_arms(
     if shared:
         ax.hlines(np.arange(len(order) - 1) + 0.5, *ax.get_xlim(), style.PALE, lw=0.8, zorder=0)
     style.name_rows(ax, labels)
-    alone = bool((table["basis"] == "images").any())
+    images_only = bool((table["basis"] == "images").any())
     ax.set_xlabel(
         f"Difference in {measure}{style.OPTIMISTIC * optimistic}{reference}, {unit}"
-        + "\nthin: 95 % interval over the test images alone, no verdict" * alone,
+        + "\nthin: 95 % interval over the test images alone, no verdict" * images_only,
         loc="right",
     )
     handles = _handles(table, models, styles, margin, unit)
@@ -105,7 +103,7 @@ def headline_arms(
 
 
 def _named(table: pd.DataFrame) -> tuple[list[str], str]:
-    """Return the rows' names, as short as they can be, and the reference in words."""
+    """Return short names of the rows, and the reference for the axis label."""
     arms, references = (
         list(zip(table[f"{side}_model"], table[f"{side}_augmentation"], strict=True))
         for side in ("arm", "reference")
@@ -128,7 +126,7 @@ def _named(table: pd.DataFrame) -> tuple[list[str], str]:
 
 def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str, digits: int) -> None:
     if row["verdict"] not in VERDICTS:
-        style.say(ax, "no result: no seed in common", y)
+        style.write_note(ax, "no result: no seed in common", y)
         return
     (left, right), low, high = ax.get_xlim(), row["ci_low"], row["ci_high"]
     wide: dict[str, Any] = {"lw": 5, "alpha": 0.4} if row["basis"] == "seeds" else {"lw": 1}
@@ -138,20 +136,20 @@ def _draw(ax: Axes, y: float, row: Mapping[Any, Any], colour: str, digits: int) 
         if beyond:
             ax.plot(edge, y, head, color=colour, ms=6, mew=0, clip_on=False, label=f"cut {head}")
     ax.plot(row["seeds"], [y] * len(row["seeds"]), "o", color=colour, alpha=0.5, ms=3.6, mew=0)
-    look: dict[str, Any] = {"ms": 8, "mec": "white", "mew": 0.8}
+    marker: dict[str, Any] = {"ms": 8, "mec": "white", "mew": 0.8}
     if row["verdict"] in FRAMED:
         colour = style.text_colour(colour)
         ax.plot(row["difference"], y, "o", ms=10, mfc="white", mec=colour, mew=1.3, zorder=4)
-        look = {"ms": 6, "mew": 0}
+        marker = {"ms": 6, "mew": 0}
     ax.plot(
         row["difference"], y, color=colour, marker=VERDICTS[row["verdict"]], ls="", zorder=5,
-        label=f"difference:{row['arm']}:{row['reference']}", **look,
+        label=f"difference:{row['arm']}:{row['reference']}", **marker,
     )  # fmt: skip
     style.number_row(ax, y, style.signed(row["difference"], digits))
 
 
 def _limits(table: pd.DataFrame, margin: float) -> tuple[float, float]:
-    """Return limits that hold all differences but cut an interval that would flatten the others."""
+    """Return limits that include all differences and cut extremely wide intervals."""
     seeds = [value for values in table["seeds"] for value in values if math.isfinite(value)]
     inner = [-margin, margin, *table["difference"].dropna(), *seeds]
     widths = (table["ci_high"] - table["ci_low"]).dropna()

@@ -1,4 +1,4 @@
-"""Images: what augmentations make of them, and those that networks get wrong."""
+"""Augmented images, and misclassified images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from PIL import Image
 
 from ablation.report.plots import style
 
-SIDE = 96  # pixels of an image at most
-LEFT, GAP = 1.7, 0.08  # inches: the names of the rows, and the space between images
+SIDE = 96  # largest side of an image, in pixels
+LEFT, GAP = 1.7, 0.08  # inches: width of the row names, space between images
 
 
 @style.styled()
@@ -18,8 +18,8 @@ def gallery(entries: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the same images under each augmentation, with the labels that result.
 
     Args:
-        entries: for each row its augmentation, its pipeline, its images (uint8 [n, height, width,
-            1 or 3]) and their captions, such as ``70 % ‘5’ + 30 % ‘3’``.
+        entries: for each row augmentation, pipeline, images (uint8 [n, height, width, 1 or 3]) and
+            captions, such as ``70 % ‘5’ + 30 % ‘3’``.
 
     Returns:
         The figure, as wide as the page.
@@ -42,11 +42,11 @@ def gallery(entries: Sequence[Mapping[str, Any]]) -> Figure:
 
 @style.styled()
 def mistakes(entries: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw test images that networks get wrong, with the true class and the one predicted.
+    """Draw misclassified test images with true and predicted class.
 
     Args:
-        entries: for each row its arm (in words), its images (uint8 [n, height, width, 1 or 3]),
-            and the names of their classes, true and predicted.
+        entries: for each row arm (as text), images (uint8 [n, height, width, 1 or 3]), and names
+            of their true and predicted classes.
 
     Returns:
         The figure, as wide as the page.
@@ -63,10 +63,10 @@ def mistakes(entries: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
-    """Draw rows: the name, a remark, images, and a caption below each image."""
+    """Draw rows of name, remark and images, with a caption below each image."""
     step = min(1.0, (style.FULL - LEFT) / max(len(captions) for *_, captions in rows))
     side = step - GAP
-    room = int(side * 72 / 4.6)  # letters in a line of a caption
+    letters = int(side * 72 / 4.6)  # in a line of a caption
     figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))  # in inches, downwards
     ax.set_axis_off()
@@ -83,7 +83,7 @@ def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
             left = LEFT + step * number
             place = (left, left + side, top + high, top)
             ax.imshow(_small(image), "gray", vmin=0, vmax=255, interpolation="none", extent=place)
-            words = "\n".join(style.wrapped(line, room) for line in caption.split("\n"))
+            words = "\n".join(style.wrapped(line, letters) for line in caption.split("\n"))
             lines = max(lines, words.count("\n") + 1)
             middle = left + side / 2
             ax.text(middle, top + high + 0.04, words, ha="center", va="top", fontsize=style.SMALL)
@@ -94,7 +94,7 @@ def _rows(rows: Sequence[tuple[str, str, np.ndarray, Sequence[str]]]) -> Figure:
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """Reduce an image that is larger than it is shown; keep each pixel of a small one."""
+    """Reduce an image to at most `SIDE` pixels; small images are unchanged."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)

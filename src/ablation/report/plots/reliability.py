@@ -1,4 +1,4 @@
-"""How far the networks' confidence is from their accuracy."""
+"""Reliability diagrams."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,21 @@ from matplotlib.figure import Figure
 
 from ablation.report.plots import style
 
-LEAST = 0.02  # share of the images below which a bin is left out
+LEAST = 0.02  # bins with a smaller share of the images are left out
 
 
 @style.styled()
 def reliability(
     calibration: pd.DataFrame, arms: Sequence[style.Arm], styles: style.Styles
 ) -> Figure:
-    """Draw accuracy minus confidence by confidence, as trained and after temperature scaling.
+    """Draw accuracy minus confidence by confidence, before and after temperature scaling.
 
-    A marker's area grows with the number of images in its bin; bins with less than 2 % of them
-    are left out.
+    The area of a marker increases with the number of images in its bin. Bins with less than 2 % of
+    the images are left out.
 
     Args:
         calibration: model, augmentation, scaled, count, confidence, accuracy; a row for each bin.
-        arms: the arms to draw; those without rows are named.
+        arms: arms to draw; those without rows are marked.
         styles: the styles of the study.
 
     Returns:
@@ -49,7 +49,7 @@ def reliability(
     return figure
 
 
-def _draw(ax: Axes, bins: pd.DataFrame, look: style.Style) -> None:
+def _draw(ax: Axes, bins: pd.DataFrame, arm_style: style.Style) -> None:
     bins = bins.assign(share=bins["count"] / bins["count"].sum())
     bins = bins[bins["share"] >= LEAST]
     if bins.empty:
@@ -57,6 +57,6 @@ def _draw(ax: Axes, bins: pd.DataFrame, look: style.Style) -> None:
     model, augmentation, scaled = bins[["model", "augmentation", "scaled"]].iloc[0]
     x, y = 100 * bins["confidence"], 100 * (bins["accuracy"] - bins["confidence"])
     label = f"{'scaled' if scaled else 'trained'}:{model}:{augmentation}"
-    ax.plot(x, y, color=look.colour, lw=1.3, label=label)
+    ax.plot(x, y, color=arm_style.colour, lw=1.3, label=label)
     sizes = 12 + 90 * np.sqrt(bins["share"])
-    ax.scatter(x, y, sizes, c=look.colour, marker=look.marker, linewidths=0, alpha=0.75)
+    ax.scatter(x, y, sizes, c=arm_style.colour, marker=arm_style.marker, linewidths=0, alpha=0.75)

@@ -1,4 +1,4 @@
-"""What the figures share: settings, one style for each arm, labels, and how they are saved."""
+"""Shared parts of the figures: settings, styles of arms, labels, and saving."""
 
 import io
 import textwrap
@@ -24,15 +24,15 @@ from ablation.errors import visible
 
 Arm = tuple[str, str]  # model, augmentation
 
-HALF, FULL = 4.6, 9.2  # inches: two figures beside each other on the page, and one alone
-SMALL = 8.5  # points: no text is smaller, so that it is legible on a phone
-LETTER = 5.0  # points that a character is wide on average
-LINE = 11.5  # points from one line of labels to the next
+HALF, FULL = 4.6, 9.2  # inches: half and full width of the page
+SMALL = 8.5  # points: smallest text, legible on a phone
+LETTER = 5.0  # points: mean width of a character
+LINE = 11.5  # points: height of a line of labels
 INK, GREY, PALE = "#222222", "#5f6670", "#e6e9ee"
-OPTIMISTIC = " †"  # marks scores on a test split that served as validation split
+OPTIMISTIC = " †"  # marks scores if the test split served as validation split
 
-# Seaborn's colour-blind palette without the two colours that vanish on white, then darker ones.
-# The lists' lengths have no common factor, so the first 84 styles all differ.
+# Seaborn's colour-blind palette without two pale colours, then darker ones. The lengths of both
+# lists are coprime, so the first 84 styles differ.
 COLOURS = (
     "#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9", "#8a5a2b", "#7a7a7a",
     "#222222", "#7b2d8b", "#a3142b", "#74780c",
@@ -41,10 +41,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 RC: Any = {
     **sns.axes_style("whitegrid"),
-    "text.parse_math": False,  # foreign text is text, dollar signs too
-    "svg.hashsalt": "ablation",  # makes the ids in an SVG repeatable
+    "text.parse_math": False,  # dollar signs in names are text
+    "svg.hashsalt": "ablation",  # reproducible ids
     "svg.fonttype": "path",
-    "image.composite_image": False,  # images stay as crisp as they are
+    "image.composite_image": False,  # images are not resampled
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -69,14 +69,14 @@ RC: Any = {
 
 @contextmanager
 def styled(**more: Any) -> Iterator[None]:
-    """Draw with the report's settings; also a decorator of functions that draw."""
+    """Context manager and decorator that applies the settings of the report."""
     with mpl.rc_context(RC | more), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names may be in any script
         yield
 
 
 def save(figure: Figure, kind: Literal["svg", "pdf"]) -> bytes:
-    """Return a figure as a file's content, the same bytes for the same data."""
+    """Return a figure as the content of a file; equal data gives equal bytes."""
     dates = {"svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
     stored = io.BytesIO()
     with styled():
@@ -85,20 +85,21 @@ def save(figure: Figure, kind: Literal["svg", "pdf"]) -> bytes:
 
 
 class Style(NamedTuple):
-    """How an arm is drawn."""
+    """Colour and marker of an arm."""
 
     colour: str
     marker: str
 
 
 class Styles:
-    """One style for each arm, the same in every figure of a study.
+    """Styles of the arms, the same in every figure of a study.
 
-    An arm with the common augmentation has its model's style, any other arm its augmentation's.
-    Arms of one style differ in their model alone; figures separate these by place.
+    An arm with the common augmentation has the style of its model, any other arm that of its
+    augmentation. Arms with equal style differ in the model only; figures separate these by
+    position.
 
     Args:
-        experiments: the experiments of ``analysis.json``.
+        experiments: experiments of ``analysis.json``.
     """
 
     def __init__(self, experiments: Sequence[Mapping[str, Any]]) -> None:
@@ -116,12 +117,12 @@ class Styles:
         return Style(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
 
     def of_model(self, model: str) -> Style:
-        """Return the style of a model where colours tell models apart."""
+        """Return the style of a model in figures with a colour for each model."""
         return self[model, self.common]
 
 
 def arms_of(table: pd.DataFrame) -> list[Arm]:
-    """Return the arms of a table in its order."""
+    """Return the arms of a table, in its order."""
     return list(dict.fromkeys(zip(table["model"], table["augmentation"], strict=True)))
 
 
@@ -131,7 +132,7 @@ def rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 
 
 def arm_names(arms: Sequence[Arm]) -> dict[Arm, str]:
-    """Name arms by what tells them apart: model, augmentation, or both."""
+    """Return names of arms: model, augmentation or both, whichever vary."""
     models, augmentations = ({arm[i] for arm in arms} for i in (0, 1))
     if len(augmentations) == 1:
         return {arm: arm[0] for arm in arms}
@@ -141,9 +142,9 @@ def arm_names(arms: Sequence[Arm]) -> dict[Arm, str]:
 
 
 def pair_names(pairs: Sequence[tuple[Arm, Arm]]) -> list[str]:
-    """Name differences between two arms by what differs: ``resnet8: cutmix − none``.
+    """Return names of differences between two arms, such as ``resnet8: cutmix − none``.
 
-    What both arms have in common stands in front, unless all the arms have it in common.
+    A common part of both arms comes first, unless all arms share it.
     """
     arms = [arm for pair in pairs for arm in pair]
     several = [len({arm[i] for arm in arms}) > 1 for i in (0, 1)]
@@ -160,7 +161,7 @@ def pair_names(pairs: Sequence[tuple[Arm, Arm]]) -> list[str]:
 
 
 def arm_groups(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
-    """Return the arms by model where augmentations vary too, otherwise all as one group."""
+    """Return the arms by model if augmentations vary too, otherwise as one group."""
     models = list(dict.fromkeys(model for model, _ in arms))
     if len(models) > 1 and len({augmentation for _, augmentation in arms}) > 1:
         return {model: [arm for arm in arms if arm[0] == model] for model in models}
@@ -170,37 +171,37 @@ def arm_groups(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
 def panels(
     groups: Mapping[str, Sequence[Arm]], sharey: bool | Literal["col"] = "col"
 ) -> tuple[Figure, Any]:
-    """Return a figure with two panels for each group of arms, as high as their names need."""
+    """Return a figure with two panels for each group, high enough for the names of its arms."""
     height = max(2.5, (max(map(len, groups.values())) + 1) * LINE / 72 + 0.6)
     figure = Figure(figsize=(FULL, height * len(groups) + 0.1), layout="constrained")
     return figure, figure.subplots(len(groups), 2, squeeze=False, sharex=True, sharey=sharey)
 
 
 def wrapped(text: str, width: int = 34, lines: int = 2) -> str:
-    """Break a text into lines; an ellipsis stands for what does not fit into them."""
+    """Wrap a text; an ellipsis replaces what exceeds the number of lines."""
     text = visible(" ".join(text.split()))
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …")) or " "
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text on one line, cut where it is too long."""
+    """Return a text on one line, truncated with an ellipsis."""
     text = visible(" ".join(text.split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def signed(value: float, digits: int) -> str:
-    """Write a difference with its sign; zero has none."""
+    """Format a difference with its sign; zero has none."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def text_colour(colour: str) -> Any:
-    """Return a colour darkened until it is legible as text on white."""
+    """Return a darker colour that is legible as text on white."""
     return sns.set_hls_values(colour, l=0.3)
 
 
-def spread(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """Move sorted positions as little as possible until they are ``gap`` apart, within limits."""
+def space_out(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Move sorted positions minimally so that they are ``gap`` apart, within limits."""
     gap = min(gap, (high - low) / max(1, len(wanted) - 1))
     steps = gap * np.arange(len(wanted))
     return np.clip(isotonic_regression(wanted - steps).x, low, high - steps[-1]) + steps
@@ -209,12 +210,12 @@ def spread(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarra
 def label_points(
     ax: Axes, points: Sequence[tuple[float, float, str, str]], outside: bool = False
 ) -> None:
-    """Write a name beside each point so that no two overlap, with a thin line to a moved one.
+    """Label points without overlaps; thin lines lead to displaced labels.
 
     Args:
-        ax: where the points are drawn already.
-        points: for each its x, its y, its name and its colour.
-        outside: write all names right of the axes, not beside the points.
+        ax: axes with the points.
+        points: x, y, name and colour of each point.
+        outside: whether to put all labels to the right of the axes.
     """
     if not points:
         return
@@ -232,7 +233,7 @@ def label_points(
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         members = members[np.argsort(places[members, 1], kind="stable")]
-        heights = spread(places[members, 1], LINE, bottom, top)
+        heights = space_out(places[members, 1], LINE, bottom, top)
         for i, height in zip(members.tolist(), heights, strict=True):
             x, y, _, colour = points[i]
             away, moved = right - places[i, 0] if outside else 0.0, height - places[i, 1]
@@ -245,7 +246,7 @@ def label_points(
 
 
 def log_if_wide(axis: Axis, values: pd.Series, labels: Formatter | str = "{x:g}") -> None:
-    """Make an axis logarithmic if its positive values span a decade, or crowd at its low end."""
+    """Make an axis logarithmic if its positive values span a decade or crowd at the low end."""
     values = values[np.isfinite(values)]
     low, high = values.min(), values.max()
     crowded = high >= 4 * low and values.median() < low + (high - low) / 5
@@ -259,7 +260,7 @@ def log_if_wide(axis: Axis, values: pd.Series, labels: Formatter | str = "{x:g}"
 
 
 def name_rows(ax: Axes, labels: Sequence[str]) -> None:
-    """Label rows at 0, 1, …, the first one at the top."""
+    """Label rows at 0, 1, …, from the top."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -267,7 +268,7 @@ def name_rows(ax: Axes, labels: Sequence[str]) -> None:
 
 
 def name_columns(ax: Axes, places: np.ndarray, labels: Sequence[str], width: float) -> float:
-    """Label columns that fill ``width`` inches; return the inches that upright labels need."""
+    """Label columns of ``width`` inches in total; return the height of rotated labels in inches."""
     names = [shortened(label, 24) for label in labels]
     longest = max(map(len, names), default=0) * LETTER
     upright = longest > width * 72 / max(1, len(names)) - 4
@@ -276,7 +277,7 @@ def name_columns(ax: Axes, places: np.ndarray, labels: Sequence[str], width: flo
 
 
 def name_matrix(ax: Axes, rows: Sequence[str], columns: Sequence[str], width: float) -> float:
-    """Label a heat map that is ``width`` inches wide; return the inches below that it needs."""
+    """Label a heat map of ``width`` inches; return the height of rotated labels, in inches."""
     below = name_columns(ax, np.arange(len(columns)) + 0.5, columns, width)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)
     ax.tick_params(length=0)
@@ -284,8 +285,8 @@ def name_matrix(ax: Axes, rows: Sequence[str], columns: Sequence[str], width: fl
     return below
 
 
-def contrast(ax: Axes) -> None:
-    """Write the numbers of the last heat map dark on pale cells and white on dark ones."""
+def set_number_colours(ax: Axes) -> None:
+    """Make the numbers of the last heat map dark on pale cells and white on dark cells."""
     mesh = ax.collections[-1]
     assert isinstance(mesh, QuadMesh)
     width = np.shape(mesh.get_coordinates())[1] - 1
@@ -304,8 +305,8 @@ def number_row(ax: Axes, y: float, text: str) -> None:
     ax.text(1.02, y, text, transform=place, va="center", fontsize=SMALL, color=INK)
 
 
-def say(ax: Axes, text: str = "no result", y: float | None = None) -> None:
-    """Tell in words that there is nothing to draw, in a row or in the whole axes."""
+def write_note(ax: Axes, text: str = "no result", y: float | None = None) -> None:
+    """Write a note instead of missing data, in a row or in the whole axes."""
     whole = y is None
     ax.text(
         0.5 if whole else 0.02, 0.5 if y is None else y, text, style="italic", color=GREY,
@@ -315,15 +316,15 @@ def say(ax: Axes, text: str = "no result", y: float | None = None) -> None:
 
 
 def name_missing(ax: Axes, names: Sequence[str]) -> None:
-    """Name the arms that have nothing to draw."""
+    """Write the names of arms without data."""
     if names:
         text = wrapped(f"no result: {', '.join(names)}", 44, 4)
-        look: Any = {"style": "italic", "color": GREY, "fontsize": SMALL}
-        ax.text(0.99, 0.98, text, ha="right", va="top", transform=ax.transAxes, **look)
+        options: Any = {"style": "italic", "color": GREY, "fontsize": SMALL}
+        ax.text(0.99, 0.98, text, ha="right", va="top", transform=ax.transAxes, **options)
 
 
 def legend_beside(ax: Axes, names: Mapping[Arm, str], styles: Styles) -> None:
-    """Name arms right of the axes."""
+    """Put a legend of arms to the right of the axes."""
     handles = [
         Line2D([], [], color=styles[arm].colour, marker=styles[arm].marker, ms=5) for arm in names
     ]

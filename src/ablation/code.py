@@ -1,0 +1,115 @@
+"""Digests of code, which change when the behaviour of the code may change.
+
+A digest covers modules and all modules that they import, directly or indirectly. Comments,
+docstrings, formatting and the texts of ``description=`` arguments do not count.
+"""
+
+import ast
+import hashlib
+from collections.abc import Collection, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+NAME = PACKAGE.name
+
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_digest(modules: Iterable[str], packages: Collection[str] | None = None) -> str:
+    """Return the digest of modules of this package and of the modules that they import.
+
+    Args:
+        modules: full names, such as ``ablation.training.run``.
+        packages: names of the subpackages whose modules count, such as ``training``; None for all.
+
+    Returns:
+        16 hex digits, the same for any version of Python.
+
+    Raises:
+        FileNotFoundError: a module does not exist.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(reached(modules, packages)):
+        digest.update(f"{name}:{_module(name)[0]}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def reached(modules: Iterable[str], packages: Collection[str] | None = None) -> set[str]:
+    """Return the names of modules and of all that they import, as in `code_digest`."""
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        waiting |= {
+            other
+            for other in _module(name)[1]
+            if packages is None or (other.split(".")[1:2] and other.split(".")[1] in packages)
+        }
+    return found
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Return the digest of files, by name and content: 16 hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _module(name: str) -> tuple[str, frozenset[str]]:
+    """Return the hash of a module's code, and which modules of this package it imports."""
+    file = _file(name)
+    if file is None:
+        raise FileNotFoundError(f"module {name} does not exist")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    content = hashlib.sha256(repr(_canonical(tree)).encode()).hexdigest()
+    return content, frozenset(_imports(tree))
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of a module, or the ``__init__.py`` of a package; None if there is none."""
+    place = PACKAGE.joinpath(*name.split(".")[1:])
+    files = (place.with_suffix(".py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None) if _is_own(name) else None
+
+
+def _is_own(name: str) -> bool:
+    return name == NAME or name.startswith(f"{NAME}.")
+
+
+def _canonical(node: Any) -> Any:
+    """Return a syntax tree as nested tuples.
+
+    Not `ast.dump`, whose text depends on the version of Python.
+    """
+    if isinstance(node, list):
+        return [_canonical(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.Call):
+        fields["keywords"] = [one for one in node.keywords if one.arg != "description"]
+    kept = ((key, _canonical(value)) for key, value in fields.items() if value not in (None, []))
+    return (type(node).__name__, *kept)
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Return the modules of this package that a module imports anywhere in its code."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    # Importing a.b.c runs a and a.b as well.
+    places = [name.split(".") for name in names if _is_own(name)]
+    every = {".".join(parts[:end]) for parts in places for end in range(1, len(parts) + 1)}
+    return {name for name in every if _file(name) is not None}

@@ -1,0 +1,102 @@
+"""The disk space that the data sets of a study still need."""
+
+import math
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.data.disk import DOWNLOAD_FACTOR, existing_folder, gigabytes
+from ablation.data.settings import DataSettings
+from ablation.data.sources import source_of
+from ablation.data.sources.base import Known
+from ablation.data.sources.tfds import data_dir
+from ablation.progress.terminal import Part, table
+from ablation.study.grid import PreparedData
+
+NOT_KNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Disk space that a data set still needs.
+
+    Attributes:
+        dataset: its label.
+        source: its source.
+        download: bytes to download; None if unknown.
+        prepared: maximum size of the prepared images in bytes; None if unknown.
+    """
+
+    dataset: str
+    source: str
+    download: int | None
+    prepared: int | None
+
+
+def needs(data: Iterable[PreparedData]) -> list[Need]:
+    """Return the needs of the data sets that are not prepared."""
+    return [_need(one) for one in data if not (Path(one.folder) / "description.json").is_file()]
+
+
+def _need(data: PreparedData) -> Need:
+    settings, source = data.settings, source_of(data.settings.source)
+    known = source.known(settings.source)
+    if source.files is not None:
+        known = Known(images=len(source.files(Path(str(settings.path)))))
+    if known is None:
+        return Need(data.dataset, settings.source, None, None)
+    size, prepared = settings.stored_size or settings.image_size or known.size, None
+    if size is not None and known.images is not None:
+        # If the channels are unknown, three are assumed.
+        channels = settings.channels or known.shape[2] or 3
+        images = images_prepared(settings, known.images, known.test)
+        prepared = images * math.prod(size) * channels
+    return Need(data.dataset, settings.source, known.download, prepared)
+
+
+def images_prepared(settings: DataSettings, images: int, test: int) -> int:
+    """Return the approximate number of images of a source that are prepared.
+
+    Args:
+        settings: settings of the prepared data set.
+        images: number of images of the source.
+        test: number of these in the test split; 0 if the source has none.
+    """
+    training = images - (test or images * settings.test_share)
+    if settings.limit is not None:
+        training = min(training, settings.limit)
+        images = min(images, 3 * settings.limit)  # training, validation, test
+    trained = training * (1 - settings.held_out)
+    return round(images - trained * (1 - settings.train_share))
+
+
+def disk_space_parts(wanted: list[Need]) -> list[Part]:
+    """Show needed and free disk space; nothing if nothing is needed."""
+    if not wanted:
+        return []
+    rows = [[one.dataset, _shown(one.download), _shown(one.prepared)] for one in wanted]
+    parts: list[Part] = [table(["data set", "to download", "prepared"], rows, right=[1, 2])]
+    downloads = {one.source: one.download or 0 for one in wanted}
+    downloading = DOWNLOAD_FACTOR * sum(downloads.values())
+    storing = sum(one.prepared or 0 for one in wanted)
+    places: dict[int, tuple[Path, int]] = {}
+    for folder, size in ((data_dir(), downloading), (Path("results"), storing)):
+        if size:
+            disk = existing_folder(folder).stat().st_dev
+            first, before = places.get(disk, (folder, 0))
+            places[disk] = (first, before + size)
+    for folder, size in places.values():
+        free = shutil.disk_usage(existing_folder(folder)).free
+        short = "" if size <= free else "WARNING: not enough disk space. "
+        parts.append(
+            f"{short}Disk of {folder}: {gigabytes(size)} are needed (downloads count "
+            f"{DOWNLOAD_FACTOR} times: downloaded, unpacked, stored), {gigabytes(free)} are free."
+        )
+    if any(None in (one.download, one.prepared) for one in wanted):
+        parts.append("Unknown sizes are not counted.")
+    return parts
+
+
+def _shown(size: int | None) -> str:
+    return NOT_KNOWN if size is None else "-" if not size else gigabytes(size)

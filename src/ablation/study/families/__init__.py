@@ -1,1 +1,0 @@
-"""What each family of networks tells of itself to a study."""
