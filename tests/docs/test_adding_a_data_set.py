@@ -13,6 +13,7 @@ from ..conftest import ROOT
 PAGE = ROOT / "docs/adding-a-data-set.md"
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_the_page_works_to_the_letter(example):
     example.follow(PAGE.name)

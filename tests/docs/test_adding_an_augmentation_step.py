@@ -48,6 +48,7 @@ for text in ("solarize(1.5)", "solarise"):
 """
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_the_step_of_the_page_does_what_it_says_and_trains(example, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

@@ -57,6 +57,7 @@ def test_paths_reach_no_shell_unquoted(hostile):
     assert not list(hostile.folder.rglob("pwned"))
 
 
+@pytest.mark.long
 def test_a_study_of_hostile_names_runs_to_its_report(hostile):
     (hostile.folder / "config/config.yaml").write_text("study: tiny\n")
     hostile.study.write_text(json.dumps(STUDY))
