@@ -189,12 +189,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
     from ablation.data.issues import summary_lines
     from ablation.data.prepare import prepare
-    from ablation.training.code import data_code
+    from ablation.training.code import data_code, require_code
 
     settings = arguments.settings
     code = data_code(settings)
-    if arguments.code not in (None, code):
-        raise InputError("the code was edited while the study ran: run snakemake again")
+    require_code(code, arguments.code)
     description = prepare(
         settings, arguments.folder, files_digest=arguments.files_digest, code=code
     )

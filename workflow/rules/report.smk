@@ -20,7 +20,7 @@ rule describe_models:
     params:
         plan=PLAN_FILE,
         request=digest(models_request(PLAN)),
-        code=models_code(PLAN),
+        code=lambda wildcards: models_code(PLAN),
     message:
         f"Describe the networks of {STUDY}"
     shell:
@@ -39,7 +39,7 @@ rule gallery:
     params:
         plan=PLAN_FILE,
         request=digest(gallery_request(PLAN)),
-        code=gallery_code(PLAN),
+        code=lambda wildcards: gallery_code(PLAN),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
@@ -67,7 +67,7 @@ rule analyse:
     params:
         plan=PLAN_FILE,
         digest=PLAN_DIGEST,
-        code=analysis_code(),
+        code=lambda wildcards: analysis_code(),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
@@ -95,7 +95,7 @@ rule report:
         plan=PLAN_FILE,
         digest=PLAN_DIGEST,
         narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
-        code=report_code(),
+        code=lambda wildcards: report_code(),
     message:
         f"Write the report of {STUDY}"
     shell:

@@ -140,7 +140,7 @@ def effects(
     }
     families: dict[Any, list[Mapping[CellKey, float]]] = {}
     for one in comparisons:
-        families.setdefault(_family_key(one), []).append(_weights(one))
+        families.setdefault(_family_key(one), []).append(one.weights)
     return [_effect(one, pools[one.outcome], families[_family_key(one)]) for one in comparisons]
 
 
@@ -235,7 +235,7 @@ def _effect(
         sd = max(float(paired.std(ddof=1)), 1 / images, ROUNDING)
         design = ComparisonDesign((1.0, -1.0), (False, False), sd, len(seeds) - 1.0)
         pooled = None
-        if pool := pools.pool_of(_weights(comparison), family, tuple(seeds), images):
+        if pool := pools.pool_of(comparison.weights, family, tuple(seeds), images):
             variances, (weights, *of_family), frequent = pool
             usual_sd = max(usual_sd, math.sqrt(float(np.median(variances.own))))
             pooled = variances.of_contrast(weights, np.array(of_family))
@@ -306,20 +306,12 @@ def _value(side: Contrast, scores: Mapping[CellKey, CellScores], seed: int) -> f
     return round(value, 12)
 
 
-def _weights(comparison: Comparison) -> dict[CellKey, float]:
-    weights: dict[CellKey, float] = {}
-    for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
-        for weight, source in side.terms:
-            weights[source] = weights.get(source, 0.0) + sign * weight
-    return weights
-
-
 def _by_image(
     comparison: Comparison, scores: Mapping[CellKey, CellScores], seeds: Sequence[int]
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Return for each data set its source and its part of the difference [seeds, images]."""
     parts: dict[str, tuple[str, np.ndarray]] = {}
-    for source, weight in _weights(comparison).items():
+    for source, weight in comparison.weights.items():
         one = scores[source]
         own = weight * np.array([one.correct[seed] for seed in seeds], float)
         known = parts.get(one.data)
@@ -353,7 +345,7 @@ def _image_errors(
     variance = 0.0
     if math.isinf(max(one.images for one in scores.values())):
         return variance, seed_image_variance
-    for source, weight in _weights(comparison).items():
+    for source, weight in comparison.weights.items():
         share = float(np.mean([scores[source].values[seed] for seed in seeds]))
         variance += weight**2 * share * (1 - share) / scores[source].images
     return math.sqrt(variance), seed_image_variance

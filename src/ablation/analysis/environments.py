@@ -57,10 +57,7 @@ def confounded(comparison: Comparison, values: Mapping[CellKey, set[str]]) -> bo
         comparison: the comparison.
         values: values of an aspect by cell.
     """
-    weights: dict[CellKey, float] = {}
-    for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
-        for weight, source in side.terms:
-            weights[source] = weights.get(source, 0.0) + sign * weight
+    weights = comparison.weights
     sides: list[set[str]] = [
         set().union(*(values.get(s, set()) for s, w in weights.items() if sign * w > 0))
         for sign in (1, -1)

@@ -281,7 +281,7 @@ def stands_beside(publication: Publication, figure: Figure, run: Run) -> bool:
         and data.train_share == 1
         and size == (publication.image_size, publication.image_size)
         and _layout(run.settings.model) == _layout(network)
-        and same_arm(publication.arms[figure.arm], run.steps)
+        and same_arm(publication.arms[figure.arm], run.settings.augmentation)
     )
 
 
@@ -321,7 +321,7 @@ def setting_differences(
     published = publication.settings(figure)
     return [
         *_training_differences(own, published),
-        *_arm_differences(publication.arms[figure.arm], run.steps),
+        *_arm_differences(publication.arms[figure.arm], run.settings.augmentation),
         *_network_differences(publication, figure, run.settings.model),
         *_data_differences(publication, run),
         *_score_differences(publication, figure, own, finished),

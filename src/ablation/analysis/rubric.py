@@ -191,7 +191,7 @@ class _Cell:
     @cached_property
     def steps(self) -> list[StepCall]:
         """The steps that can change an image or a label."""
-        return effective_steps(self.runs[0].steps)
+        return effective_steps(self.runs[0].settings.augmentation)
 
     @cached_property
     def finished(self) -> list[int]:

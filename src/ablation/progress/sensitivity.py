@@ -139,7 +139,7 @@ def pooled_spread(
     """
     paired, single = [], []
     for one, of_cells in zip(comparisons, scores, strict=True):
-        weights = _weights(one)
+        weights = one.weights
         finite = {
             source: {seed: value for seed, value in values.items() if math.isfinite(value)}
             for source, values in of_cells.items()
@@ -222,14 +222,6 @@ def _points(points: float) -> str:
 
 def _shared_seeds(comparison: Comparison, runs: Mapping[CellKey, Mapping[int, Run]]) -> set[int]:
     return set.intersection(*(set(runs[source]) for source in comparison.sources))
-
-
-def _weights(comparison: Comparison) -> dict[CellKey, float]:
-    weights: dict[CellKey, float] = {}
-    for sign, side in ((1, comparison.arm), (-1, comparison.reference)):
-        for weight, source in side.terms:
-            weights[source] = weights.get(source, 0.0) + sign * weight
-    return weights
 
 
 def _pool(variances: list[tuple[int, float]]) -> float:

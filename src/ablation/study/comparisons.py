@@ -91,6 +91,15 @@ class Comparison:
     conditions: tuple[str, str] = ("", "")
 
     @property
+    def weights(self) -> dict[CellKey, float]:
+        """The weight of every cell in the difference of arm and reference."""
+        weights: dict[CellKey, float] = {}
+        for sign, side in ((1, self.arm), (-1, self.reference)):
+            for weight, source in side.terms:
+                weights[source] = weights.get(source, 0.0) + sign * weight
+        return weights
+
+    @property
     def sources(self) -> set[CellKey]:
         """All cells that it uses."""
         return {source for _, source in (*self.arm.terms, *self.reference.terms)}

@@ -81,11 +81,6 @@ class Run:
         return self.folder.replace("results/runs/", "results/checkpoints/", 1)
 
     @property
-    def steps(self) -> Pipeline:
-        """The steps of its augmentation."""
-        return self.settings.augmentation
-
-    @property
     def log(self) -> str:
         """The log of its training, relative to the working directory."""
         return self.folder.replace("results/runs/", "results/logs/train/", 1) + ".log"

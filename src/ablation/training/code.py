@@ -6,6 +6,7 @@ from functools import cache
 from ablation.code import code_digest
 from ablation.data.settings import DataSettings
 from ablation.data.sources import source_of
+from ablation.errors import InputError
 from ablation.identity import identity
 from ablation.models.families import FAMILIES
 from ablation.training.settings import RunSettings
@@ -50,6 +51,16 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     *others, last = changed
     names = f"{', '.join(others)} and {last}" if others else last
     return f"the code of {names} has changed"
+
+
+def require_code(now: str, planned: str | None) -> None:
+    """Refuse code with another digest than a job was planned with; None allows any.
+
+    Raises:
+        InputError: the digests differ.
+    """
+    if planned not in (None, now):
+        raise InputError("the code was edited while the study ran: run snakemake again")
 
 
 @cache

@@ -12,7 +12,7 @@ from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
 from ablation.storage import exclusive_lock, file_sha256
 from ablation.training.checkpoint import LOCK, Identity, finished_files, keep_log, publish
-from ablation.training.code import code_of, run_code
+from ablation.training.code import code_of, require_code, run_code
 from ablation.training.devices import reserved_device
 from ablation.training.settings import RunSettings
 from ablation.training.signals import stop_signals
@@ -60,8 +60,7 @@ def train_job(
         )
         if weights_file is not None and not weights_file.is_file():
             raise InputError(f"{weights_file}: weights file not found")
-        if code not in (None, code_of(parts)):
-            raise InputError("the code was edited while the study ran: run snakemake again")
+        require_code(code_of(parts), code)
         identity = Identity(
             settings.model_dump(mode="json"),
             parts,
