@@ -162,11 +162,6 @@ def _add_judge(commands: Any) -> None:
     judge.set_defaults(command=_judge)
 
 
-def _import_without_sklearn() -> None:
-    """Keep Keras from importing scikit-learn, which takes seconds and is not needed here."""
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-
-
 def _import_tensorflow() -> None:
     """Import TensorFlow without the GPUs, which are left to training jobs."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -229,7 +224,6 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    _import_without_sklearn()
     from ablation.training.job import train_job
     from ablation.training.signals import Interrupted
 
@@ -265,7 +259,6 @@ def _plan_of(arguments: argparse.Namespace) -> Plan:
 
 def _describe_models(arguments: argparse.Namespace) -> None:
     plan = _plan_of(arguments)
-    _import_without_sklearn()
     _import_tensorflow()
     from ablation.models.table import describe_models
 
@@ -274,7 +267,6 @@ def _describe_models(arguments: argparse.Namespace) -> None:
 
 def _gallery(arguments: argparse.Namespace) -> None:
     plan = _plan_of(arguments)
-    _import_without_sklearn()
     _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
 

@@ -16,6 +16,7 @@ for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:
     paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
+from ablation import warm_start
 from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state

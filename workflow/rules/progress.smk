@@ -8,6 +8,9 @@ localrules:
 
 onstart:
     keep_locks_of_others(workflow.persistence)
+    # Empty where jobs run on other machines.
+    warm = CONFIG.warm_start and workflow.local_exec
+    os.environ[warm_start.VARIABLE] = str(os.getpid()) if warm else ""
     try:
         for folder in ("results", "reports"):
             require_writable(Path(folder))

@@ -529,6 +529,12 @@ class Config(Strict):
         default=1,
         description="Number of runs that share one GPU. More than one needs enough GPU memory.",
     )
+    warm_start: bool = Field(
+        default=True,
+        strict=False,  # the command line gives text
+        description="Whether jobs on this machine share one import of TensorFlow: they are forked "
+        "from a process that has imported it.",
+    )
     recheck: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = Field(
         default=None,
         description="Id of the run that `snakemake recheck` repeats. Default: the fastest "

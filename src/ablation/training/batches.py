@@ -100,6 +100,7 @@ def training_batches(
     def fetch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return images[chosen, rows, columns], labels[chosen]
 
+    @tf.autograph.experimental.do_not_convert  # has no Python control flow over tensors
     def make(chosen: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, classes_of = tf.numpy_function(
             fetch, [chosen], (tf.uint8, tf.int64), stateful=False
@@ -115,7 +116,8 @@ def training_batches(
         tf.TensorSpec([batch_size, augmentation.columns], tf.float32),
     )
     data = tf.data.Dataset.from_generator(choose, output_signature=signature)
-    return data.map(make, num_parallel_calls=parallel, deterministic=True).prefetch(2)
+    data = data.map(make, num_parallel_calls=parallel, deterministic=True)
+    return data.prefetch(2).with_options(_options())
 
 
 def evaluation_batches(
@@ -138,6 +140,7 @@ def evaluation_batches(
         chosen = indices[start : start + batch_size]
         return images[chosen, rows, columns], labels[chosen]
 
+    @tf.autograph.experimental.do_not_convert
     def make(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, classes_of = tf.numpy_function(fetch, [start], (tf.uint8, tf.int64), stateful=False)
         pixels.set_shape([None, *size, images.shape[3]])
@@ -145,4 +148,11 @@ def evaluation_batches(
         return tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes_of, classes)
 
     starts = tf.data.Dataset.range(0, len(indices), batch_size)
-    return starts.map(make).prefetch(2)
+    return starts.map(make).prefetch(2).with_options(_options())
+
+
+def _options() -> tf.data.Options:
+    """Return options without autotuning: the end of an iterator waits for its sleeping thread."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options

@@ -1,0 +1,297 @@
+"""Warm start: jobs that use TensorFlow are forked from a process that has imported it.
+
+The import takes longer than the training of a small run. The first job of an invocation of
+Snakemake starts a server, which imports the libraries and runs nothing. Each job sends its
+arguments and its open files to the server, which forks a child for it. The job waits, passes
+signals on and ends with the exit status of the child. If the job is killed, its child is killed; if
+the server is killed, all its children are killed.
+
+A server serves only jobs with its own environment variables, folder, interpreter, installed
+packages and code of this package, and ends with the invocation, or when it has been idle for a
+minute. Forking is safe only while the runtime of TensorFlow has not started, which the server
+checks. In all other cases the job starts cold: it imports TensorFlow itself.
+
+The module imports only the standard library, because each job imports it. Linux only.
+"""
+
+import ctypes
+import gc
+import hashlib
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+VARIABLE = "ABLATION_WARM_START"
+"""Process id of the invocation that servers end with; jobs start cold if it is unset or empty."""
+
+COMMANDS = ("prepare", "train", "describe-models", "gallery")
+"""The commands of `ablation.cli` that the rules call and that import TensorFlow."""
+
+_MODULES = (
+    "ablation.cli",
+    "ablation.augmentation.gallery",
+    "ablation.data.prepare",
+    "ablation.models.table",
+    "ablation.training.run",
+)
+IDLE_SECONDS = 60
+_MESSAGE_BYTES = 1 << 17
+_PR_SET_PDEATHSIG = 1
+_FORKED = b"forked"
+_STATUS = struct.Struct("i")
+_PEER = struct.Struct("3i")  # process, user and group
+
+
+def run_warm(words: list[str]) -> None:
+    """Run a command in a child of the server and exit with its status.
+
+    Returns if the command has to start cold: without the variable, for other commands, on other
+    systems, and with a line on standard error if the server cannot serve it.
+
+    Args:
+        words: the command and its arguments.
+    """
+    if not os.environ.get(VARIABLE) or not words or words[0] not in COMMANDS:
+        return
+    if sys.platform != "linux":
+        return
+    try:
+        with _connection() as server:
+            request = json.dumps(words).encode()
+            socket.send_fds(server, [request], [0, 1, 2])
+            answer = server.recv(_MESSAGE_BYTES)
+            if answer == _FORKED:
+                _wait(server)
+            reason = answer.decode() or "the server has ended"
+    except OSError as error:
+        reason = str(error)
+    print(f"cold start: {reason}", file=sys.stderr, flush=True)
+
+
+def _connection() -> socket.socket:
+    """Return a connection to the server, which is started if there is none."""
+    key = _key()
+    # An abstract name exists only as long as the socket. Binding it is atomic, so that of several
+    # jobs one starts the server; the others can connect before it has imported anything.
+    address = f"\0ablation-{key}"
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            with suppress(OSError):  # another job has started it
+                listening.bind(address)
+                listening.listen(socket.SOMAXCONN)
+                subprocess.Popen(
+                    [sys.executable, "-m", __name__, key, str(listening.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[listening.fileno()],
+                    start_new_session=True,  # Ctrl-C reaches the jobs only
+                )
+        connection.connect(address)
+        _require_own(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_own(connection: socket.socket) -> None:
+    """Require that the other end belongs to this user, as anybody can use an abstract name."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    if _PEER.unpack(peer)[1] != os.getuid():
+        raise PermissionError("the server belongs to another user")
+
+
+def _wait(server: socket.socket) -> NoReturn:
+    """Pass signals on to the child and exit as it does."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        with suppress(OSError):  # the child has just ended
+            server.send(bytes([number]))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    answer = server.recv(_STATUS.size)
+    if not answer:
+        sys.exit("error: the server of the warm start was killed, and this job with it")
+    code = os.waitstatus_to_exitcode(_STATUS.unpack(answer)[0])
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def _key() -> str:
+    """Return the digest of what a job and its server must have in common."""
+    variables = {name: value for name, value in os.environ.items() if name != "_"}
+    shared = [variables, os.getcwd(), sys.executable, sys.version, _code()]
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+
+
+def _code() -> str:
+    """Return the digest of the code of this package and of the versions of other packages."""
+    digest = hashlib.sha256()
+    for place in filter(os.path.isdir, sys.path):
+        distributions = (name for name in os.listdir(place) if name.endswith(".dist-info"))
+        digest.update(repr([place, sorted(distributions)]).encode())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(repr([str(file), hashlib.sha256(file.read_bytes()).hexdigest()]).encode())
+    return digest.hexdigest()
+
+
+class _Server:
+    """Forks a child for each job.
+
+    Args:
+        key: `_key` of the job that started this process.
+        listening: the socket that jobs connect to.
+        invocation: process id of Snakemake.
+    """
+
+    def __init__(self, key: str, listening: socket.socket, invocation: int) -> None:
+        self._key, self._listening = key, listening
+        self._refusal = ""
+        self._jobs: dict[socket.socket, int | None] = {}  # their children, once forked
+        self._selector = selectors.DefaultSelector()
+        self._ended = os.pidfd_open(invocation)
+        self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._ended, selectors.EVENT_READ, self._stop_accepting)
+
+    def serve(self) -> list[str] | None:
+        """Serve jobs until the invocation ends or no job is left for a minute.
+
+        Returns:
+            The command in a child; None in the server.
+        """
+        self._refusal = _import(self._key)
+        gc.freeze()  # the children share the memory of what has been imported
+        while self._jobs or self._listening.fileno() >= 0:
+            events = self._selector.select(None if self._jobs else IDLE_SECONDS)
+            if not events:
+                return None
+            for event, _ in events:
+                command: list[str] | None = event.data()
+                if command is not None:
+                    return command
+        return None
+
+    def _stop_accepting(self) -> None:
+        self._selector.unregister(self._listening)
+        self._selector.unregister(self._ended)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        job, _ = self._listening.accept()
+        self._jobs[job] = None
+        self._selector.register(job, selectors.EVENT_READ, lambda: self._receive(job))
+
+    def _receive(self, job: socket.socket) -> list[str] | None:
+        """Receive the command of a job, a signal for its child, or its end."""
+        message, files, _, _ = socket.recv_fds(job, _MESSAGE_BYTES, 3)
+        child = self._jobs[job]
+        if child is None and message:
+            return self._start(job, json.loads(message), files)
+        if child is None:
+            self._forget(job)
+        elif message:
+            os.kill(child, message[0])
+        else:
+            os.kill(child, signal.SIGKILL)
+            self._selector.unregister(job)
+        return None
+
+    def _start(self, job: socket.socket, command: list[str], files: list[int]) -> list[str] | None:
+        server = os.getpid()
+        child = None if self._refusal else os.fork()
+        if child == 0:
+            self._become_child(server, files)
+            return command
+        for file in files:
+            os.close(file)
+        self._jobs[job] = child
+        if child is None:
+            job.send(self._refusal.encode())
+            self._forget(job)
+            return None
+        process = os.pidfd_open(child)
+        self._selector.register(
+            process, selectors.EVENT_READ, lambda: self._reap(job, child, process)
+        )
+        with suppress(OSError):  # the job has been killed, which `_receive` notices
+            job.send(_FORKED)
+        return None
+
+    def _become_child(self, server: int, files: list[int]) -> None:
+        """Turn this process from a copy of the server into the process of a job."""
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:  # it was killed before
+            os._exit(1)
+        for standard, file in enumerate(files):
+            os.dup2(file, standard)
+            os.close(file)
+        # The streams of the server would not notice a terminal or a pipe.
+        sys.stdin = open(0, closefd=False)
+        sys.stdout = open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+        os.close(self._ended)
+        for job in self._jobs:
+            job.close()
+        self._selector.close()
+        self._listening.close()
+
+    def _reap(self, job: socket.socket, child: int, process: int) -> None:
+        """Report the status of a child that has ended."""
+        _, status = os.waitpid(child, 0)
+        self._selector.unregister(process)
+        os.close(process)
+        with suppress(OSError):  # the job has been killed
+            job.send(_STATUS.pack(status))
+        self._forget(job)
+
+    def _forget(self, job: socket.socket) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(job)
+        del self._jobs[job]
+        job.close()
+
+
+def _import(key: str) -> str:
+    """Import what the jobs use, and return why they cannot be forked; empty if they can."""
+    found, code = _key(), _code()
+    from ablation.quiet import import_tensorflow  # noqa: PLC0415
+
+    import_tensorflow()
+    for module in _MODULES:
+        importlib.import_module(module)
+    from tensorflow.python.eager import context  # noqa: PLC0415
+
+    if context.context_safe() is not None:
+        return "the runtime of TensorFlow has started"
+    if found != key or code != _code():
+        return "the code was edited while it was imported"
+    return ""
+
+
+def _main(key: str, descriptor: str) -> None:
+    with socket.socket(fileno=int(descriptor)) as listening:
+        command = _Server(key, listening, int(os.environ[VARIABLE])).serve()
+    if command is not None:
+        del os.environ[VARIABLE]
+        sys.argv[1:] = command
+        runpy.run_module("ablation", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
