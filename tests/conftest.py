@@ -58,6 +58,13 @@ def tfds_folder(tmp_path_factory):
         os.environ["TFDS_DATA_DIR"] = before
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that the processes of this test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
 def tiny_disk(folder, size):
     """Words that start a command which sees a disk of so many bytes in the place of a folder.
 

@@ -67,9 +67,10 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     file = _file(name)
     if file is None:
         raise FileNotFoundError(f"module {name} does not exist")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    content = hashlib.sha256(repr(_canonical(tree)).encode()).hexdigest()
-    return content, frozenset(_imports(tree))
+    imports: list[ast.Import | ast.ImportFrom] = []
+    tree = _canonical(ast.parse(file.read_text(encoding="utf-8")), imports)
+    content = hashlib.sha256(repr(tree).encode()).hexdigest()
+    return content, frozenset(_imported(imports))
 
 
 def _file(name: str) -> Path | None:
@@ -83,31 +84,40 @@ def _is_own(name: str) -> bool:
     return name == NAME or name.startswith(f"{NAME}.")
 
 
-def _canonical(node: Any) -> Any:
-    """Return a syntax tree as nested tuples.
+def _canonical(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> Any:
+    """Return a syntax tree as nested tuples, and add its import statements to a list.
 
     Not `ast.dump`, whose text depends on the version of Python.
     """
-    if isinstance(node, list):
-        return [_canonical(item) for item in node]
+    kind = type(node)
+    if kind is list:
+        return [_canonical(item, imports) for item in node]
     if not isinstance(node, ast.AST):
         return node
-    fields = dict(ast.iter_fields(node))
+    fields = node.__dict__
     if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    if isinstance(node, ast.Call):
-        fields["keywords"] = [one for one in node.keywords if one.arg != "description"]
-    kept = ((key, _canonical(value)) for key, value in fields.items() if value not in (None, []))
-    return (type(node).__name__, *kept)
+        fields = {**fields, "body": fields["body"][1:]}
+    elif isinstance(node, ast.Call):
+        kept = [keyword for keyword in fields["keywords"] if keyword.arg != "description"]
+        fields = {**fields, "keywords": kept}
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    children = [kind.__name__]
+    for name in kind._fields:
+        value = fields.get(name)
+        # Whether a name is read or set follows from its place.
+        if value is not None and value != [] and name != "ctx":
+            children += (name, _canonical(value, imports))
+    return tuple(children)
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Return the modules of this package that a module imports anywhere in its code."""
+def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> set[str]:
+    """Return the modules of this package that import statements import."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in statements:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     # Importing a.b.c runs a and a.b as well.
     places = [name.split(".") for name in names if _is_own(name)]

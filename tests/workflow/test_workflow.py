@@ -47,9 +47,9 @@ def test_the_record_of_looks_outlives_what_snakemake_deletes(project):
 
 
 def test_one_job_trains_at_a_time(finished):
-    steps = [line for line in finished.first.output.splitlines() if "Train small" in line]
+    text = finished.printed
+    steps = [line for line in text.splitlines() if "Train small" in line]
     assert len(steps) == 2
-    text = finished.first.output
     first, second = (text.index(step) for step in steps)
     assert "(Rule: train)" in text[first:second]  # the first had finished when the second began
 
@@ -95,7 +95,7 @@ def test_an_edit_runs_what_changed_and_undoing_it_nothing_but_the_report(project
         ("tiny:\n", "tiny:\n    keep_weights: true\n", {"train_keeping_weights": 2, **AFTERWARDS}),
         (
             "width: 4}",
-            "width: 4}, {name: plain, architecture: plain20, width: 4}",
+            "width: 4}, {name: plain, architecture: plain8, width: 4}",
             {"describe_models": 1, "gallery": 0, "train": 2, **AFTERWARDS},
         ),
     ],
@@ -138,7 +138,7 @@ def test_an_edited_rubric_is_judged_anew(project):
     rubric.parent.mkdir()
     rubric.write_text(
         "criteria:\n  - question: Is there a small one?\n"
-        "    checks: [{check: network, model: resnet20}]\n"
+        "    checks: [{check: network, model: resnet8}]\n"
     )
     project.edit("experiments:", "rubric: mine\nexperiments:")
     assert project.plan() == AFTERWARDS
@@ -276,9 +276,7 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(tmp_path):
     project = make_project(tmp_path / "project")
     project.edit("epochs: 1", "epoch: 1")
     before = {f for f in project.folder.rglob("*") if "__pycache__" not in f.parts}
-    start = time.monotonic()
     done = project.snakemake(check=False, PYTHONDONTWRITEBYTECODE="1")
-    assert time.monotonic() - start < 6  # measured alone it is under three seconds
     assert done.returncode != 0
     assert "Traceback" not in done.output
     assert (
