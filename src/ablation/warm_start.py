@@ -30,7 +30,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 VARIABLE = "ABLATION_WARM_START"
 """Process id of the invocation that servers end with; jobs start cold if it is unset or empty."""
@@ -46,7 +46,7 @@ _MODULES = (
     "ablation.training.run",
 )
 IDLE_SECONDS = 60
-_MESSAGE_BYTES = 1 << 17
+_MESSAGE_BYTES = 1 << 20  # more than a socket takes
 _PR_SET_PDEATHSIG = 1
 _FORKED = b"forked"
 _STATUS = struct.Struct("i")
@@ -57,26 +57,31 @@ def run_warm(words: list[str]) -> None:
     """Run a command in a child of the server and exit with its status.
 
     Returns if the command has to start cold: without the variable, for other commands, on other
-    systems, and with a line on standard error if the server cannot serve it.
+    systems, in a container, and with a line on standard error if the server cannot serve it.
 
     Args:
         words: the command and its arguments.
     """
-    if not os.environ.get(VARIABLE) or not words or words[0] not in COMMANDS:
-        return
-    if sys.platform != "linux":
+    invocation = os.environ.get(VARIABLE)
+    if not invocation or sys.platform != "linux" or not words or words[0] not in COMMANDS:
         return
     try:
-        with _connection() as server:
-            request = json.dumps(words).encode()
-            socket.send_fds(server, [request], [0, 1, 2])
-            answer = server.recv(_MESSAGE_BYTES)
-            if answer == _FORKED:
-                _wait(server)
-            reason = answer.decode() or "the server has ended"
+        if any(_namespace("self", kind) != _namespace(invocation, kind) for kind in ("mnt", "pid")):
+            return  # in a container, which may end with its job
+        server = _connection()
+        socket.send_fds(server, [json.dumps(words).encode()], [0, 1, 2])
+        answer = server.recv(_MESSAGE_BYTES)
     except OSError as error:
         reason = str(error)
+    else:
+        if answer == _FORKED:
+            _wait(server)
+        reason = answer.decode() or "the server has ended"
     print(f"cold start: {reason}", file=sys.stderr, flush=True)
+
+
+def _namespace(process: str, kind: str) -> str:
+    return str(Path(f"/proc/{process}/ns/{kind}").readlink())
 
 
 def _connection() -> socket.socket:
@@ -87,31 +92,31 @@ def _connection() -> socket.socket:
     address = f"\0ablation-{key}"
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-            with suppress(OSError):  # another job has started it
-                listening.bind(address)
-                listening.listen(socket.SOMAXCONN)
-                subprocess.Popen(
-                    [sys.executable, "-m", __name__, key, str(listening.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[listening.fileno()],
-                    start_new_session=True,  # Ctrl-C reaches the jobs only
-                )
+        # If the address is in use, another job has started the server.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(address)
+            listening.listen(socket.SOMAXCONN)
+            subprocess.Popen(
+                [sys.executable, "-m", __name__, key, str(listening.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,  # Ctrl-C reaches the jobs only
+            )
         connection.connect(address)
-        _require_own(connection)
+        if not _is_own(connection):
+            raise PermissionError("the server belongs to another user")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _require_own(connection: socket.socket) -> None:
-    """Require that the other end belongs to this user, as anybody can use an abstract name."""
+def _is_own(connection: socket.socket) -> bool:
+    """Return whether the other end belongs to this user; anybody can use an abstract name."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    if _PEER.unpack(peer)[1] != os.getuid():
-        raise PermissionError("the server belongs to another user")
+    return bool(_PEER.unpack(peer)[1] == os.getuid())
 
 
 def _wait(server: socket.socket) -> NoReturn:
@@ -128,7 +133,8 @@ def _wait(server: socket.socket) -> NoReturn:
         sys.exit("error: the server of the warm start was killed, and this job with it")
     code = os.waitstatus_to_exitcode(_STATUS.unpack(answer)[0])
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 
@@ -136,7 +142,7 @@ def _wait(server: socket.socket) -> NoReturn:
 def _key() -> str:
     """Return the digest of what a job and its server must have in common."""
     variables = {name: value for name, value in os.environ.items() if name != "_"}
-    shared = [variables, os.getcwd(), sys.executable, sys.version, _code()]
+    shared = [variables, str(Path.cwd()), sys.executable, sys.version, _code()]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
@@ -144,8 +150,8 @@ def _code() -> str:
     """Return the digest of the code of this package and of the versions of other packages."""
     digest = hashlib.sha256()
     for place in filter(os.path.isdir, sys.path):
-        distributions = (name for name in os.listdir(place) if name.endswith(".dist-info"))
-        digest.update(repr([place, sorted(distributions)]).encode())
+        distributions = sorted(entry.name for entry in Path(place).glob("*.dist-info"))
+        digest.update(repr([place, distributions]).encode())
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(repr([str(file), hashlib.sha256(file.read_bytes()).hexdigest()]).encode())
     return digest.hexdigest()
@@ -181,10 +187,10 @@ class _Server:
             events = self._selector.select(None if self._jobs else IDLE_SECONDS)
             if not events:
                 return None
-            for event, _ in events:
-                command: list[str] | None = event.data()
-                if command is not None:
-                    return command
+            # One at a time, because it may close what the others are about.
+            command: list[str] | None = events[0][0].data()
+            if command is not None:
+                return command
         return None
 
     def _stop_accepting(self) -> None:
@@ -194,12 +200,18 @@ class _Server:
 
     def _accept(self) -> None:
         job, _ = self._listening.accept()
+        if not _is_own(job):
+            job.close()
+            return
         self._jobs[job] = None
         self._selector.register(job, selectors.EVENT_READ, lambda: self._receive(job))
 
     def _receive(self, job: socket.socket) -> list[str] | None:
         """Receive the command of a job, a signal for its child, or its end."""
-        message, files, _, _ = socket.recv_fds(job, _MESSAGE_BYTES, 3)
+        try:
+            message, files, _, _ = socket.recv_fds(job, _MESSAGE_BYTES, 3)
+        except ConnectionResetError:  # it was killed before it read an answer
+            message, files = b"", []
         child = self._jobs[job]
         if child is None and message:
             return self._start(job, json.loads(message), files)
@@ -213,24 +225,28 @@ class _Server:
         return None
 
     def _start(self, job: socket.socket, command: list[str], files: list[int]) -> list[str] | None:
-        server = os.getpid()
-        child = None if self._refusal else os.fork()
+        """Fork the child of a job, which returns the command."""
+        server, child, refusal = os.getpid(), None, self._refusal
+        if not refusal:
+            try:
+                child = os.fork()
+            except OSError as error:
+                refusal = str(error)
         if child == 0:
             self._become_child(server, files)
             return command
         for file in files:
             os.close(file)
-        self._jobs[job] = child
+        with suppress(OSError):  # the job has been killed, which `_receive` notices
+            job.send(_FORKED if child else refusal.encode())
         if child is None:
-            job.send(self._refusal.encode())
             self._forget(job)
             return None
+        self._jobs[job] = child
         process = os.pidfd_open(child)
         self._selector.register(
             process, selectors.EVENT_READ, lambda: self._reap(job, child, process)
         )
-        with suppress(OSError):  # the job has been killed, which `_receive` notices
-            job.send(_FORKED)
         return None
 
     def _become_child(self, server: int, files: list[int]) -> None:
@@ -242,14 +258,15 @@ class _Server:
             os.dup2(file, standard)
             os.close(file)
         # The streams of the server would not notice a terminal or a pipe.
-        sys.stdin = open(0, closefd=False)
-        sys.stdout = open(1, "w", closefd=False)
-        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
-        os.close(self._ended)
-        for job in self._jobs:
-            job.close()
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        for event in list(self._selector.get_map().values()):
+            if isinstance(event.fileobj, int):
+                os.close(event.fileobj)
+            else:
+                cast(socket.socket, event.fileobj).close()
         self._selector.close()
-        self._listening.close()
 
     def _reap(self, job: socket.socket, child: int, process: int) -> None:
         """Report the status of a child that has ended."""

@@ -1,11 +1,12 @@
 """A small run that tests train in processes of its own."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from ablation import cli
+from ablation import cli, warm_start
 from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
@@ -50,10 +51,21 @@ def command(*arguments, **options):
     return [sys.executable, "-m", "ablation", *words(*arguments, **options)]
 
 
+def warm(process):
+    """Variables with which jobs start warm until the process ends."""
+    # Pytest's variable would give each test a server of its own.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {**kept, warm_start.VARIABLE: str(process)}
+
+
 def train(*arguments, before=(), **options):
     """Train a run in a process of its own; what stands before starts it."""
     return subprocess.run(
-        [*before, *command(*arguments, **options)], capture_output=True, text=True, check=False
+        [*before, *command(*arguments, **options)],
+        env=warm(os.getpid()),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -61,7 +73,6 @@ def train(*arguments, before=(), **options):
 def train_here(monkeypatch):
     """A function that trains a run in this process, whose threads are fixed already."""
     monkeypatch.setattr("ablation.training.run.make_deterministic", lambda seed, threads: None)
-    monkeypatch.delitem(sys.modules, "sklearn", raising=False)  # which the command hides
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is restored
 
     def run(*arguments, **options):
