@@ -286,7 +286,7 @@ class _Server:
 
 def _import(key: str) -> str:
     """Import what the jobs use, and return why they cannot be forked; empty if they can."""
-    found, code = _key(), _code()
+    found, code, files = _key(), _code(), _open_files()
     from ablation.quiet import import_tensorflow  # noqa: PLC0415
 
     import_tensorflow()
@@ -296,9 +296,20 @@ def _import(key: str) -> str:
 
     if context.context_safe() is not None:
         return "the runtime of TensorFlow has started"
+    if opened := _open_files() - files:  # such as a GPU, which would fail in the children
+        return f"the import has opened {min(opened)}"
     if found != key or code != _code():
         return "the code was edited while it was imported"
     return ""
+
+
+def _open_files() -> set[str]:
+    """Return what the descriptors of this process refer to."""
+    found = set()
+    for descriptor in list(Path("/proc/self/fd").iterdir()):
+        with suppress(FileNotFoundError):  # that of the folder itself
+            found.add(str(descriptor.readlink()))
+    return found
 
 
 def _main(key: str, descriptor: str) -> None:

@@ -70,6 +70,14 @@ def invocation():
     invocation.end()
 
 
+@pytest.fixture
+def separate():
+    """An invocation that no other test uses."""
+    invocation = Invocation()
+    yield invocation
+    invocation.end()
+
+
 def trained(invocation, digits, folder, until="epoch 2/", wanted=LONG):
     """A job that has trained for an epoch, and its child."""
     job = invocation.start(command(wanted, digits, folder, checkpoints=folder / "kept"))
@@ -123,29 +131,27 @@ def test_with_their_server_jobs_end_and_a_new_one_starts(invocation, digits, tmp
     assert invocation.servers() not in ([], [server])
 
 
-def test_servers_end_with_the_invocation_and_jobs_do_not(digits, tmp_path):
-    invocation = Invocation()
-    try:
-        job, _ = trained(invocation, digits, tmp_path, wanted=settings(epochs=20))
-        (server,) = invocation.servers()
-    finally:
-        invocation.end()
+def test_servers_end_with_the_invocation_and_jobs_do_not(separate, digits, tmp_path):
+    job, _ = trained(separate, digits, tmp_path, wanted=settings(epochs=20))
+    (server,) = separate.servers()
+    separate.end()
     assert job.communicate(timeout=100)[1] == ""
     assert job.returncode == 0
     assert (tmp_path / "history.csv").exists()
     server.wait(60)
 
 
-def test_another_environment_or_edited_code_has_another_server(invocation, tmp_path):
+def test_another_environment_or_edited_code_has_another_server(separate, tmp_path):
     shutil.copytree(ROOT / "src", tmp_path / "src")
-    assert len(invocation.servers()) == 1
-    for servers, text in ((2, ""), (3, "# edited\n")):
+    separate.run(QUICK)
+    servers = len(separate.servers())
+    separate.run(QUICK, OMP_NUM_THREADS="3")
+    assert len(separate.servers()) == servers + 1
+    for more, text in ((2, ""), (3, "# edited\n")):
         with (tmp_path / "src/ablation/errors.py").open("a") as file:
             file.write(text)
-        assert invocation.run(QUICK, PYTHONPATH=str(tmp_path / "src"))[0] == 1
-        assert len(invocation.servers()) == servers
-    assert invocation.run(QUICK, OMP_NUM_THREADS="3")[0] == 1
-    assert len(invocation.servers()) == 4
+        separate.run(QUICK, PYTHONPATH=str(tmp_path / "src"))
+        assert len(separate.servers()) == servers + more
 
 
 SERVER = """
@@ -155,8 +161,13 @@ from tensorflow.python.eager import context
 key = warm_start._key()
 print(warm_start._import(key), context.context_safe(), sep=";")
 print(warm_start._import("another key"))
+before = warm_start._open_files()
+device = open("/dev/zero")
+warm_start._open_files = iter([before, warm_start._open_files()]).__next__
+print(warm_start._import(key))
 import tensorflow
 tensorflow.constant(1)
+warm_start._open_files = set
 print(warm_start._import(key))
 """
 
@@ -168,11 +179,12 @@ def test_a_server_forks_only_before_the_runtime_has_started():
     assert done.stdout.splitlines() == [
         ";None",  # importing everything has started nothing
         "the code was edited while it was imported",
+        "the import has opened /dev/zero",
         "the runtime of TensorFlow has started",
     ]
 
 
-def test_a_server_that_cannot_serve_leaves_jobs_to_a_cold_start(invocation, tmp_path):
+def test_a_server_that_cannot_serve_leaves_jobs_to_a_cold_start(separate, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'ablation.warm_start' in sys.orig_argv:\n"
@@ -180,7 +192,7 @@ def test_a_server_that_cannot_serve_leaves_jobs_to_a_cold_start(invocation, tmp_
         "    tensorflow.constant(1)\n"
     )
     path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
-    errors = invocation.run(QUICK, PYTHONPATH=path)[2].splitlines()
+    errors = separate.run(QUICK, PYTHONPATH=path)[2].splitlines()
     assert errors[0] == "cold start: the runtime of TensorFlow has started"
     assert errors[1].startswith("error: missing.json")
 
@@ -193,26 +205,23 @@ def test_without_an_invocation_jobs_start_cold(process):
 
 
 @pytest.mark.long
-def test_hundreds_of_jobs_of_which_some_are_killed():
+def test_hundreds_of_jobs_of_which_some_are_killed(separate):
     """None hangs, and nothing is left."""
-    invocation, rng = Invocation(), random.Random(0)
-    jobs, status = [], []
-    try:
-        for number in range(400):
-            job = invocation.start(QUICK)
-            if number % 4 == 0:
-                time.sleep(rng.uniform(0, 0.3))
-                job.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-            jobs.append(job)
-            while len([one for one in jobs if one.poll() is None]) >= 16:
-                time.sleep(0.01)
-        for number, job in enumerate(jobs):
-            job.communicate(timeout=100)
-            if number % 4:
-                status.append(job.returncode)
-        (server,) = invocation.servers()
-        assert server.children() == []
-    finally:
-        invocation.end()
+    rng, jobs, status = random.Random(0), [], []
+    for number in range(400):
+        job = separate.start(QUICK)
+        if number % 4 == 0:
+            time.sleep(rng.uniform(0, 0.3))
+            job.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        jobs.append(job)
+        while len([one for one in jobs if one.poll() is None]) >= 16:
+            time.sleep(0.01)
+    for number, job in enumerate(jobs):
+        job.communicate(timeout=100)
+        if number % 4:
+            status.append(job.returncode)
+    (server,) = separate.servers()
+    assert server.children() == []
     assert set(status) == {1}
+    separate.end()
     server.wait(60)
