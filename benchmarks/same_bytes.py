@@ -14,24 +14,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablation import warm_start
 from ablation.augmentation.parsing import parse_pipeline
 from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
-from ablation.study.grid import canonical_json, prepared_data
-from ablation.study.schema import Dataset, Training
+from ablation.study.grid import prepared_data
+from ablation.study.schema import Dataset
+from ablation.training.settings import RunSettings, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings
-SETTINGS = {
-    "dataset": DATA,
-    "model": resolve_network("resnet8", {"width": 8}).model_dump(mode="json"),
-    "augmentation": [step.model_dump() for step in parse_pipeline("crop(2) | cutmix")],
-    "training": Training(
-        epochs=4, batch_size=32, learning_rate=0.05, momentum=0.9, schedule="cosine"
-    ).model_dump(),
-    "validation": "held-out",
-    "seed": 0,
-    "threads": 2,
-}
+SETTINGS = RunSettings(
+    dataset=DATA,
+    model=resolve_network("resnet8", {"width": 8}),
+    augmentation=parse_pipeline("crop(2) | cutmix"),
+    training=Training(epochs=4, batch_size=32, learning_rate=0.05, momentum=0.9, schedule="cosine"),
+    validation="held-out",
+    seed=0,
+    threads=2,
+)
 FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
 
 
@@ -39,7 +39,7 @@ FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
 class Circumstance:
     """Something that is different from the first time, and whether it may change the bytes."""
 
-    told: str
+    name: str
     same: bool
     threads: int = 2
     variables: dict[str, str] = field(default_factory=dict)
@@ -49,6 +49,7 @@ class Circumstance:
 CIRCUMSTANCES = (
     Circumstance("once more", same=True),
     Circumstance("beside two others", same=True, beside=2),
+    Circumstance("warm start", same=True, variables={warm_start.VARIABLE: str(os.getpid())}),
     Circumstance("one thread", same=False, threads=1),
     Circumstance("four threads", same=False, threads=4),
     Circumstance("an older processor (AVX2)", same=False, variables={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
@@ -58,7 +59,8 @@ CIRCUMSTANCES = (
 
 def start(folder: Path, data: Path, one: Circumstance) -> subprocess.Popen[bytes]:
     """Start the run under a circumstance; its files go into the folder."""
-    words = ["--settings", canonical_json(SETTINGS | {"threads": one.threads})]
+    settings = SETTINGS.model_copy(update={"threads": one.threads})
+    words = ["--settings", settings.model_dump_json()]
     words += ["--data", str(data / "description.json")]
     outputs = [str(folder / name) for name in FILES]
     return subprocess.Popen(
@@ -87,18 +89,18 @@ def main() -> None:
     rows, broken = [], []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        prepare(DATA, place / "data", None)
+        prepare(DATA, place / "data")
         first = Circumstance("the first time", same=True)
         for number, one in enumerate((first, *CIRCUMSTANCES)):
             runs = [place / f"{number}-{copy}" for copy in range(1 + one.beside)]
             started = [start(run, place / "data", one) for run in runs]
             if any(process.wait() for process in started):
-                sys.exit(f"{one.told}: the run failed")
+                sys.exit(f"{one.name}: the run failed")
             if number:
                 row = difference(place / "0-0", runs[0])
-                rows.append({"circumstance": one.told, **row})
+                rows.append({"circumstance": one.name, **row})
                 if one.same and "differs" in row.values():
-                    broken.append(one.told)
+                    broken.append(one.name)
     print(pd.DataFrame(rows).to_string(index=False))
     if broken:
         sys.exit(f"should be the same: {', '.join(broken)}")
