@@ -27,6 +27,13 @@ def verdicts():
     del sys.modules[spec.name]
 
 
+@pytest.fixture
+def without_power(monkeypatch):
+    """Leave the minimum detectable effects out of the tables; they take most of the time."""
+    monkeypatch.setattr(power, "detectable", lambda *given: None)
+    monkeypatch.setattr(power, "seeds_needed", lambda *given: None)
+
+
 def rates(counts):
     return {measure: hits / studies for (_, _, measure), (hits, studies) in counts.items()}
 
@@ -59,7 +66,7 @@ def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     assert "verdicts" in problem
 
 
-def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
+def test_intervals_that_are_too_narrow_would_be_caught(verdicts, without_power, monkeypatch):
     honest = testing.DifferenceTest.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)
     monkeypatch.setattr(testing.DifferenceTest, "half_width", lambda *given: honest(*given) / 3)
@@ -88,7 +95,7 @@ def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, mon
     assert any(line.startswith("power") for line in problems)
 
 
-def test_intervals_hold_the_truth(verdicts):
+def test_intervals_hold_the_truth(verdicts, without_power):
     counts = verdicts.interval_studies(verdicts.GRID, 100, [1])
     assert verdicts.falls_short(counts) == []
     assert {measure for _, _, measure in counts} == {

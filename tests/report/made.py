@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.report.inputs import read_inputs
+from ablation.report.inputs import Inputs, read_inputs
 from ablation.report.render import Report, render
 from ablation.study.plan import Plan
 from ablation.study.requests import models_request
@@ -91,15 +91,22 @@ class Made:
         """Its results."""
         return self.folder / "results" / self.plan.name
 
-    def report(self, name: str | None = None) -> Report:
+    def report(self, *, figures: bool = True) -> Report:
         """Return its report, of which nothing is rendered yet."""
-        return Report(name or self.plan.name, read_inputs(self.results))
+        report = Report(self.plan.name, self.inputs)
+        if not figures:
+            report._figure = lambda *_, **__: ""  # type: ignore[method-assign]
+        return report
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The inputs of its report."""
+        return read_inputs(self.results)
 
     @cached_property
     def findings(self) -> pd.DataFrame:
         """The sentences of its report with their numbers, made without figures."""
-        report = self.report()
-        report._figure = lambda *_, **__: ""  # type: ignore[method-assign]
+        report = self.report(figures=False)
         with chdir(self.folder):
             report.markdown()
         return report.citations.table()

@@ -39,7 +39,7 @@ BORDERS = {
 
 
 @pytest.mark.parametrize("name", BORDERS)
-def test_a_border(tmp_path, name):
+def test_a_border(tmp_path, undrawn, name):
     study, options = BORDERS[name]
     made_up = made(
         tmp_path, study, lambda cell, seed: 0.9 + 0.02 * (cell[2] == "crop") + SPREAD[seed],
@@ -54,7 +54,7 @@ def test_a_border(tmp_path, name):
         assert not re.search("[▲▼≈]", re.sub(r"▲ better.*? open", "", words))
 
 
-def test_a_partial_study_with_failed_runs_says_so_first(spoilt):
+def test_a_partial_study_with_failed_runs_says_so_first(spoilt, undrawn):
     report = spoilt.render(name="spoilt-partial")
     words = check(report)
     for text in (words, report.markdown):
@@ -64,7 +64,7 @@ def test_a_partial_study_with_failed_runs_says_so_first(spoilt):
     assert "Partial" not in spoilt.analysis["title"]
 
 
-def test_an_experiment_without_finished_runs(tmp_path):
+def test_an_experiment_without_finished_runs(tmp_path, undrawn):
     study = json.loads(arms("none", "crop"))
     (block,) = study["experiments"].values()
     study["experiments"]["later"] = block | {"training": {"epochs": 5}, "question": "And longer?"}
@@ -94,16 +94,14 @@ def test_a_whole_study_has_no_banner(rendered):
 
 
 def test_scores_of_a_test_split_that_validates_are_marked(spoilt, rendered):
-    report = spoilt.report()
-    report._figure = lambda *_, **__: ""
-    markdown = report.markdown()
+    markdown = spoilt.report(figures=False).markdown()
     heads = re.findall(r"^\| (?:Model|Augmentation) .*Test accuracy.*$", markdown, re.M)
     assert heads and all("Test accuracy†" in line for line in heads)
     assert "optimistic" in spoilt.sentences("caveat", "arms")
     assert "†" not in rendered.markdown
 
 
-def test_several_data_sets_are_distinguished(growing):
+def test_several_data_sets_are_distinguished(growing, undrawn):
     report = growing.render()
     check(report)
     for dataset in ("mnist5k", "other"):
