@@ -393,10 +393,12 @@ def test_killed_at_any_instant_there_is_whole_data_or_no_description(photos, who
 
 def test_two_at_once_wait_for_each_other(photos, whole, tmp_path, monkeypatch):
     """A job of a killed Snakemake may still prepare what the next one begins with."""
-    out, place, begun, go_on = tmp_path / "data", preparing.put_in_place, [], threading.Event()
+    out, place, begun = tmp_path / "data", preparing.put_in_place, []
+    reached, go_on = threading.Event(), threading.Event()
 
     def slowly(part, path):
         begun.append(threading.current_thread())
+        reached.set()
         if begun[0] is threading.current_thread():
             go_on.wait(60)
         place(part, path)
@@ -405,8 +407,9 @@ def test_two_at_once_wait_for_each_other(photos, whole, tmp_path, monkeypatch):
     both = [threading.Thread(target=prepare, args=(photos, out)) for _ in range(2)]
     for thread in both:
         thread.start()
-    both[0].join(5)
-    both[1].join(1)
+    assert reached.wait(60)
+    both[0].join(0.2)
+    both[1].join(0.2)
     assert len(set(begun)) == 1  # the other one waits
     assert not (out / DESCRIPTION).exists()
     go_on.set()

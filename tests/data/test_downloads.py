@@ -319,7 +319,7 @@ folder.mkdir()
 with (folder / ".downloads.lock").open("w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     print("locked", flush=True)
-    time.sleep(2)
+    time.sleep(0.5)
     (folder / "first").touch()
 """
     first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

@@ -251,7 +251,7 @@ class Report:
         if drawn is None:
             return Markup()
         name = self._unused(_file_name(kind, experiment.name if experiment else "", dataset))
-        files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("svg", "pdf")}
+        files = {f"{name}.{suffix}": save(drawn, suffix) for suffix in ("pdf", "svg")}
         self.files |= files
         caption = self._caption("Figure", f"figure-{name}", [f"{name}.pdf"], caller)
         alt = ": ".join([title, *([text.markdown_text(experiment.name)] if experiment else [])])

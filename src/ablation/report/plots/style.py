@@ -76,15 +76,11 @@ def styled(**more: Any) -> Iterator[None]:
 
 
 def save(figure: Figure, kind: Literal["svg", "pdf"]) -> bytes:
-    """Return a figure as the content of a file; equal data gives equal bytes.
-
-    The first save makes the layout of the figure; later saves keep it.
-    """
+    """Return a figure as the content of a file; equal data gives equal bytes."""
     dates = {"svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
     stored = io.BytesIO()
     with styled():
         figure.savefig(stored, format=kind, metadata=dict.fromkeys(dates[kind]), dpi=150)
-        figure.set_layout_engine(None)
     return stored.getvalue()
 
 
