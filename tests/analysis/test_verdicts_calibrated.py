@@ -38,6 +38,7 @@ def rates(counts):
     return {measure: hits / studies for (_, _, measure), (hits, studies) in counts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.003), (5, 0.03)])
 def test_false_positives_are_rare(verdicts, seeds, spread):
     condition = replace(verdicts.BASE, seeds=seeds, spread=spread)
@@ -50,6 +51,7 @@ def test_false_positives_are_rare(verdicts, seeds, spread):
     assert found["McNemar on one seed"] > 0.1
 
 
+@pytest.mark.slow
 def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
     """With eight seeds the test over the seeds has false positives in every tenth study."""
     condition = replace(verdicts.BASE, seeds=8, own=0.05)
@@ -58,6 +60,7 @@ def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
     assert rates(counts)["verdicts"] <= 0.08
 
 
+@pytest.mark.slow
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03, arms=12, images=200)
@@ -75,6 +78,7 @@ def test_intervals_that_are_too_narrow_would_be_caught(verdicts, without_power, 
         assert any(f"{interval}: " in line for line in problems)
 
 
+@pytest.mark.slow
 def test_detectable_differences_are_found(verdicts):
     counts = verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 80, [1])
     assert verdicts.falls_short(counts) == []
@@ -84,6 +88,7 @@ def test_detectable_differences_are_found(verdicts):
     assert 0.3 <= found["planted upwards"] <= 0.7
 
 
+@pytest.mark.slow
 def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
     honest = power.detectable
     monkeypatch.setattr(
@@ -95,6 +100,7 @@ def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, mon
     assert any(line.startswith("power") for line in problems)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth(verdicts, without_power):
     counts = verdicts.interval_studies(verdicts.GRID, 100, [1])
     assert verdicts.falls_short(counts) == []

@@ -273,6 +273,7 @@ ON_A_SMALL_DISK = """
 
 
 # The images take 40 × 40 × 40 × 3 bytes, and as much again while one is left out.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ballast", "full"), [(400_000, "part-images.npy"), (200_000, "part-images.npy.kept")]
 )
@@ -360,6 +361,7 @@ KILLED_AT = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_there_is_whole_data_or_no_description(photos, whole, tmp_path):
     old, out = tmp_path / "old", tmp_path / "out"
     prepare(photos.model_copy(update={"channels": 1}), old)

@@ -163,7 +163,7 @@ def test_a_network_is_described_once_with_its_costs_on_each_data_set(tmp_path, m
         for name, side in (("small", 32), ("large", 64))
     }
     monkeypatch.setattr(table, "load", lambda folder, verify: data[folder.name])
-    settings = resolve_network("resnet50", {"width": 4})
+    settings = resolve_network("resnet18", {"width": 4})
     other = resolve_network("resnet8", {"width": 2})
     request = [
         {"model": model, "architecture": network.model_dump(), "dataset": name, "data": name}
@@ -177,10 +177,10 @@ def test_a_network_is_described_once_with_its_costs_on_each_data_set(tmp_path, m
     assert first["architecture"] == settings.model_dump()
     assert [(x["stage"], x["output_shape"], x["blocks"]) for x in first["stages"]] == [
         ("stem", [8, 8, 4], 0),
-        ("stage1", [8, 8, 16], 3),
-        ("stage2", [4, 4, 32], 4),
-        ("stage3", [2, 2, 64], 6),
-        ("stage4", [1, 1, 128], 3),
+        ("stage1", [8, 8, 4], 2),
+        ("stage2", [4, 4, 8], 2),
+        ("stage3", [2, 2, 16], 2),
+        ("stage4", [1, 1, 32], 2),
         ("head", [3], 0),
     ]
     cost, larger = first["costs"]

@@ -45,6 +45,7 @@ def without_pictures(file):
     return PICTURES.sub("picture", file.read_text())
 
 
+@pytest.mark.slow
 def test_the_example_is_what_the_templates_make_of_its_tables(again):
     study, folder = again
     made = [file.name for file in folder.glob(f"{study}.*")]
@@ -55,6 +56,7 @@ def test_the_example_is_what_the_templates_make_of_its_tables(again):
         )
 
 
+@pytest.mark.slow
 def test_its_figures_and_exports_are_those_of_its_tables(again):
     study, folder = again
     committed = {file.name: file for file in tracked(f"reports/example/{study}/*")}
@@ -65,6 +67,7 @@ def test_its_figures_and_exports_are_those_of_its_tables(again):
             assert committed[name].read_bytes() == file.read_bytes(), name
 
 
+@pytest.mark.slow
 def test_the_texts_are_those_of_the_report(again):
     study, folder = again
     for name in WRITTEN:
@@ -72,6 +75,7 @@ def test_the_texts_are_those_of_the_report(again):
         assert committed.read_bytes() == (folder / "tables" / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_everything_that_it_links_to_is_there(again):
     study, _ = again
     for page in (EXAMPLE / f"{study}.md", EXAMPLE / "README.md"):

@@ -10,9 +10,10 @@ from contextlib import chdir
 import numpy as np
 import pytest
 
+from ablation.analysis.analyse import analyse
 from ablation.report.page import plain_text
 
-from ..factory import analysed, write_run
+from ..factory import write_run
 from .made import CROSSED, SPREAD, Made, arms, made, numbers
 
 HIGHER = r"\b(better|gains?|higher|rises?|above)\b"
@@ -207,6 +208,7 @@ def sentence(made, template, name):
     return plain_text(" ".join(str(prose).split()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOR)
 def test_an_interpretation_is_reported_with_its_arms_and_numbers(changed, name):
     study = arms("none", "crop", "mix", "wide")
@@ -304,8 +306,8 @@ def test_further_looks_are_told_with_their_number(tmp_path):
         for run in first.plan.runs.values():
             if run.seed == 3:
                 write_run(run, accuracy=0.95)
-    analysis, tables = analysed(tmp_path, first.plan)
-    again = Made(first.folder, first.plan, analysis, tables)
-    assert analysis["experiments"][0]["looks"] == 2
+        analyse(first.plan, first.results)
+    again = Made(first.folder, first.plan)
+    assert again.analysis["experiments"][0]["looks"] == 2
     prose = again.sentences("caveat", "arms")
     assert re.search(r"\b2 times|\btwice|\bsecond look", prose) and "5 %" in prose

@@ -89,6 +89,7 @@ def number(pattern, text):
     return float(found[1].replace(",", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_head_tells_what_the_study_costs(counted, name):
     text = head(name)
@@ -109,6 +110,7 @@ def test_the_head_tells_what_the_study_costs(counted, name):
     )
 
 
+@pytest.mark.slow
 def test_training_longer_costs_more(counted):
     assert all(
         counted[small]["hours"] < counted[large]["hours"]

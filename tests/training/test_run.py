@@ -171,6 +171,7 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(train_here, stored, 
         assert np.ptp(file["probability"], axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_give_the_same_bytes_and_another_seed_others(trained, digits, tmp_path):
     wanted = {"same": WANTED, "other": settings(PIPELINE, seed=1)}
     started = [

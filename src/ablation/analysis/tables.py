@@ -134,8 +134,10 @@ _MISSING: dict[Unit, Any] = {"text": "", "flag": False}  # not a number for all 
 
 
 def _typed(values: "pd.Series[Any]", unit: Unit) -> "pd.Series[Any]":
-    if unit in _MISSING and values.hasnans:
-        values = values.astype(object).where(values.notna(), _MISSING[unit])
+    if unit == "flag":
+        return values.astype("boolean").fillna(False).astype(bool)  # refuses other values
+    if unit == "text" and values.hasnans:
+        values = values.astype(object).where(values.notna(), "")
     return values.astype(_TYPES[unit])
 
 
