@@ -69,6 +69,7 @@ def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     assert "verdicts" in problem
 
 
+@pytest.mark.slow
 def test_intervals_that_are_too_narrow_would_be_caught(verdicts, without_power, monkeypatch):
     honest = testing.DifferenceTest.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)

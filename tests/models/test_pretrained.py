@@ -180,6 +180,7 @@ def test_weights_of_any_network_come_back(tmp_path):
         load_weights(_small(), tmp_path / "any.weights.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "message"),
     [

@@ -201,8 +201,7 @@ def test_numbers_without_a_source_are_refused_in_templates(crossed):
             environment.from_string(f"{{{{ {source} }}}}").render()
 
 
-@pytest.mark.slow
-def test_experiments_whose_names_look_alike_have_separate_files(changed):
+def test_experiments_whose_names_look_alike_have_separate_files(changed, undrawn):
     study = json.loads(arms("none", "crop"))
     (block,) = study["experiments"].values()
     study["experiments"] = {"Arms": block, "arms": {**block, "training": {"epochs": 3}}}

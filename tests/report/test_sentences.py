@@ -269,6 +269,7 @@ def test_a_sound_study_has_no_caveats(changed):
     assert changed(arms("none", "crop")).sentences("caveat", "arms") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_is_told_where_it_finds_something(changed, name):
     options, expected = CHECKS[name]

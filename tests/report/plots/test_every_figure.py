@@ -142,6 +142,7 @@ def test_foreign_text_is_drawn_as_it_is(make_study):
         assert max(len(line) for text in texts(figures[name]) for line in text.split("\n")) < 110
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [["a"], ["a", "b"]])
 def test_a_study_without_any_result_is_drawn(make_study, models):
     study = make_study(models).without_results()
