@@ -213,6 +213,7 @@ MIXED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detail", MIXED)
 def test_runs_that_were_made_differently(tmp_path, monkeypatch, detail):
     monkeypatch.chdir(tmp_path)

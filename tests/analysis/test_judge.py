@@ -74,6 +74,7 @@ def test_at_most_one_study_in_twenty_without_a_difference_claims_one(spreads):
     assert false <= stats.binom.ppf(0.999, studies, 0.05)
 
 
+@pytest.mark.slow
 def test_more_is_found_than_by_the_paired_t_test():
     """Six arms, three seeds, a difference of 4 standard deviations of the paired differences."""
     random = np.random.default_rng(4)

@@ -112,6 +112,7 @@ def test_intervals_hold_the_truth(verdicts, without_power):
     }
 
 
+@pytest.mark.slow
 def test_simulated_files_are_those_of_a_study(verdicts):
     """The tables equal those of a whole analysis."""
     counts = verdicts.whole_analyses(verdicts.GRID, 1, [1])

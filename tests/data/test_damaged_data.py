@@ -321,7 +321,7 @@ def test_a_folder_that_cannot_be_written_is_named(photos, tmp_path):
 
 # Killed, and two at once.
 
-# Every second change of a file or of a name below the folder is an instant.
+# Every third change of a file or of a name below the folder is an instant.
 KILLED_AT = """
     import os, shutil, signal, sys
     from pathlib import Path
@@ -349,7 +349,7 @@ KILLED_AT = """
         prepare(wanted, Path(out) / str(instant))
         os._exit(0)
 
-    for instant in range(1, 1000, 2):
+    for instant in range(1, 1000, 3):
         shutil.copytree(old, f"{out}/{instant}")
         pid = os.fork()
         if not pid:

@@ -159,6 +159,7 @@ def test_stages_hold_every_parameter_whatever_the_names():
     assert [x["multiply_adds"] for x in stages(model)] == [6 * 4 * 9 * 3 * 4, None]
 
 
+@pytest.mark.slow
 def test_a_network_is_described_once_with_its_costs_on_each_data_set(tmp_path, monkeypatch):
     data = {
         name: SimpleNamespace(input_shape=(side, side, 3), class_names=["a", "b", "c"])

@@ -89,6 +89,7 @@ def test_the_log_has_a_line_an_epoch_with_the_time_left(trained):
     assert not set(trained[1]) & {"\r", "\b", "\x1b"}
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result(train_here, digits, tmp_path):
     train_here(settings("", epochs=9, learning_rate=100.0, weight_decay=1.0), digits, tmp_path)
     record = json.loads((tmp_path / "run.json").read_text())
@@ -99,6 +100,7 @@ def test_divergence_is_a_result(train_here, digits, tmp_path):
     assert (tmp_path / "predictions.npz").exists()
 
 
+@pytest.mark.slow
 @needs_bfloat16
 def test_early_stopping_bfloat16_and_test_as_validation(train_here, digits, tmp_path):
     wanted = settings(
