@@ -55,8 +55,9 @@ test: venv-dev ## Run all tests except test-browser and test-studies (ARGS for p
 	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long" $(ARGS)
 
 .PHONY: test-unit test-workflow test-browser test-long test-studies test-kill
-test-unit: venv-dev ## Run the tests without Snakemake
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not workflow" $(ARGS)
+test-unit: venv-dev ## Run the fast tests, without Snakemake
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not workflow and not slow" \
+		$(ARGS)
 
 test-workflow: venv-dev ## Run the tests with Snakemake
 	@$(IN_VENV) $(PYTEST) -m "workflow and not studies and not long" $(ARGS)

@@ -33,6 +33,7 @@ def test_sigint_ends_a_command_with_one_line(name, monkeypatch, capsys):
     assert capsys.readouterr().err == "error: stopped by SIGINT\n"
 
 
+@pytest.mark.slow
 def test_data_is_prepared_in_silence_on_a_console_that_knows_only_ascii(tmp_path):
     settings = '{"source": "mnist5k", "limit": 60}'
     environment = {name: of for name, of in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -1,9 +1,13 @@
 """Every interpretation on results that speak for it, and on results that do not."""
 
+from contextlib import chdir
+
 import numpy as np
 import pytest
 
+from ablation.analysis.analyse import make_tables
 from ablation.analysis.interpretations import INTERPRETATIONS
+from ablation.analysis.results import read_results
 
 from .. import factory
 
@@ -24,6 +28,15 @@ TWO_SEEDS = STUDY.replace("[0, 1, 2]", "[0, 1]").replace("final_seeds: 3", "fina
 SPREAD = (0.0, 0.001, -0.001)
 
 
+def rows_of(name, folder, plan):
+    """The rows of an interpretation, as a whole analysis makes them."""
+    with chdir(folder):
+        results = read_results(plan)
+    make_tables(results)
+    rows = results.tables["interpretations"]
+    return rows[rows["interpretation"] == name].to_dict("records")
+
+
 @pytest.fixture
 def interpreted(tmp_path):
     """A function that returns the rows of an interpretation for arms that differ as given."""
@@ -38,9 +51,7 @@ def interpreted(tmp_path):
             return own
 
         plan = factory.simulated_study(tmp_path, study, lambda cell, seed: 0, options=options)
-        _, tables = factory.analysed(tmp_path, plan)
-        rows = tables["interpretations"]
-        return rows[rows["interpretation"] == name].to_dict("records")
+        return rows_of(name, tmp_path, plan)
 
     return interpreted
 
@@ -99,6 +110,7 @@ def test_an_unaugmented_arm_with_a_small_gap_and_none_better(interpreted):
     assert interpreted("little_to_regularize", uncompared) == []
 
 
+@pytest.mark.slow
 def test_an_augmented_arm_that_is_not_through_is_too_strong_for_the_budget(interpreted):
     strong = {"accuracy": 0.94, "train_accuracy": 0.9, **val_loss(0.5, 0.4)}
     (row,) = interpreted("too_strong_for_budget", crop=strong)
@@ -126,6 +138,7 @@ def test_confidence_that_is_not_accuracy(interpreted, name, confidence):
     assert interpreted(other, mix={"confidence": confidence, "accuracy": accuracy}) == []
 
 
+@pytest.mark.slow
 def test_an_arm_that_varies_far_more_than_the_others_is_unstable(interpreted):
     (row,) = interpreted("unstable", mix={"accuracy": 0.9, "spread": (0.0, 0.05, -0.05)})
     assert keys(row) == ("mix", "")
@@ -159,18 +172,16 @@ LONGER = STUDY + STUDY.partition("experiments:\n")[2].replace("arms:", "longer:"
 )
 
 
+@pytest.mark.slow
 def test_a_pair_with_opposite_verdicts_at_two_budgets(tmp_path):
     def rows(short, long):
         plan = factory.simulated_study(tmp_path, LONGER, lambda cell, seed: 0.9)
         for run in plan.runs.values():
             crop = short if run.settings.training.epochs == 4 else long
             value = 0.9 + (crop if run.augmentation == "crop" else 0.0)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(tmp_path)
+            with chdir(tmp_path):
                 factory.write_run(run, accuracy=value + SPREAD[run.seed])
-        _, tables = factory.analysed(tmp_path, plan)
-        found = tables["interpretations"]
-        return found[found["interpretation"] == "budget_reversal"].to_dict("records")
+        return rows_of("budget_reversal", tmp_path, plan)
 
     (row,) = rows(-0.05, 0.03)
     assert (row["experiment"], *keys(row), row["epoch"]) == ("longer", "crop", "none", 4)

@@ -41,6 +41,7 @@ def test_two_arms_are_compared_by_the_paired_t_test():
     assert list(judge(scores({"base": reference, "arm": arm}), "base")) == list(COLUMNS)
 
 
+@pytest.mark.slow
 def test_interval_and_verdict_agree():
     random = np.random.default_rng(2)
     for _ in range(200):
@@ -59,12 +60,13 @@ def test_interval_and_verdict_agree():
             assert (found["verdict"][excluded] == signs[excluded]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spreads", [[1] * 6, [5, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 5], [1, 1, 1, 4, 4, 4]]
 )
 def test_at_most_one_study_in_twenty_without_a_difference_claims_one(spreads):
     random = np.random.default_rng(3)
-    studies = 600
+    studies = 300
     false = sum(
         claims(judge(drawn(random, [0.5] * 6, 0.006 * np.array(spreads), 3), "a0")).any()
         for _ in range(studies)
@@ -72,6 +74,7 @@ def test_at_most_one_study_in_twenty_without_a_difference_claims_one(spreads):
     assert false <= stats.binom.ppf(0.999, studies, 0.05)
 
 
+@pytest.mark.slow
 def test_more_is_found_than_by_the_paired_t_test():
     """Six arms, three seeds, a difference of 4 standard deviations of the paired differences."""
     random = np.random.default_rng(4)

@@ -437,6 +437,7 @@ def test_the_first_analysis_says_nothing_of_looks_and_a_rerun_is_none(grow):
     ]
 
 
+@pytest.mark.slow
 def test_seeds_that_are_added_make_the_next_look_pay(grow):
     grow(3)
     second = grow(5)
@@ -470,6 +471,7 @@ def test_a_partial_analysis_is_a_look_that_leaves_the_level_to_the_whole(grow):
     assert 0.6 * LEVEL < whole["level"] < LEVEL
 
 
+@pytest.mark.slow
 def test_a_partial_analysis_of_whole_seeds_of_a_study_that_shall_have_more(grow):
     seeds = [(arm, seed) for arm in ("none", "crop", "mix") for seed in (3, 4)]
     early = grow(5, left_out=seeds, partial=True)

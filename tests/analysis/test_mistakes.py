@@ -125,6 +125,7 @@ def test_the_class_that_is_named_most_is_shown(tmp_path):
     assert rows["arms", "mnist5k"][2] == ["2"]
 
 
+@pytest.mark.slow
 def test_a_row_has_eight_images_and_an_experiment_four_pairs(tmp_path):
     augmentations = ", ".join(f"crop{i}: crop({i})" for i in range(1, 7))
     text = STUDY.replace("flip: flip", augmentations).replace(

@@ -27,10 +27,18 @@ def verdicts():
     del sys.modules[spec.name]
 
 
+@pytest.fixture
+def without_power(monkeypatch):
+    """Leave the minimum detectable effects out of the tables; they take most of the time."""
+    monkeypatch.setattr(power, "detectable", lambda *given: None)
+    monkeypatch.setattr(power, "seeds_needed", lambda *given: None)
+
+
 def rates(counts):
     return {measure: hits / studies for (_, _, measure), (hits, studies) in counts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.003), (5, 0.03)])
 def test_false_positives_are_rare(verdicts, seeds, spread):
     condition = replace(verdicts.BASE, seeds=seeds, spread=spread)
@@ -43,6 +51,7 @@ def test_false_positives_are_rare(verdicts, seeds, spread):
     assert found["McNemar on one seed"] > 0.1
 
 
+@pytest.mark.slow
 def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
     """With eight seeds the test over the seeds has false positives in every tenth study."""
     condition = replace(verdicts.BASE, seeds=8, own=0.05)
@@ -51,6 +60,7 @@ def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
     assert rates(counts)["verdicts"] <= 0.08
 
 
+@pytest.mark.slow
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03, arms=12, images=200)
@@ -59,7 +69,8 @@ def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     assert "verdicts" in problem
 
 
-def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
+@pytest.mark.slow
+def test_intervals_that_are_too_narrow_would_be_caught(verdicts, without_power, monkeypatch):
     honest = testing.DifferenceTest.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)
     monkeypatch.setattr(testing.DifferenceTest, "half_width", lambda *given: honest(*given) / 3)
@@ -68,6 +79,7 @@ def test_intervals_that_are_too_narrow_would_be_caught(verdicts, monkeypatch):
         assert any(f"{interval}: " in line for line in problems)
 
 
+@pytest.mark.slow
 def test_detectable_differences_are_found(verdicts):
     counts = verdicts.planted_studies(replace(verdicts.BASE, accuracy=0.8, arms=3), 80, [1])
     assert verdicts.falls_short(counts) == []
@@ -77,6 +89,7 @@ def test_detectable_differences_are_found(verdicts):
     assert 0.3 <= found["planted upwards"] <= 0.7
 
 
+@pytest.mark.slow
 def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
     honest = power.detectable
     monkeypatch.setattr(
@@ -88,7 +101,8 @@ def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, mon
     assert any(line.startswith("power") for line in problems)
 
 
-def test_intervals_hold_the_truth(verdicts):
+@pytest.mark.slow
+def test_intervals_hold_the_truth(verdicts, without_power):
     counts = verdicts.interval_studies(verdicts.GRID, 100, [1])
     assert verdicts.falls_short(counts) == []
     assert {measure for _, _, measure in counts} == {
@@ -98,6 +112,7 @@ def test_intervals_hold_the_truth(verdicts):
     }
 
 
+@pytest.mark.slow
 def test_simulated_files_are_those_of_a_study(verdicts):
     """The tables equal those of a whole analysis."""
     counts = verdicts.whole_analyses(verdicts.GRID, 1, [1])

@@ -138,6 +138,7 @@ def test_epochs_and_seeds_change_the_augmentation():
     assert len(results) == 4
 
 
+@pytest.mark.slow
 def test_the_same_bytes_for_any_number_of_threads():
     images, targets = data(45)
     augmentation = Augmentation(WHOLE)

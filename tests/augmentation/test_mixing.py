@@ -83,6 +83,7 @@ def expected_share(size, box):
     return (length**2).mean() if box == "square" else length.mean() ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", ["square", "independent"])
 @pytest.mark.parametrize(("size", "examples"), [(32, 6000), (224, 600)])
 def test_mean_share_pasted(size, examples, box):

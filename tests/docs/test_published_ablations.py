@@ -16,6 +16,7 @@ GROUPS = read_yaml(FOLDER / "tables.yaml").data["groups"]
 TABLES = {name: group for group in GROUPS.values() for name in group["tables"]}
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_tool_writes():
     command = [sys.executable, "tools/published.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

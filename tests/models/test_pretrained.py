@@ -82,6 +82,7 @@ def _assert_same_network(ours, theirs, layers=50):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_keras_3_layout_of_keras_applications(reference, images, tmp_path):
     path = tmp_path / "all.weights.h5"
     reference.save_weights(path)
@@ -94,6 +95,7 @@ def test_keras_3_layout_of_keras_applications(reference, images, tmp_path):
         _assert_same_network(mine, their)
 
 
+@pytest.mark.slow
 def test_keras_2_layout_without_top(reference, images, tmp_path):
     path = tmp_path / "notop.h5"
     _save_keras_2(reference, path, skip=("predictions", "avg_pool"))
@@ -178,6 +180,7 @@ def test_weights_of_any_network_come_back(tmp_path):
         load_weights(_small(), tmp_path / "any.weights.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "message"),
     [

@@ -1,10 +1,31 @@
 """Studies that several tests look at, made and rendered once."""
 
 import json
+from functools import partial
 
 import pytest
+from jinja2 import FileSystemBytecodeCache
+
+from ablation.report import render
 
 from .made import CROSSED, SPREAD, accuracy_of, arms, made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates(tmp_path_factory):
+    """Compile each template once, and not for every report."""
+    cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    with pytest.MonkeyPatch.context() as patched:
+        compiling = partial(render.Environment, bytecode_cache=cache)
+        patched.setattr(render, "Environment", compiling)
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Make the figures of reports, but do not draw them into files."""
+    empty = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>'
+    monkeypatch.setattr(render, "save", lambda figure, kind: empty)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.report.inputs import read_inputs
+from ablation.analysis.analyse import analyse
+from ablation.report.inputs import Inputs, read_inputs
 from ablation.report.render import Report, render
 from ablation.study.plan import Plan
 from ablation.study.requests import models_request
 
-from ..factory import analysed, simulated_study
+from ..factory import simulated_study
 
 SPREAD = (0.0, 0.001, -0.001, 0.002, -0.002)
 CROSSED = """\
@@ -77,29 +78,42 @@ class Made:
     Attributes:
         folder: its project folder.
         plan: its plan.
-        analysis: content of ``analysis.json``.
-        tables: the tables by name.
     """
 
     folder: Path
     plan: Plan
-    analysis: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
 
     @property
     def results(self) -> Path:
         """Its results."""
         return self.folder / "results" / self.plan.name
 
-    def report(self, name: str | None = None) -> Report:
+    def report(self, *, figures: bool = True) -> Report:
         """Return its report, of which nothing is rendered yet."""
-        return Report(name or self.plan.name, read_inputs(self.results))
+        report = Report(self.plan.name, self.inputs)
+        if not figures:
+            report._figure = lambda *_, **__: ""  # type: ignore[method-assign]
+        return report
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The inputs of its report."""
+        return read_inputs(self.results)
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        """Content of ``analysis.json``."""
+        return self.inputs.analysis
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by name."""
+        return self.inputs.tables
 
     @cached_property
     def findings(self) -> pd.DataFrame:
         """The sentences of its report with their numbers, made without figures."""
-        report = self.report()
-        report._figure = lambda *_, **__: ""  # type: ignore[method-assign]
+        report = self.report(figures=False)
         with chdir(self.folder):
             report.markdown()
         return report.citations.table()
@@ -173,8 +187,9 @@ def made(
     """
     folder.mkdir(exist_ok=True)
     plan = simulated_study(folder, study, accuracy, **options)
-    analysis, tables = analysed(folder, plan, partial=partial)
     results = folder / "results" / plan.name
+    with chdir(folder):
+        analyse(plan, Path("results", plan.name), partial=partial)
     networks = {}
     for place, block in enumerate(models_request(plan)):
         network = networks.setdefault(block["model"], described(block))
@@ -183,7 +198,7 @@ def made(
     (results / "models.json").write_text(json.dumps(list(networks.values())))
     write_pictures(results / "gallery.npz", gallery_entries(plan), shape)
     write_pictures(results / "mistakes.npz", [], shape)
-    return Made(folder, plan, analysis, tables)
+    return Made(folder, plan)
 
 
 def described(block: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def words(figure):
 ALWAYS = {"headline", "curves", "classes", "confusion", "reliability", "blocks"}
 
 
+@pytest.mark.slow
 def test_each_kind_is_there_where_it_has_something_to_show(crossed):
     assert set(FIGURES) >= ALWAYS | {"cost", "gallery"}
     assert ALWAYS | {"cost"} <= set(drawn(crossed, 0))
@@ -49,6 +50,7 @@ def test_without_data_there_is_no_figure(tmp_path):
     assert "no result" in words(figures["headline"]) or "diverged" in words(figures["headline"])
 
 
+@pytest.mark.slow
 def test_the_main_result_is_drawn_as_the_experiment_asks(crossed, changed):
     assert "8 14" in " ".join(words(drawn(crossed, 0)["headline"]).split())
     forest = words(drawn(crossed, 1)["headline"])
@@ -63,6 +65,7 @@ def test_classes_are_drawn_as_differences_to_the_reference(crossed):
     assert rows == ["none (accuracy, %)", "crop", "bright", "mix"]
 
 
+@pytest.mark.slow
 def test_scores_of_a_test_split_that_validates_are_marked(spoilt, crossed):
     for study, marked in ((spoilt, True), (crossed, False)):
         figures = drawn(study, 0 if marked else 1)

@@ -100,8 +100,7 @@ def test_a_narrative_has_the_numbers_of_its_study_and_is_renewed_with_them(tmp_p
             folder, arms("none", "crop", narrative="narrative.md"),
             lambda cell, seed, of=accuracy: of + (0.05 if cell[2] == "crop" else 0),
         )  # fmt: skip
-        report = study.report()
-        report._figure = lambda *_, **__: ""
+        report = study.report(figures=False)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             rendered.append(report.markdown())

@@ -160,6 +160,7 @@ def hostile_report(hostile):
     return hostile.render()
 
 
+@pytest.mark.slow
 def test_hostile_texts_come_out_as_text_in_html(hostile_report, rendered):
     page, sound = Elements(hostile_report.page), Elements(rendered.page)
     assert set(page.tags) <= set(sound.tags)
@@ -171,6 +172,7 @@ def test_hostile_texts_come_out_as_text_in_html(hostile_report, rendered):
     assert "<script>" in shown
 
 
+@pytest.mark.slow
 def test_hostile_texts_come_out_as_text_in_markdown(hostile_report):
     shown = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(hostile_report.markdown)
     page = Elements(shown)
@@ -181,6 +183,7 @@ def test_hostile_texts_come_out_as_text_in_markdown(hostile_report):
     assert "$" not in re.sub(r"```.*?```", "", hostile_report.markdown, flags=re.S)
 
 
+@pytest.mark.slow
 def test_hostile_texts_come_out_as_text_in_latex_and_csv(hostile_report, hostile):
     names = hostile.tables["cells"]["augmentation"].tolist()
     latex = hostile_report.files["ablation-arms-mnist5k.tex"].decode()

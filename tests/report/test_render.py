@@ -106,6 +106,7 @@ def test_figures_and_tables_are_numbered_in_order(rendered):
         assert list(map(int, found)) == list(range(1, len(found) + 1)) and found
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(rendered, crossed, tmp_path):
     (tmp_path / "reports/sample").mkdir(parents=True)
     (tmp_path / "reports/sample/stale.svg").write_text("of an earlier report")
@@ -200,7 +201,7 @@ def test_numbers_without_a_source_are_refused_in_templates(crossed):
             environment.from_string(f"{{{{ {source} }}}}").render()
 
 
-def test_experiments_whose_names_look_alike_have_separate_files(changed):
+def test_experiments_whose_names_look_alike_have_separate_files(changed, undrawn):
     study = json.loads(arms("none", "crop"))
     (block,) = study["experiments"].values()
     study["experiments"] = {"Arms": block, "arms": {**block, "training": {"epochs": 3}}}

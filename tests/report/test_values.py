@@ -115,6 +115,7 @@ def matching(made, row):
     return frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["crossed", "spoilt", "growing"])
 def test_every_cited_cell_is_one_cell_that_holds_the_number(request, name):
     made = request.getfixturevalue(name)

@@ -129,6 +129,7 @@ def fit(model, log, stopping, epochs):
     return written
 
 
+@pytest.mark.slow
 def test_going_on_is_like_never_having_stopped():
     straight = network(0)
     every = fit(*straight, 6)

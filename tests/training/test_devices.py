@@ -203,6 +203,7 @@ def test_a_killed_job_releases_its_device_though_its_children_live(tmp_path):
                 os.kill(child, signal.SIGKILL)  # still there
 
 
+@pytest.mark.slow
 def test_no_two_jobs_have_the_same_device(tmp_path):
     jobs = [start(tmp_path, 2, hold=50) for _ in range(6)]
     for job in jobs:

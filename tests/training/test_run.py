@@ -27,6 +27,7 @@ def trained(digits, tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_history_and_timing_have_a_row_an_epoch(trained):
     text = (trained[0] / "history.csv").read_text()
     assert text.splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"
@@ -39,6 +40,7 @@ def test_history_and_timing_have_a_row_an_epoch(trained):
     assert (timing[["seconds", "images_per_second"]] > 0).all(axis=None)
 
 
+@pytest.mark.slow
 def test_predictions_belong_to_the_splits_and_to_the_last_epoch(trained, digits):
     data = load(digits)
     with np.load(trained[0] / "predictions.npz", allow_pickle=False) as file:
@@ -55,6 +57,7 @@ def test_predictions_belong_to_the_splits_and_to_the_last_epoch(trained, digits)
     assert last["val_loss"] == pytest.approx(loss, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_record_has_settings_code_data_and_hashes(trained, digits):
     record = json.loads((trained[0] / "run.json").read_text())
     assert record["format"] == 3
@@ -78,6 +81,7 @@ def test_the_record_has_settings_code_data_and_hashes(trained, digits):
     assert (trained[0] / "model.weights.h5").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_log_has_a_line_an_epoch_with_the_time_left(trained):
     lines = [line for line in trained[1].splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
@@ -85,6 +89,7 @@ def test_the_log_has_a_line_an_epoch_with_the_time_left(trained):
     assert not set(trained[1]) & {"\r", "\b", "\x1b"}
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result(train_here, digits, tmp_path):
     train_here(settings("", epochs=9, learning_rate=100.0, weight_decay=1.0), digits, tmp_path)
     record = json.loads((tmp_path / "run.json").read_text())
@@ -95,6 +100,7 @@ def test_divergence_is_a_result(train_here, digits, tmp_path):
     assert (tmp_path / "predictions.npz").exists()
 
 
+@pytest.mark.slow
 @needs_bfloat16
 def test_early_stopping_bfloat16_and_test_as_validation(train_here, digits, tmp_path):
     wanted = settings(
@@ -171,6 +177,7 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(train_here, stored, 
         assert np.ptp(file["probability"], axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_give_the_same_bytes_and_another_seed_others(trained, digits, tmp_path):
     wanted = {"same": WANTED, "other": settings(PIPELINE, seed=1)}
     started = [

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ablation.analysis.effects import INTERVAL, ComparisonDesign, Effect
 from ablation.analysis.pooling import ARMS_TO_POOL, VarianceEstimate, pool
@@ -107,8 +107,8 @@ def detectable_factor(
 
     def half_width(error: np.ndarray, df: Any, share: Any) -> np.ndarray:
         both, combined_df = combined_error(sd * error, df, image_error, 0.0, math.inf)
-        over_seeds = sd * error * stats.t.isf(level * share / 2, df)
-        return np.maximum(over_seeds, both * stats.t.isf(level * share / 2, combined_df))
+        over_seeds = sd * error * _quantiles(level * share, df)
+        return np.maximum(over_seeds, both * _quantiles(level * share, combined_df))
 
     share = study.variance.paired_share
     half = np.minimum(
@@ -118,6 +118,15 @@ def detectable_factor(
     half = np.maximum(half, sd * study.paired * stats.t.isf(PAIRED_LEVEL / 2, seeds - 1))
     noise = sd * study.mean + image_error * study.image_noise
     return float(np.quantile(half - noise, POWER))
+
+
+def _quantiles(level: np.ndarray, df: Any) -> np.ndarray:
+    """Return quantiles of Student's t for two-sided tests; infinite at level 0, which is usual."""
+    level, df = np.broadcast_arrays(level, df)
+    found = np.full(level.shape, math.inf)
+    some = level > 0
+    found[some] = -special.stdtrit(df[some], level[some] / 2)
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ Whatever else differs is named beside the figure.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -202,6 +203,7 @@ class Publications(Strict):
     )
 
 
+@cache
 def read_published(file: Path = FILE) -> list[Publication]:
     """Read the published figures.
 

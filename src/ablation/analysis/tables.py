@@ -96,14 +96,15 @@ class Table:
         names = [column.name for column in self.columns]
         if unknown := set(table.columns) - set(names):
             raise ValueError(f"the table {self.name} has no column {', '.join(sorted(unknown))}")
+        table = table.reset_index(drop=True)
         return pd.DataFrame(
             {
                 column.name: _typed(table[column.name], column.unit)
                 if column.name in table
-                else _typed(pd.Series(index=table.index, dtype=object), column.unit)
+                else pd.Series(_MISSING.get(column.unit), table.index, _TYPES[column.unit])
                 for column in self.columns
             }
-        ).reset_index(drop=True)
+        )
 
     def read(self, folder: Path) -> "pd.DataFrame":
         """Read the table from a folder of results.
@@ -125,14 +126,19 @@ class Table:
         )
 
 
+_TYPES: dict[Unit, Any] = {
+    "text": str, "flag": bool, "count": "Int64", "number": float, "share": float,
+    "difference": float, "seconds": float,
+}  # fmt: skip
+_MISSING: dict[Unit, Any] = {"text": "", "flag": False}  # not a number for all others
+
+
 def _typed(values: "pd.Series[Any]", unit: Unit) -> "pd.Series[Any]":
-    if unit == "text":
-        return values.astype(object).where(values.notna(), "").astype(str)
     if unit == "flag":
-        return values.astype("boolean").fillna(False).astype(bool)
-    if unit == "count":
-        return values.astype("Int64")
-    return values.astype(float)
+        return values.astype("boolean").fillna(False).astype(bool)  # refuses other values
+    if unit == "text" and values.hasnans:
+        values = values.astype(object).where(values.notna(), "")
+    return values.astype(_TYPES[unit])
 
 
 CELL = ("experiment", "dataset", "model", "augmentation")

@@ -79,10 +79,11 @@ def ablation_table(experiment: ExperimentView, dataset: str, decimals: int) -> p
         key = (cell.model, cell.augmentation)
         bold = BOLD if key in top else ""
         row = {name: f"{bold}{value}{bold}" for name, value in _names(experiment, cell).items()}
+        runs = _sound_runs(experiment, cell)
         row[f"Test accuracy{experiment.dagger}, %"] = _reached(
-            experiment, cell, "test_accuracy", decimals
+            cell, runs, "test_accuracy", decimals
         )
-        row["Training accuracy, %"] = _reached(experiment, cell, "train_accuracy_clean", decimals)
+        row["Training accuracy, %"] = _reached(cell, runs, "train_accuracy_clean", decimals)
         one = compared.get(key)
         if compared:
             title = "Difference" + (f" to {next(iter(references.values()))}" * one_reference)
@@ -142,9 +143,10 @@ def metrics_tables(
                 ],
                 **{
                     experiment.arm(cell): [
-                        _reached(experiment, cell, metric.name, decimals) for metric in shown
+                        _reached(cell, runs, metric.name, decimals) for metric in shown
                     ]
                     for cell in cells[start : start + ACROSS]
+                    for runs in [_sound_runs(experiment, cell)]
                 },
             }
         )
@@ -398,12 +400,16 @@ def _names(experiment: ExperimentView, cell: Mapping[str, Any]) -> dict[str, str
     return found
 
 
-def _reached(experiment: ExperimentView, cell: Row, metric: str, decimals: int) -> str:
+def _sound_runs(experiment: ExperimentView, cell: Row) -> pd.DataFrame:
+    """Return the finished runs of a cell that have not diverged."""
     runs = experiment.tables.frame(
         "runs", dataset=cell.dataset, model=cell.model, augmentation=cell.augmentation
     )
-    sound = runs[runs["status"].isin(["completed", "stopped_early"])]
-    values = sound[metric].dropna().tolist()
+    return runs[runs["status"].isin(["completed", "stopped_early"])]
+
+
+def _reached(cell: Row, runs: pd.DataFrame, metric: str, decimals: int) -> str:
+    values = runs[metric].dropna().tolist()
     if not values and metric == "test_accuracy":
         return "diverged" if cell.diverged else "not finished"
     return seeds_or_spread(values, BY_NAME[metric].unit, decimals)

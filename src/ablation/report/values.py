@@ -132,10 +132,11 @@ class Tables:
         for key in where:
             if key not in frame:
                 raise LookupError(f"table {table} has no column '{key}'")
-        for key, value in {**self._where, **where}.items():
-            if key in frame:
-                frame = frame[frame[key] == value]
-        return frame
+        wanted = {key: one for key, one in {**self._where, **where}.items() if key in frame}
+        if not wanted:
+            return frame
+        same = [(frame[key] == one).to_numpy(bool, na_value=False) for key, one in wanted.items()]
+        return frame[np.logical_and.reduce(same)]
 
     def rows(self, table: str, **where: Any) -> list[Row]:
         """Return the rows of a table with these values."""

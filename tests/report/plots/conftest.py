@@ -115,6 +115,6 @@ def study():
     return Study()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_study():
     return Study

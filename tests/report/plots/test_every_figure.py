@@ -60,6 +60,13 @@ def every_figure(study, **comparison):
     }
 
 
+@pytest.fixture(scope="module")
+def usual(make_study):
+    """The study of the fixture and its figures, for tests that only look at them."""
+    study = make_study()
+    return study, every_figure(study)
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
@@ -74,31 +81,34 @@ def save_all(figures):
     return drawn
 
 
+@pytest.mark.slow
 def test_bytes_repeat_in_another_process(study):
-    figures = every_figure(study)
-    drawn = save_all(figures) | {"pdf": style.save(figures["arms"], "pdf")}
+    drawn = all_drawn(study)
     assert b"Date" not in drawn["pdf"] and b"<dc:date>" not in drawn["arms"]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from conftest import Study; from test_every_figure import digests\n"
-        "print(digests(Study()))"
+        "from conftest import Study; from test_every_figure import all_drawn, digests\n"
+        "print(digests(all_drawn(Study())))"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent)]
     changed = os.environ | {"PYTHONHASHSEED": "1"}
     again = subprocess.run(command, env=changed, stdout=subprocess.PIPE, text=True, check=True)
-    assert again.stdout.strip() == str(digests(study))
+    assert again.stdout.strip() == str(digests(drawn))
 
 
-def digests(study):
+def all_drawn(study):
     figures = every_figure(study)
-    drawn = {name: style.save(figure, "svg") for name, figure in figures.items()}
-    drawn["pdf"] = style.save(figures["arms"], "pdf")
+    return save_all(figures) | {"pdf": style.save(figures["arms"], "pdf")}
+
+
+def digests(drawn):
     return {name: hashlib.sha256(content).hexdigest() for name, content in drawn.items()}
 
 
-def test_an_arm_has_one_colour_in_all_figures(study):
+def test_an_arm_has_one_colour_in_all_figures(usual):
+    study, figures = usual
     seen = {}
-    for name, figure in every_figure(study).items():
+    for name, figure in figures.items():
         if name in ("factors", "crossed"):
             continue  # colours are levels and models there
         for line in figure.findobj(Line2D):
@@ -114,12 +124,13 @@ def test_an_arm_has_one_colour_in_all_figures(study):
     assert {"accuracies", "curves", "reliability", "cost"} <= set(seen["resnet8", "crop"])
 
 
-def test_no_text_is_too_small_to_read(study):
-    for name, figure in every_figure(study).items():
+def test_no_text_is_too_small_to_read(usual):
+    for name, figure in usual[1].items():
         sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
         assert min(sizes) >= style.SMALL, name
 
 
+@pytest.mark.slow
 def test_foreign_text_is_drawn_as_it_is(make_study):
     study = make_study(HOSTILE[:2], HOSTILE, HOSTILE)
     figures = every_figure(study)
@@ -131,6 +142,7 @@ def test_foreign_text_is_drawn_as_it_is(make_study):
         assert max(len(line) for text in texts(figures[name]) for line in text.split("\n")) < 110
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [["a"], ["a", "b"]])
 def test_a_study_without_any_result_is_drawn(make_study, models):
     study = make_study(models).without_results()
@@ -145,6 +157,7 @@ def test_a_single_run_is_drawn(make_study):
     save_all(every_figure(study))
 
 
+@pytest.mark.slow
 def test_many_classes_are_cut_to_those_that_matter(make_study):
     study = make_study(classes=[f"breed {i}" for i in range(120)])
     study.classwise.loc[study.classwise["class"] == "breed 77", "accuracy"] = [0.9, 0.1] * 3
@@ -170,8 +183,8 @@ def test_labels_are_spread_within_limits(wanted):
     assert placed.min() >= 0 and placed.max() <= 100
 
 
-def test_images_stay_as_crisp_as_they_are(study):
-    figure = every_figure(study)["gallery"]
+def test_images_stay_as_crisp_as_they_are(usual):
+    figure = usual[1]["gallery"]
     first = figure.axes[0].images[0]
     assert np.array_equal(first.get_array(), np.arange(9).reshape(3, 3))
     assert first.get_interpolation() == "none"
@@ -182,8 +195,8 @@ def test_images_stay_as_crisp_as_they_are(study):
     assert gallery([row]).axes[0].images[0].get_array().shape == (96, 48, 3)
 
 
-def test_mistakes_show_both_classes(study):
-    shown = texts(every_figure(study)["mistakes"])
+def test_mistakes_show_both_classes(usual):
+    shown = texts(usual[1]["mistakes"])
     assert "true cat,\ntaken for dog" in shown
 
 
