@@ -2,14 +2,15 @@
 
 The import takes longer than the training of a small run. The first job of an invocation of
 Snakemake starts a server, which imports the libraries and runs nothing. Each job sends its
-arguments and its open files to the server, which forks a child for it. The job waits, passes
-signals on and ends with the exit status of the child. If the job is killed, its child is killed; if
-the server is killed, all its children are killed.
+command and its open files to the server, which forks a child for it. The job waits, passes signals
+on and ends with the exit status of the child. If the job is killed, its child is killed; if the
+server is killed, all its children are killed.
 
-A server serves only jobs with its own environment variables, folder, interpreter, installed
-packages and code of this package, and ends with the invocation, or when it has been idle for a
-minute. Forking is safe only while the runtime of TensorFlow has not started, which the server
-checks. In all other cases the job starts cold: it imports TensorFlow itself.
+A server serves only jobs with its own environment variables (except for numbers of threads),
+folder, interpreter, installed packages and code of this package. It ends with the invocation, or
+when it has been idle for a minute. Forking is safe only while the runtime of TensorFlow has not
+started, which the server checks. In all other cases the job starts cold: it imports TensorFlow
+itself.
 
 The module imports only the standard library, because each job imports it. Linux only.
 """
@@ -45,6 +46,12 @@ _MODULES = (
     "ablation.models.table",
     "ablation.training.run",
 )
+# Snakemake sets them to the threads of the rule. NumPy reads some when it is imported, but no job
+# needs its threads.
+_THREADS = (
+    "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
 IDLE_SECONDS = 60
 _MESSAGE_BYTES = 1 << 20  # more than a socket takes
 _PR_SET_PDEATHSIG = 1
@@ -69,7 +76,8 @@ def run_warm(words: list[str]) -> None:
         if any(_namespace("self", kind) != _namespace(invocation, kind) for kind in ("mnt", "pid")):
             return  # in a container, which may end with its job
         server = _connection()
-        socket.send_fds(server, [json.dumps(words).encode()], [0, 1, 2])
+        request = json.dumps([words, dict(os.environ)]).encode()
+        socket.send_fds(server, [request], [0, 1, 2])
         answer = server.recv(_MESSAGE_BYTES)
     except OSError as error:
         reason = str(error)
@@ -141,7 +149,7 @@ def _wait(server: socket.socket) -> NoReturn:
 
 def _key() -> str:
     """Return the digest of what a job and its server must have in common."""
-    variables = {name: value for name, value in os.environ.items() if name != "_"}
+    variables = {name: one for name, one in os.environ.items() if name not in ("_", *_THREADS)}
     shared = [variables, str(Path.cwd()), sys.executable, sys.version, _code()]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
@@ -214,7 +222,8 @@ class _Server:
             message, files = b"", []
         child = self._jobs[job]
         if child is None and message:
-            return self._start(job, json.loads(message), files)
+            command, variables = json.loads(message)
+            return self._start(job, command, variables, files)
         if child is None:
             self._forget(job)
         elif message:
@@ -224,7 +233,9 @@ class _Server:
             self._selector.unregister(job)
         return None
 
-    def _start(self, job: socket.socket, command: list[str], files: list[int]) -> list[str] | None:
+    def _start(
+        self, job: socket.socket, command: list[str], variables: dict[str, str], files: list[int]
+    ) -> list[str] | None:
         """Fork the child of a job, which returns the command."""
         server, child, refusal = os.getpid(), None, self._refusal
         if not refusal:
@@ -234,6 +245,7 @@ class _Server:
                 refusal = str(error)
         if child == 0:
             self._become_child(server, files)
+            os.environ.update(variables)
             return command
         for file in files:
             os.close(file)

@@ -17,6 +17,7 @@ from ablation import warm_start
 from ..conftest import ROOT
 from .conftest import command, settings, warm
 
+pytestmark = pytest.mark.slow
 LONG = settings(epochs=100_000)
 # Ends at once with an error, after the command line has been parsed.
 QUICK = [sys.executable, "-m", "ablation", "gallery", "missing.json"]
@@ -141,17 +142,29 @@ def test_servers_end_with_the_invocation_and_jobs_do_not(separate, digits, tmp_p
     server.wait(60)
 
 
-def test_another_environment_or_edited_code_has_another_server(separate, tmp_path):
+def test_another_environment_or_edited_code_has_another_server(tmp_path, monkeypatch):
+    def key():
+        script = "from ablation import warm_start; print(warm_start._key())"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+        return done.stdout
+
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
     shutil.copytree(ROOT / "src", tmp_path / "src")
-    separate.run(QUICK)
-    servers = len(separate.servers())
-    separate.run(QUICK, OMP_NUM_THREADS="3")
-    assert len(separate.servers()) == servers + 1
-    for more, text in ((2, ""), (3, "# edited\n")):
-        with (tmp_path / "src/ablation/errors.py").open("a") as file:
-            file.write(text)
-        separate.run(QUICK, PYTHONPATH=str(tmp_path / "src"))
-        assert len(separate.servers()) == servers + more
+    keys = [key()]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert key() == keys[0]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    keys.append(key())
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+    keys.append(key())
+    with (tmp_path / "src/ablation/errors.py").open("a") as file:
+        file.write("# edited")
+    keys.append(key())
+    (tmp_path / "src/other-1.0.dist-info").mkdir()
+    keys.append(key())
+    monkeypatch.chdir(tmp_path)
+    keys.append(key())
+    assert len(set(keys)) == len(keys)
 
 
 SERVER = """

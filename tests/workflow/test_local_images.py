@@ -83,6 +83,8 @@ def test_images_that_change_are_prepared_and_trained_again_others_not(trained):
     assert trained.plan(trained.run) == {"prepare": 1, "train": 1}
     trained.snakemake("data")
     assert trained.plan(trained.run) == {"train": 1}
+    new.unlink()
+    assert "train" not in trained.plan(trained.run)
 
 
 def test_images_that_were_saved_anew_with_the_same_pixels_retrain_nothing(trained):
@@ -101,6 +103,8 @@ def test_a_refused_preparation_leaves_the_last_data_and_retrains_nothing(trained
         done.output
     )
     assert {file: file.read_bytes() for file in trained.data.iterdir()} == before
+    later = time.time() + 1e6  # a description of the future hides no change
+    os.utime(trained.data / "description.json", (later, later))
     again = trained.snakemake("--until", "train", check=False)
     assert again.returncode != 0
     assert "1 image cannot be read: c0/broken.png" in again.output  # the fault is still there
@@ -127,16 +131,6 @@ def test_a_run_that_is_forced_after_its_data_was_deleted_gets_it_first(trained):
     assert trained.plan(trained.run, "--rerun-triggers", "input") == {}
 
 
-def test_an_edit_of_images_that_is_undone_retrains_nothing(trained):
-    file = trained.folder / "photos/c0/00.png"
-    before = file.read_bytes()
-    Image.new("L", (8, 8), 7).save(file)
-    trained.snakemake("data")
-    assert trained.plan(trained.run) == {"train": 1}
-    file.write_bytes(before)
-    assert "train" not in trained.plan(trained.run)
-
-
 @pytest.mark.long
 def test_deleted_data_whose_images_have_changed_is_trained_again(trained):
     again = {"prepare": 1, "train": 1}
@@ -153,11 +147,3 @@ def test_deleted_data_whose_images_have_changed_is_trained_again(trained):
     assert trained.plan(trained.run) == again
     trained.snakemake("--until", "train")
     assert not {"prepare", "train"} & set(trained.plan())
-
-
-def test_a_description_of_the_future_hides_no_change(trained):
-    (trained.folder / "photos/c0/broken.png").write_bytes(b"no image")
-    assert trained.snakemake("--until", "train", check=False).returncode != 0
-    later = time.time() + 1e6
-    os.utime(trained.data / "description.json", (later, later))
-    assert trained.snakemake("--until", "train", check=False).returncode != 0

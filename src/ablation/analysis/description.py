@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ablation.analysis.runs import RunResult
 from ablation.augmentation.pipelines import format_pipeline, mixes_labels
 from ablation.errors import InputError
 from ablation.study.comparisons import counterpart_of
 from ablation.study.plan import Plan, PlannedExperiment
+
+if TYPE_CHECKING:  # imports scikit-learn, which the report does not need
+    from ablation.analysis.runs import RunResult
 
 FORMAT = 6
 COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
@@ -19,7 +21,7 @@ COMMAND = "snakemake --cores 8 --resources gpu=1 --config study={}"
 
 def describe_study(
     plan: Plan,
-    by_folder: Mapping[str, RunResult],
+    by_folder: Mapping[str, "RunResult"],
     levels: Mapping[str, float],
     looks: Mapping[str, int],
     missing: int | None,
@@ -116,7 +118,7 @@ def chosen_by(experiment: PlannedExperiment) -> list[str]:
     return sorted({one.monitor for one in stopping if one and one.restore_best})
 
 
-def _provenance(plan: Plan, results: Sequence[RunResult]) -> dict[str, Any]:
+def _provenance(plan: Plan, results: Sequence["RunResult"]) -> dict[str, Any]:
     attempts = [attempt for result in results for attempt in result.record["attempts"]]
     environments = [attempt["environment"] for attempt in attempts]
 
@@ -143,7 +145,7 @@ def _provenance(plan: Plan, results: Sequence[RunResult]) -> dict[str, Any]:
     }
 
 
-def _data(results: Sequence[RunResult]) -> list[dict[str, Any]]:
+def _data(results: Sequence["RunResult"]) -> list[dict[str, Any]]:
     found = {}
     for result in results:
         data = result.record["data"]
