@@ -62,7 +62,7 @@ test-unit: venv-dev ## Run the fast tests, without Snakemake
 test-workflow: venv-dev ## Run the tests with Snakemake
 	@$(IN_VENV) $(PYTEST) -m "workflow and not studies and not long" $(ARGS)
 
-test-long: venv-dev ## Run the tests that take a minute or more each
+test-long: venv-dev ## Run the tests that take a minute each, and those of the benchmarks
 	@$(IN_VENV) python -m pytest -m long $(ARGS)
 
 test-kill: venv-dev ## Kill a study at random times and compare its bytes (KILLS=24)

@@ -60,7 +60,7 @@ def test_arms_do_not_differ_by_which_images_they_find_easy(verdicts):
     assert rates(counts)["verdicts"] <= 0.08
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     monkeypatch.setattr(testing, "holm", lambda p, level: (p, np.full(len(p), level)))
     condition = replace(verdicts.BASE, seeds=5, spread=0.03, arms=12, images=200)
@@ -69,7 +69,7 @@ def test_a_rule_without_correction_would_be_caught(verdicts, monkeypatch):
     assert "verdicts" in problem
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_intervals_that_are_too_narrow_would_be_caught(verdicts, without_power, monkeypatch):
     honest = testing.DifferenceTest.half_width
     monkeypatch.setattr(effects, "INTERVAL", 0.8)
@@ -89,7 +89,7 @@ def test_detectable_differences_are_found(verdicts):
     assert 0.3 <= found["planted upwards"] <= 0.7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_detectable_difference_that_is_too_small_would_be_caught(verdicts, monkeypatch):
     honest = power.detectable
     monkeypatch.setattr(

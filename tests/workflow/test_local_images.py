@@ -84,12 +84,7 @@ def test_images_that_change_are_prepared_and_trained_again_others_not(trained):
     trained.snakemake("data")
     assert trained.plan(trained.run) == {"train": 1}
     new.unlink()
-    assert "train" not in trained.plan(trained.run)
-
-
-def test_images_that_were_saved_anew_with_the_same_pixels_retrain_nothing(trained):
-    file = trained.folder / "photos/c0/00.png"
-    Image.open(file).save(file, compress_level=0)
+    Image.open(file).save(file, compress_level=0)  # another file with the same pixels
     assert "prepared 40 of 40 images" in trained.snakemake("data").output
     assert trained.plan(trained.run) == {}
 
