@@ -24,6 +24,8 @@ from ablation.training.status import reporting
 from .. import factory
 from ..conftest import tiny_disk
 
+pytestmark = pytest.mark.slow  # analyses or renders whole studies
+
 STUDY = """\
 title: Known answers
 experiments:
@@ -602,7 +604,6 @@ for free in (0, 4096, 8192):
 """
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_the_older_tables_whole(plan):
     disk = Path("results/tiny").absolute()
     small = tiny_disk(disk, "1m")
@@ -641,7 +642,6 @@ def test_runs_of_other_data_than_there_is_are_refused(plan):
     )
 
 
-@pytest.mark.slow
 def test_the_analysis_needs_no_tensorflow(plan):
     code = (
         "import sys\nfrom ablation.cli import main\n"

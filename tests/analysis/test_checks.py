@@ -14,6 +14,8 @@ from ablation.training.code import LOOP
 
 from .. import factory
 
+pytestmark = pytest.mark.slow  # analyses or renders whole studies
+
 STUDY = """\
 title: Checked
 experiments:
@@ -213,7 +215,6 @@ MIXED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("detail", MIXED)
 def test_runs_that_were_made_differently(tmp_path, monkeypatch, detail):
     monkeypatch.chdir(tmp_path)

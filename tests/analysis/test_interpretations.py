@@ -11,6 +11,8 @@ from ablation.analysis.results import read_results
 
 from .. import factory
 
+pytestmark = pytest.mark.slow  # analyses or renders whole studies
+
 STUDY = """\
 title: Interpreted
 experiments:
@@ -110,7 +112,6 @@ def test_an_unaugmented_arm_with_a_small_gap_and_none_better(interpreted):
     assert interpreted("little_to_regularize", uncompared) == []
 
 
-@pytest.mark.slow
 def test_an_augmented_arm_that_is_not_through_is_too_strong_for_the_budget(interpreted):
     strong = {"accuracy": 0.94, "train_accuracy": 0.9, **val_loss(0.5, 0.4)}
     (row,) = interpreted("too_strong_for_budget", crop=strong)
@@ -138,7 +139,6 @@ def test_confidence_that_is_not_accuracy(interpreted, name, confidence):
     assert interpreted(other, mix={"confidence": confidence, "accuracy": accuracy}) == []
 
 
-@pytest.mark.slow
 def test_an_arm_that_varies_far_more_than_the_others_is_unstable(interpreted):
     (row,) = interpreted("unstable", mix={"accuracy": 0.9, "spread": (0.0, 0.05, -0.05)})
     assert keys(row) == ("mix", "")
@@ -172,7 +172,6 @@ LONGER = STUDY + STUDY.partition("experiments:\n")[2].replace("arms:", "longer:"
 )
 
 
-@pytest.mark.slow
 def test_a_pair_with_opposite_verdicts_at_two_budgets(tmp_path):
     def rows(short, long):
         plan = factory.simulated_study(tmp_path, LONGER, lambda cell, seed: 0.9)

@@ -17,6 +17,8 @@ from ablation.report.render import Report, render
 
 from .made import Rendered, arms
 
+pytestmark = pytest.mark.slow  # analyses or renders whole studies
+
 
 def test_a_report_is_a_page_a_text_and_a_folder(rendered, crossed):
     assert sorted(path.name for path in rendered.folder.iterdir()) == [
@@ -106,7 +108,6 @@ def test_figures_and_tables_are_numbered_in_order(rendered):
         assert list(map(int, found)) == list(range(1, len(found) + 1)) and found
 
 
-@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(rendered, crossed, tmp_path):
     (tmp_path / "reports/sample").mkdir(parents=True)
     (tmp_path / "reports/sample/stale.svg").write_text("of an earlier report")

@@ -16,6 +16,8 @@ from ablation.report.page import plain_text
 from ..factory import write_run
 from .made import CROSSED, SPREAD, Made, arms, made, numbers
 
+pytestmark = pytest.mark.slow  # analyses or renders whole studies
+
 HIGHER = r"\b(better|gains?|higher|rises?|above)\b"
 LOWER = r"\b(worse|loses?|lower|falls?|below|costs?)\b"
 
@@ -208,7 +210,6 @@ def sentence(made, template, name):
     return plain_text(" ".join(str(prose).split()))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FOR)
 def test_an_interpretation_is_reported_with_its_arms_and_numbers(changed, name):
     study = arms("none", "crop", "mix", "wide")
@@ -269,7 +270,6 @@ def test_a_sound_study_has_no_caveats(changed):
     assert changed(arms("none", "crop")).sentences("caveat", "arms") == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_is_told_where_it_finds_something(changed, name):
     options, expected = CHECKS[name]
