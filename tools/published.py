@@ -9,6 +9,7 @@ import re
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -59,9 +60,8 @@ def with_verdicts(text: str) -> str:
     blocks["summary"] = summary(all_groups)
     for name, block in blocks.items():
         pattern = re.escape(BLOCK).replace(r"\{name\}", re.escape(name)).replace(r"\{text\}", ".*?")
-        text, found = re.subn(
-            pattern, lambda _, n=name, b=block: BLOCK.format(name=n, text=b), text, flags=re.S
-        )
+        new = BLOCK.format(name=name, text=block).replace("\\", r"\\")
+        text, found = re.subn(pattern, new, text, flags=re.S)
         if found != 1:
             raise InputError(f"{PAGE.relative_to(ROOT)} has {found} blocks '{name}' instead of one")
     return text
@@ -156,7 +156,7 @@ def header(*names: str) -> list[str]:
     return [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
 
 
-def wrapped(text: str, **options: str) -> list[str]:
+def wrapped(text: str, **options: Any) -> list[str]:
     """Return the lines of a wrapped paragraph."""
     return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False, **options)
 
