@@ -1,11 +1,14 @@
 """Pipeline strings: what they mean, that one meaning has one form, and what mistakes say."""
 
+import re
 import subprocess
 import sys
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from ablation.augmentation import registry
 from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipelines import (
     check_channels,
@@ -225,3 +228,34 @@ def test_reading_pipelines_needs_nothing_slow():
         "sys.exit(str(slow) if slow else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def declare(parameters, documented="x: Strength.", **properties):
+    """Register a step ``odd`` with the given keyword-only parameters."""
+    space = {"Annotated": Annotated, "Field": Field, "Literal": Literal}
+    code = f"def odd(images, targets, draws, *, {parameters}):\n    '''Do.\n\n    Args:\n        "
+    exec(f"{code}{documented}\n    '''\n", space)
+    return registry.step(**properties)(space["odd"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options", "message"),
+    [
+        ("x=1", {}, "x: needs an annotation"),
+        ("x: float = 1", {}, "x: the annotation needs both bounds, ge and le, or choices"),
+        ("x: Annotated[float, Field(gt=0, le=9)] = 1", {}, "x: the annotation needs both bounds"),
+        ("x: Annotated[str, Field(max_length=9)] = 'a'", {}, "x: the annotation needs both"),
+        ("x: Literal['a', 'b'] = 'a'", {"documented": "y: Other."}, "x: needs an entry under Args"),
+        (
+            "x: Literal['a', 'b'] = 'a'",
+            {"kind": "color"},
+            "kind 'color': must be geometric or colour",
+        ),
+    ],
+)
+def test_a_wrong_declaration_of_a_step_is_one_message(monkeypatch, parameters, options, message):
+    monkeypatch.setattr(registry, "STEPS", {})
+    with pytest.raises(InputError, match=re.escape(message)) as raised:
+        declare(parameters, **options)
+    assert str(raised.value).startswith("step odd: ")
+    assert registry.STEPS == {}

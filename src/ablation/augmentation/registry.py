@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from textwrap import dedent
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -149,25 +149,45 @@ def step(*, probability: float | None = None, **properties: Any) -> Callable[[Fu
         probability: default of the parameter ``probability`` of a step that is applied at random;
             None if the step does not have it.
         properties: further attributes of :class:`Step`.
+
+    Raises:
+        InputError: the declaration is incomplete.
     """
 
     def register(function: Function) -> Function:
         name = function.__name__
         documentation, described = _documentation(function)
         hints = get_type_hints(function, include_extras=True)
-        fields: dict[str, Any] = {
-            key: (hints[key], Field(default=_default(parameter), description=described[key]))
-            for key, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        fields: dict[str, Any] = {}
+        for key, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                continue
+            for found, missing in ((hints, "annotation"), (described, "entry under Args")):
+                if key not in found:
+                    raise InputError(f"step {name}: {key}: needs an {missing}")
+            fields[key] = (
+                hints[key],
+                Field(default=_default(parameter), description=described[key]),
+            )
         if probability is not None:
             chance = "Probability that the step is applied to an image."
             fields["probability"] = (Share, Field(default=probability, description=chance))
         model = create_model(name, __config__=ConfigDict(allow_inf_nan=False), **fields)
         has_probability = probability is not None
-        STEPS[name] = Step(
+        made = Step(
             name, function, model, documentation, has_probability=has_probability, **properties
         )
+        if made.kind not in (None, *get_args(Kind)):
+            raise InputError(
+                f"step {name}: kind '{made.kind}': must be {' or '.join(get_args(Kind))}"
+            )
+        for key in fields:
+            schema = made.schema(key)
+            if "enum" not in schema and not {"minimum", "maximum"} <= set(schema):
+                raise InputError(
+                    f"step {name}: {key}: the annotation needs both bounds, ge and le, or choices"
+                )
+        STEPS[name] = made
         return function
 
     return register

@@ -94,7 +94,7 @@ class DataSettings(Strict):
     )
     limit: Annotated[int, Field(ge=10)] | None = Field(
         default=None,
-        description="Maximum number of examples of the training split and of the test split, "
+        description="Maximum number of examples of the training and of the test split, each, "
         "stratified by class. For quick trials.",
     )
     train_share: Annotated[float, Field(gt=0, le=1)] = Field(
