@@ -37,9 +37,9 @@ def package(tmp_path, monkeypatch):
     code._module.cache_clear()
 
 
-def digest(packages=None):
+def digest(**parts):
     code._module.cache_clear()
-    return code.code_digest(["ablation.training.run"], packages)
+    return code.code_digest(["ablation.training.run"], **parts)
 
 
 def edit(file, old, new):
@@ -83,13 +83,36 @@ def test_code_counts_with_all_that_it_imports(package, file, old, new):
 
 
 def test_what_is_not_imported_or_of_another_package_does_not_count(package):
-    whole, part = digest(), digest(["data", "training"])
+    whole, part = digest(), digest(only=["data", "training"])
+    assert digest(without=["", "study"]) == part
     edit(package / "study/other.py", "1", "2")
     (package / "data/new.py").write_text("y = 3\n")
-    assert (digest(), digest(["data", "training"])) == (whole, part)
+    assert (digest(), digest(only=["data", "training"])) == (whole, part)
     edit(package / "study/plan.py", "def plan", "def other")
     assert digest() != whole
-    assert digest(["data", "training"]) == part
+    assert digest(only=["data", "training"]) == part
+
+
+@pytest.mark.parametrize(
+    "statement", ["from ..data.load import load", "from ..data import load", "from .. import data"]
+)
+def test_relative_imports_are_followed(package, statement):
+    edit(package / "training/run.py", "from ablation.data.load import load", statement)
+    edit(package / "data/__init__.py", "", "from . import load\n")
+    before = digest()
+    edit(package / "data/load.py", "1", "2")
+    assert digest() != before
+
+
+def test_hidden_files_do_not_count(tmp_path):
+    (tmp_path / "a.j2").write_text("a")
+    before = code.files_digest(tmp_path.iterdir())
+    (tmp_path / ".a.j2.swp").write_text("b")
+    (tmp_path / ".#a.j2").symlink_to("missing")
+    (tmp_path / "folder").mkdir()
+    assert code.files_digest(tmp_path.iterdir()) == before
+    (tmp_path / "b.j2").write_text("b")
+    assert code.files_digest(tmp_path.iterdir()) != before
 
 
 def test_a_cycle_of_imports_ends(package):

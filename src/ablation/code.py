@@ -8,6 +8,7 @@ import ast
 import hashlib
 from collections.abc import Collection, Iterable
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ NAME = PACKAGE.name
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def code_digest(modules: Iterable[str], packages: Collection[str] | None = None) -> str:
+def code_digest(
+    modules: Iterable[str], *, only: Collection[str] | None = None, without: Collection[str] = ()
+) -> str:
     """Return the digest of modules of this package and of the modules that they import.
+
+    Imports by ``importlib`` are not followed.
 
     Args:
         modules: full names, such as ``ablation.training.run``.
-        packages: names of the subpackages whose modules count, such as ``training``; None for all.
+        only: the parts of the package that count, such as ``report``; None for all.
+        without: parts of the package that do not count, such as ``storage``.
 
     Returns:
         16 hex digits, the same for any version of Python.
@@ -31,12 +37,14 @@ def code_digest(modules: Iterable[str], packages: Collection[str] | None = None)
         FileNotFoundError: a module does not exist.
     """
     digest = hashlib.sha256()
-    for name in sorted(reached(modules, packages)):
+    for name in sorted(reached(modules, only=only, without=without)):
         digest.update(f"{name}:{_module(name)[0]}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def reached(modules: Iterable[str], packages: Collection[str] | None = None) -> set[str]:
+def reached(
+    modules: Iterable[str], *, only: Collection[str] | None = None, without: Collection[str] = ()
+) -> set[str]:
     """Return the names of modules and of all that they import, as in `code_digest`."""
     found: set[str] = set()
     waiting = set(modules)
@@ -45,18 +53,20 @@ def reached(modules: Iterable[str], packages: Collection[str] | None = None) -> 
         if name in found:
             continue
         found.add(name)
-        waiting |= {
-            other
-            for other in _module(name)[1]
-            if packages is None or (other.split(".")[1:2] and other.split(".")[1] in packages)
-        }
+        for other in _module(name)[1]:
+            part = other.partition(".")[2].partition(".")[0]
+            if part not in without and (only is None or part in only):
+                waiting.add(other)
     return found
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """Return the digest of files, by name and content: 16 hex digits."""
+    """Return the digest of files, by name and content: 16 hex digits.
+
+    Hidden files, such as those of editors, do not count.
+    """
     digest = hashlib.sha256()
-    for file in sorted(files):
+    for file in sorted(file for file in files if file.is_file() and file.name[0] != "."):
         digest.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -70,7 +80,8 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     imports: list[ast.Import | ast.ImportFrom] = []
     tree = _canonical(ast.parse(file.read_text(encoding="utf-8")), imports)
     content = hashlib.sha256(repr(tree).encode()).hexdigest()
-    return content, frozenset(_imported(imports))
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    return content, frozenset(_imported(imports, package))
 
 
 def _file(name: str) -> Path | None:
@@ -111,14 +122,17 @@ def _canonical(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> Any:
     return tuple(children)
 
 
-def _imported(statements: Iterable[ast.Import | ast.ImportFrom]) -> set[str]:
-    """Return the modules of this package that import statements import."""
+def _imported(statements: Iterable[ast.Import | ast.ImportFrom], package: str) -> set[str]:
+    """Return the modules of this package that import statements in a subpackage import."""
     names: set[str] = set()
     for node in statements:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            continue
+        module = node.module or ""
+        if node.level:
+            module = resolve_name(f"{'.' * node.level}{module}", package)
+        names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     # Importing a.b.c runs a and a.b as well.
     places = [name.split(".") for name in names if _is_own(name)]
     every = {".".join(parts[:end]) for parts in places for end in range(1, len(parts) + 1)}

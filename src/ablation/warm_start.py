@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import json
 import os
+import resource
 import runpy
 import selectors
 import signal
@@ -70,6 +71,8 @@ def run_warm(words: list[str]) -> None:
         words: the command and its arguments.
     """
     invocation = os.environ.get(VARIABLE)
+    while os.open(os.devnull, os.O_RDWR) < 3:
+        pass  # a closed standard stream would be taken for the connection
     if not invocation or sys.platform != "linux" or not words or words[0] not in COMMANDS:
         return
     try:
@@ -131,12 +134,19 @@ def _wait(server: socket.socket) -> NoReturn:
     """Pass signals on to the child and exit as it does."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stops = number == signal.SIGTSTP  # Ctrl-Z
         with suppress(OSError):  # the child has just ended
-            server.send(bytes([number]))
+            server.send(bytes([signal.SIGSTOP if stops else number]))
+        if stops:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGCONT):
         signal.signal(number, pass_on)
-    answer = server.recv(_STATUS.size)
+    try:
+        answer = server.recv(_STATUS.size)
+    except ConnectionResetError:
+        answer = b""
+    server.close()
     if not answer:
         sys.exit("error: the server of the warm start was killed, and this job with it")
     code = os.waitstatus_to_exitcode(_STATUS.unpack(answer)[0])
@@ -160,7 +170,7 @@ def _code() -> str:
     for place in filter(os.path.isdir, sys.path):
         distributions = sorted(entry.name for entry in Path(place).glob("*.dist-info"))
         digest.update(repr([place, distributions]).encode())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    for file in sorted(Path(__file__).parent.rglob("[!.]*.py")):
         digest.update(repr([str(file), hashlib.sha256(file.read_bytes()).hexdigest()]).encode())
     return digest.hexdigest()
 
@@ -182,6 +192,10 @@ class _Server:
         self._ended = os.pidfd_open(invocation)
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._ended, selectors.EVENT_READ, self._stop_accepting)
+
+        # Each job takes two descriptors.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def serve(self) -> list[str] | None:
         """Serve jobs until the invocation ends or no job is left for a minute.
@@ -221,13 +235,14 @@ class _Server:
         except ConnectionResetError:  # it was killed before it read an answer
             message, files = b"", []
         child = self._jobs[job]
-        if child is None and message:
+        if child is None and message and len(files) == 3:
             command, variables = json.loads(message)
             return self._start(job, command, variables, files)
         if child is None:
             self._forget(job)
         elif message:
-            os.kill(child, message[0])
+            with suppress(ProcessLookupError):
+                os.kill(child, message[0])
         else:
             os.kill(child, signal.SIGKILL)
             self._selector.unregister(job)

@@ -29,9 +29,10 @@ class Invocation:
     def __init__(self):
         self.process = subprocess.Popen(["sleep", "1000"])
 
-    def start(self, words, **variables):
+    def start(self, words, prepare=None, **variables):
         return subprocess.Popen(
             words,
+            preexec_fn=prepare,  # noqa: PLW1509 (no threads are running)
             env={**warm(self.process.pid), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -109,6 +110,42 @@ def test_a_signal_ends_the_training_in_order(invocation, digits, tmp_path, which
     assert re.fullmatch(rf"error: stopped by {which.name} after epoch \d+ of 100000; .*\n", errors)
     assert not child.is_running()
     assert (tmp_path / "kept/checkpoint.npz").exists()
+
+
+def test_ctrl_z_pauses_the_training(invocation, digits, tmp_path):
+    job, child = trained(invocation, digits, tmp_path)
+    job.send_signal(signal.SIGTSTP)
+    waiting = time.monotonic() + 60
+    while child.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < waiting
+        time.sleep(0.01)
+    assert psutil.Process(job.pid).status() == psutil.STATUS_STOPPED
+    job.send_signal(signal.SIGCONT)
+    while child.status() == psutil.STATUS_STOPPED:
+        assert time.monotonic() < waiting
+        time.sleep(0.01)
+    job.kill()
+    child.wait(60)
+
+
+@pytest.mark.parametrize("closed", [(0,), (0, 1), (0, 2)])
+def test_a_job_with_closed_streams_is_ended_as_well(invocation, digits, tmp_path, closed):
+    def close():
+        for stream in closed:
+            os.close(stream)
+
+    words = command(LONG, digits, tmp_path, checkpoints=tmp_path / "kept")
+    job = invocation.start(words, prepare=close)
+    waiting = time.monotonic() + 100
+    while not (tmp_path / "kept/checkpoint.npz").exists():
+        assert job.poll() is None
+        assert time.monotonic() < waiting
+        time.sleep(0.05)
+    (server,) = invocation.servers()
+    (child,) = server.children()
+    job.kill()
+    child.wait(60)
+    assert invocation.servers() == [server]
 
 
 def test_a_child_ends_with_its_job_and_a_job_with_its_child(invocation, digits, tmp_path):

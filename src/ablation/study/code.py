@@ -37,7 +37,7 @@ def report_code() -> str:
     """Return the digest of the code and the templates of the report."""
     return identity(
         [
-            code_digest(["ablation.report.render"], ["report"]),
+            code_digest(["ablation.report.render"], only=["report"]),
             files_digest((PACKAGE / "report/templates").iterdir()),
         ]
     )[:16]

@@ -11,8 +11,8 @@ from ablation.identity import identity
 from ablation.models.families import FAMILIES
 from ablation.training.settings import RunSettings
 
-PACKAGES = ("data", "augmentation", "models", "training")
-"""The packages whose code decides the result of a run."""
+WITHOUT = ("code", "downloads", "errors", "identity", "lazy", "quiet", "storage", "strict")
+"""The modules whose code does not decide the result of a run."""
 
 LOOP = "the training loop"
 
@@ -65,7 +65,7 @@ def require_code(now: str, planned: str | None) -> None:
 
 @cache
 def _digest(*modules: str) -> str:
-    return code_digest(modules, PACKAGES)
+    return code_digest(modules, without=WITHOUT)
 
 
 @cache
