@@ -28,9 +28,10 @@ class Invocation:
 
     def __init__(self):
         self.process = subprocess.Popen(["sleep", "1000"])
+        self.jobs = []
 
     def start(self, words, prepare=None, **variables):
-        return subprocess.Popen(
+        job = subprocess.Popen(
             words,
             preexec_fn=prepare,  # noqa: PLW1509 (no threads are running)
             env={**warm(self.process.pid), **variables},
@@ -38,6 +39,8 @@ class Invocation:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.jobs.append(job)
+        return job
 
     def run(self, words, **variables):
         """Return exit status, output and errors of a job."""
@@ -70,6 +73,8 @@ def invocation():
     invocation = Invocation()
     yield invocation
     invocation.end()
+    for job in invocation.jobs:
+        job.kill()
 
 
 @pytest.fixture
@@ -78,6 +83,8 @@ def separate():
     invocation = Invocation()
     yield invocation
     invocation.end()
+    for job in invocation.jobs:
+        job.kill()
 
 
 def trained(invocation, digits, folder, until="epoch 2/", wanted=LONG):
