@@ -71,10 +71,12 @@ def run_warm(words: list[str]) -> None:
         words: the command and its arguments.
     """
     invocation = os.environ.get(VARIABLE)
-    while os.open(os.devnull, os.O_RDWR) < 3:
-        pass  # a closed standard stream would be taken for the connection
     if not invocation or sys.platform != "linux" or not words or words[0] not in COMMANDS:
         return
+    # The connection must not take the place of a closed standard stream.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(descriptor)
     try:
         if any(_namespace("self", kind) != _namespace(invocation, kind) for kind in ("mnt", "pid")):
             return  # in a container, which may end with its job

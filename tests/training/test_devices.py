@@ -75,8 +75,8 @@ def test_where_nvidia_smi_fails_no_device_is_taken(machine, monkeypatch, how):
         script.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
         monkeypatch.setattr(devices, "NVIDIA_SMI_SECONDS", 0.1)
     reason = {"failing": "no driver", "broken": "Exec format error", "hanging": "timed out"}[how]
-    told = rf"^nvidia-smi failed: .*{reason}.*; fix it, or set CUDA_VISIBLE_DEVICES"
-    with pytest.raises(InputError, match=told), reserved_device():
+    message = rf"^nvidia-smi failed: .*{reason}.*; fix it, or set CUDA_VISIBLE_DEVICES"
+    with pytest.raises(InputError, match=message), reserved_device():
         pass
 
 

@@ -68,23 +68,23 @@ class Invocation:
         self.process.wait()
 
 
-@pytest.fixture(scope="module")
-def invocation():
+def started():
     invocation = Invocation()
     yield invocation
     invocation.end()
     for job in invocation.jobs:
         job.kill()
+
+
+@pytest.fixture(scope="module")
+def invocation():
+    yield from started()
 
 
 @pytest.fixture
 def separate():
     """An invocation that no other test uses."""
-    invocation = Invocation()
-    yield invocation
-    invocation.end()
-    for job in invocation.jobs:
-        job.kill()
+    yield from started()
 
 
 def trained(invocation, digits, folder, until="epoch 2/", wanted=LONG):

@@ -1,6 +1,6 @@
 """A training job: locks, device, status and files around the training of one run.
 
-Does not import TensorFlow before a device is reserved.
+TensorFlow's runtime does not start before a device is reserved.
 """
 
 from contextlib import ExitStack
@@ -72,7 +72,7 @@ def train_job(
         if place is None:
             device = stack.enter_context(reserved_device(signals.check))
             reporter.update(state="running")
-            # TensorFlow uses the devices that are visible when it is imported.
+            # TensorFlow uses the devices that are visible when its runtime starts.
             import_tensorflow()
             from ablation.training.run import train  # noqa: PLC0415
 
