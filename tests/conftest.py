@@ -1,5 +1,6 @@
 """What tests of several packages share."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 from .factory import write_run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+gc.set_threshold(50_000, 20, 100)  # as the package does, because it saves time
 
 ROOT = Path(__file__).parents[1]
 

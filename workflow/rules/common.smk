@@ -1,4 +1,5 @@
 # Loads the configuration, resolves the study, and defines the input functions of the rules.
+import gc
 import os
 import re
 import sys
@@ -7,6 +8,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import RerunTrigger
+
+# With Python's usual thresholds, looking for garbage takes a quarter of the time of a dry run.
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 
 # The checkout, whether Snakemake uses Snakefile or workflow/Snakefile.
 SOURCES = [Path(workflow.basedir) / "src", Path(workflow.basedir).parent / "src"]
@@ -50,6 +55,7 @@ CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
+RUN_CHECKPOINTS = "results/checkpoints/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
 RUN_LOG = "results/logs/train/{dataset}/{model}/{augmentation}/seed-{seed}-{id}.log"
 
 
@@ -100,7 +106,7 @@ def mark_of_outdated_data(wildcards):
     return [] if current or not Path(description).exists() else mark(data.id, description)
 
 
-def description_for(wildcards):
+def description_for(run):
     """Return the description of the data of a run, and a mark if the run is outdated.
 
     Snakemake repeats a job when another job of the same call makes its input, even with the same
@@ -108,7 +114,6 @@ def description_for(wildcards):
     that was trained on this content, and not an input if the data has been deleted, unless the run
     is to be repeated.
     """
-    run = run_of(wildcards)
     digest, weights = LOCAL_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
     description = f"{run.data.folder}/description.json"
     state = result_state(run, digest, weights=weights)
@@ -128,9 +133,10 @@ def description_for(wildcards):
     return description if repeated else []
 
 
-def weights_of(wildcards):
-    """Return the file of pretrained weights of a run, if any."""
-    return run_of(wildcards).weights_file or []
+def inputs_of_run(wildcards):
+    """Return the inputs of a run: its data and its file of pretrained weights, if any."""
+    run = run_of(wildcards)
+    return {"data": description_for(run), "weights": run.weights_file or []}
 
 
 def any_of(folders):

@@ -2,8 +2,8 @@
 # the two rules is used.
 rule train:
     input:
-        data=description_for,
-        weights=weights_of,
+        # One function, because each costs a call per run.
+        unpack(inputs_of_run),
     output:
         history=f"{RUN_FOLDER}/history.csv",
         timing=f"{RUN_FOLDER}/timing.csv",
@@ -24,7 +24,7 @@ rule train:
         # Not {input.data}, which a finished run may not have.
         data=lambda wildcards: f"{run_of(wildcards).data.folder}/description.json",
         # Not an output, because Snakemake removes outputs before a job and after a failure.
-        checkpoints=lambda wildcards: run_of(wildcards).checkpoints,
+        checkpoints=RUN_CHECKPOINTS,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, {wildcards.augmentation},"
         " seed {wildcards.seed} ({wildcards.id})"
