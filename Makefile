@@ -13,8 +13,8 @@ VENV := PYTHON='$(PYTHON)' sh tools/venv.sh
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH" &&
 
 SNAKEFILES := Snakefile workflow
-# Tests of a file share fixtures, so they run in one process.
-PYTEST := python -m pytest --numprocesses 2 --dist loadfile
+# Tests of a file share fixtures, so they run in one process. tests/conftest.py puts them in order.
+PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 CHECKS := check-format check-code check-imports check-workflow-format check-workflow check-types check-generated
 # Keeps pins that still fit; ARGS=--upgrade updates to the newest versions.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -18,6 +18,11 @@ gc.set_threshold(50_000, 20, 100)  # as the package does, because it saves time
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Put the slow files first, so that at the end no process waits for another."""
+    items.sort(key=lambda item: item.path.parent.name not in ("kill", "workflow"))
+
+
 def tracked(*places):
     """The files that git tracks, sorted; others in the checkout are no part of the repository.
 
