@@ -18,8 +18,8 @@ LABELS = np.arange(50) % 5
 INDICES = np.arange(3, 50, 2)  # 24 of the 50
 
 
-def batches(text="", *, seed=0, size=5, parallel=1, first=1, count=8, shuffle="examples"):
-    data = training_batches(
+def training_data(text="", *, seed=0, size=5, parallel=1, first=1, shuffle="examples"):
+    return training_batches(
         IMAGES,
         LABELS,
         INDICES,
@@ -32,6 +32,10 @@ def batches(text="", *, seed=0, size=5, parallel=1, first=1, count=8, shuffle="e
         shuffle=shuffle,
         first_epoch=first,
     )
+
+
+def batches(text="", *, count=8, **options):
+    data = training_data(text, **options)
     return [(x.numpy(), y.numpy()) for x, y in itertools.islice(data, count)]
 
 
@@ -96,9 +100,20 @@ def test_an_example_meets_other_draws_in_another_epoch():
 
 
 def test_evaluation_meets_every_example_once_in_order():
-    data = list(evaluation_batches(IMAGES, LABELS, INDICES, 5, 10, size=(8, 8)))
-    assert [len(x) for x, _ in data] == [10, 10, 4]
-    assert examples_of([(x.numpy(), y) for x, y in data]) == INDICES.tolist()
+    data = list(evaluation_batches(IMAGES, INDICES, 10, size=(8, 8)))
+    assert [len(images) for images in data] == [10, 10, 4]
+    assert examples_of([(images.numpy(), None) for images in data]) == INDICES.tolist()
+
+
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_iterators_have_no_autotuning(kind):
+    """At their end they would wait for its thread, up to as long as they ran."""
+    data = (
+        evaluation_batches(IMAGES, INDICES, 10, size=(8, 8))
+        if kind == "evaluation"
+        else training_data()
+    )
+    assert data.options().autotune.enabled is False
 
 
 def test_fixed_batches_come_back_in_another_order():
@@ -176,9 +191,9 @@ def test_pipelines_that_do_not_crop_see_the_centre():
 
 
 def test_evaluation_sees_the_centre():
-    data = evaluation_batches(STORED.astype(np.uint8), LABELS, INDICES, 5, 10, size=(4, 5))
-    assert data.element_spec[0].shape.as_list() == [None, 4, 5, 1]
-    seen = np.rint(np.concatenate([x.numpy() for x, _ in data]) * 255).astype(int)
+    data = evaluation_batches(STORED.astype(np.uint8), INDICES, 10, size=(4, 5))
+    assert data.element_spec.shape.as_list() == [None, 4, 5, 1]
+    seen = np.rint(np.concatenate([images.numpy() for images in data]) * 255).astype(int)
     np.testing.assert_array_equal(seen, SEEN[INDICES])
 
 

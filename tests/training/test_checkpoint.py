@@ -23,6 +23,11 @@ STATE = Checkpoint(
 )
 
 
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(32, 6)).astype("float32")
+Y = np.eye(3)[RANDOM.integers(0, 3, 32)]
+
+
 def test_a_checkpoint_comes_back(tmp_path):
     kept.save(tmp_path, IDENTITY, STATE)
     found = kept.load(tmp_path, IDENTITY)
@@ -112,17 +117,15 @@ def network(seed):
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)
-    log = EpochLog(schedule, 4, 8, 6)
+    log = EpochLog(schedule, 4, 8, 6, lambda: model.evaluate(X[:8], Y[:8], verbose=0))
     stopping = EarlyStopping("val_loss", mode="min", patience=2, restore_best_weights=True)
     return model, log, stopping
 
 
 def fit(model, log, stopping, epochs):
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(32, 6)).astype("float32"), np.eye(3)[rng.integers(0, 3, 32)]
     written = []
     model.fit(
-        x, y, batch_size=8, shuffle=False, verbose=0, validation_data=(x[:8], y[:8]),
+        X, Y, batch_size=8, shuffle=False, verbose=0,
         initial_epoch=len(log.history), epochs=epochs,
         callbacks=[log, stopping, Checkpoints(log, stopping, written.append)],
     )  # fmt: skip

@@ -38,11 +38,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
                 inputs, scale, offset, mean, variance, self.epsilon, is_training=False
             )
             return outputs
-        outputs, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, scale, offset, epsilon=self.epsilon, is_training=True
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            scale,
+            offset,
+            mean,
+            variance,
+            self.epsilon,
+            is_training=True,
+            exponential_avg_factor=1.0 - self.momentum,
         )
-        self.moving_mean.assign(mean * self.momentum + batch_mean * (1.0 - self.momentum))
-        self.moving_variance.assign(
-            variance * self.momentum + batch_variance * (1.0 - self.momentum)
-        )
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
         return outputs

@@ -1,10 +1,11 @@
-"""Parts that networks of all families share: seeded kernels, batch norm and the head."""
+"""Parts that networks of all families share: convolutions, batch norm and the head."""
 
 import hashlib
 from typing import Any, Literal
 
 import keras
 
+from ablation.models.conv import Convolution
 from ablation.models.norm import FusedBatchNormalization
 
 Initializer = Literal["he_normal", "glorot_uniform"]
@@ -40,6 +41,42 @@ class Parts:
         if kind == "he_normal":
             return keras.initializers.HeNormal(seed=self.seed(name))
         return keras.initializers.GlorotUniform(seed=self.seed(name))
+
+    def convolution(
+        self,
+        x: Any,
+        filters: int,
+        size: int,
+        stride: int,
+        name: str,
+        *,
+        symmetric: bool = True,
+        bias: bool = False,
+        initializer: Initializer = "he_normal",
+    ) -> Any:
+        """Return convolved features of ``ceil(pixels / stride)`` in each direction.
+
+        Args:
+            x: features.
+            filters: channels of the output.
+            size: height and width of the kernel.
+            stride: step between output pixels.
+            name: name of the layer.
+            symmetric: whether zeros are added on both sides alike, see `Convolution`.
+            bias: whether there is a bias.
+            initializer: distribution of the initial kernel.
+        """
+        layer = Convolution(
+            filters,
+            size,
+            stride,
+            symmetric=symmetric,
+            use_bias=bias,
+            kernel_initializer=self.initializer(name, initializer),
+            dtype=self.dtype,
+            name=name,
+        )
+        return layer(x)
 
     def norm(self, x: Any, name: str, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
         """Return batch-normalised features."""

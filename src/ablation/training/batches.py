@@ -121,31 +121,23 @@ def training_batches(
 
 
 def evaluation_batches(
-    images: np.ndarray,
-    labels: np.ndarray,
-    indices: np.ndarray,
-    classes: int,
-    batch_size: int,
-    *,
-    size: Sequence[int],
+    images: np.ndarray, indices: np.ndarray, batch_size: int, *, size: Sequence[int]
 ) -> tf.data.Dataset:
     """Return the centre of every example once, in order; the last batch may be smaller.
 
     Returns:
-        Pairs as of `training_batches`, without augmentation.
+        Images as of `training_batches`, without augmentation.
     """
     rows, columns = centre(images.shape[1:3], size)
 
-    def fetch(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = indices[start : start + batch_size]
-        return images[chosen, rows, columns], labels[chosen]
+    def fetch(start: np.ndarray) -> np.ndarray:
+        return images[indices[start : start + batch_size], rows, columns]
 
     @tf.autograph.experimental.do_not_convert
-    def make(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, classes_of = tf.numpy_function(fetch, [start], (tf.uint8, tf.int64), stateful=False)
+    def make(start: tf.Tensor) -> tf.Tensor:
+        pixels = tf.numpy_function(fetch, [start], tf.uint8, stateful=False)
         pixels.set_shape([None, *size, images.shape[3]])
-        classes_of.set_shape([None])
-        return tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes_of, classes)
+        return tf.cast(pixels, tf.float32) / 255.0
 
     starts = tf.data.Dataset.range(0, len(indices), batch_size)
     return starts.map(make).prefetch(2).with_options(_options())

@@ -84,7 +84,19 @@ class CoupledSGD(keras.optimizers.SGD):
         """Add the decay to the gradient of a decayed variable, then update it as SGD does."""
         if self.coupled_decay and self._use_weight_decay(variable):
             gradient = gradient + self.coupled_decay * keras.ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, learning_rate)
+        if not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        # One operation, where Keras' has five: deep networks have a thousand less to trace and run.
+        velocity = self.momentums[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -70,11 +70,26 @@ def status_of(log: EpochLog, results: Iterable[np.ndarray]) -> str:
     return "completed" if len(log.history) == log.epochs else "stopped_early"
 
 
-def accuracy(probability: np.ndarray, label: np.ndarray) -> float | None:
-    """Return the share of correct predictions; None if a prediction is not finite."""
-    if not all_finite([probability]):
-        return None
+def accuracy(probability: np.ndarray, label: np.ndarray) -> float:
+    """Return the share of examples whose most probable class is their label.
+
+    Args:
+        probability: [examples, classes].
+        label: int [examples].
+    """
     return float((probability.argmax(axis=1) == label).mean())
+
+
+def cross_entropy(probability: np.ndarray, label: np.ndarray) -> float:
+    """Return the mean cross-entropy, with probabilities clipped as in Keras' loss.
+
+    Args:
+        probability: [examples, classes].
+        label: int [examples].
+    """
+    correct = probability[np.arange(len(label)), label]
+    epsilon = keras.config.epsilon()
+    return float(-np.log(np.clip(correct, epsilon, 1 - epsilon), dtype=np.float64).mean())
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ablation.training.callbacks import (
 from ablation.training.checkpoint import CHECKPOINT, FINISHED, Checkpoint, Identity
 from ablation.training.environment import describe_environment, make_deterministic
 from ablation.training.optimizer import make_optimizer, make_schedule
-from ablation.training.outputs import accuracy, status_of, write_files
+from ablation.training.outputs import accuracy, all_finite, cross_entropy, status_of, write_files
 from ablation.training.records import FORMAT
 from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
 from ablation.training.settings import RunSettings
@@ -142,7 +143,18 @@ class _Run:
             jit_compile=False,  # XLA makes training on a CPU several times slower
         )
         self._model.optimizer.build(self._model.trainable_variables)
-        self._log = EpochLog(schedule, self._steps, self._batch_size, training.epochs)
+        # Otherwise the first step would make the metrics, and TensorFlow would trace it again.
+        nothing = np.zeros((1, len(data.class_names)), np.float32)
+        self._model.compute_metrics(None, nothing, nothing)
+        self._model.reset_metrics()
+        self._infer = tf.function(
+            partial(self._model, training=False),
+            input_signature=[tf.TensorSpec((None, *data.input_shape))],
+            autograph=False,
+        )
+        self._log = EpochLog(
+            schedule, self._steps, self._batch_size, training.epochs, self._validate
+        )
         self._stopping = _early_stopping(training.early_stopping)
         self._print_setup(device)
         self._attempts: list[dict[str, Any]] = []  # one entry for each process
@@ -227,7 +239,6 @@ class _Run:
             initial_epoch=done,
             epochs=self._training.epochs,
             steps_per_epoch=self._steps,
-            validation_data=self._evaluated(self._validated),
             callbacks=[
                 keras.callbacks.TerminateOnNaN(),
                 self._log,
@@ -242,8 +253,8 @@ class _Run:
     def finish(self, wanted: list[str]) -> Path:
         """Evaluate on the test split, once, write the files and remove the checkpoint."""
         data, tested = self._data, self._data.indices("test")
-        probability, val_probability = self._predicted(tested), self._predicted(self._validated)
-        clean = self._predicted(self._fitted)
+        probability, val_probability = self._predict(tested), self._predict(self._validated)
+        clean = self._predict(self._fitted)
         results = [*self._model.get_weights(), probability, val_probability]
         record = {
             "format": FORMAT,
@@ -266,7 +277,9 @@ class _Run:
                 sum(math.prod(w.shape) for w in self._model.trainable_variables)
             ),
             "weights_sha256": self._identity.weights,
-            "train_accuracy_clean": accuracy(clean, data.labels[self._fitted]),
+            "train_accuracy_clean": (
+                accuracy(clean, data.labels[self._fitted]) if all_finite([clean]) else None
+            ),
             "epochs": len(self._log.history),
             "threads": {
                 "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
@@ -310,21 +323,24 @@ class _Run:
         """Seconds of this run, including earlier processes up to their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._clock
 
-    def _evaluated(self, indices: np.ndarray) -> tf.data.Dataset:
-        return evaluation_batches(
+    def _validate(self) -> tuple[float, float]:
+        """Return loss and accuracy on the validation split."""
+        labels, probability = self._data.labels[self._validated], self._predict(self._validated)
+        return cross_entropy(probability, labels), accuracy(probability, labels)
+
+    def _predict(self, indices: np.ndarray) -> np.ndarray:
+        """Return the probabilities of examples: float32 [examples, classes]."""
+        batches = evaluation_batches(
             self._data.images,
-            self._data.labels,
             indices,
-            len(self._data.class_names),
             min(EVALUATION_BATCH, 4 * self._batch_size),
             size=self._size,
         )
-
-    def _predicted(self, indices: np.ndarray) -> np.ndarray:
-        predicted = self._model.predict(
-            self._evaluated(indices), verbose=0, callbacks=[self._step_check]
-        )
-        return np.asarray(predicted, np.float32)
+        predicted = []
+        for images in batches:
+            predicted.append(self._infer(images).numpy())
+            self._signals.check()
+        return np.concatenate(predicted)
 
 
 def _parts(data: Prepared, validation: str, share: float) -> tuple[np.ndarray, np.ndarray]:

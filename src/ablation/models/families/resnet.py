@@ -258,11 +258,15 @@ class _Network:
         x = self._norm(x, "stem_norm")
         x = self._relu(x, "stem_relu")
         if large:
-            x, padding = self._padded(x, 3, 2, "stem_pool")
-            # After a ReLU, padding with zeros does not change the maximum.
-            x = keras.layers.MaxPooling2D(
+            padding = "same"
+            if self.settings.padding == "symmetric":
+                # After a ReLU, padding with zeros does not change the maximum.
+                pad = keras.layers.ZeroPadding2D(1, dtype=self.dtype, name="stem_pool_pad")
+                x, padding = pad(x), "valid"
+            pool = keras.layers.MaxPooling2D(
                 3, 2, padding=padding, dtype=self.dtype, name="stem_pool"
-            )(x)
+            )
+            x = pool(x)
         return x
 
     def block(self, x: Any, filters: int, stride: int, name: str) -> Any:
@@ -288,24 +292,24 @@ class _Network:
         if stride == 1 and not added:
             return x
         if self.settings.projection == "pad":
-            x = x[:, ::stride, ::stride, :]
+            # Like slicing, but faster.
+            x = keras.layers.AveragePooling2D(1, stride, dtype=self.dtype, name=f"{name}_pool")(x)
             return keras.ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, added)])
         size = 1 if self.settings.projection == "1x1" else 3
         x = self._conv(x, channels, size, stride, f"{name}_conv")
         return self._norm(x, f"{name}_norm")
 
     def _conv(self, x: Any, filters: int, size: int, stride: int, name: str) -> Any:
-        x, padding = self._padded(x, size, stride, name)
-        return keras.layers.Conv2D(
+        return self.parts.convolution(
+            x,
             filters,
             size,
             stride,
-            padding=padding,
-            use_bias=self.settings.bias,
-            kernel_initializer=self.parts.initializer(name, self.settings.initializer),
-            dtype=self.dtype,
-            name=name,
-        )(x)
+            name,
+            symmetric=self.settings.padding == "symmetric",
+            bias=self.settings.bias,
+            initializer=self.settings.initializer,
+        )
 
     def _norm(self, x: Any, name: str) -> Any:
         momentum, epsilon = self.settings.norm_momentum, self.settings.norm_epsilon
@@ -313,14 +317,6 @@ class _Network:
 
     def _relu(self, x: Any, name: str) -> Any:
         return keras.layers.Activation("relu", dtype=self.dtype, name=name)(x)
-
-    def _padded(self, x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
-        """Return the features and the padding argument for a sliding window."""
-        # Without a stride SAME is symmetric, and a 1×1 window needs no padding.
-        if self.settings.padding == "symmetric" and size > 1 and stride > 1:
-            pad = keras.layers.ZeroPadding2D(size // 2, dtype=self.dtype, name=f"{name}_pad")
-            return pad(x), "valid"
-        return x, "same"
 
 
 FAMILY = Family(
