@@ -23,12 +23,17 @@ RECORDED_VARIABLES = (
 )  # fmt: skip
 
 
-def make_deterministic(seed: int, threads: int) -> None:
+def make_deterministic(seed: int, threads: int, intra_op_threads: int | None = None) -> None:
     """Set seeds, deterministic kernels and thread counts.
 
     Must be called before the first tensor is made, because thread counts are fixed then.
+
+    Args:
+        seed: seed of Python, NumPy and TensorFlow.
+        threads: number of operations that are computed at once.
+        intra_op_threads: number of threads that compute one operation; None for ``threads``.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads or threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)

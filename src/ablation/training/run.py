@@ -109,7 +109,7 @@ class _Run:
         self._training = training = settings.training
         self._reporter = reporter
         self._step_check = StepCheck(signals.check)
-        make_deterministic(settings.seed, settings.threads)
+        make_deterministic(settings.seed, settings.threads, training.intra_op_threads)
         self._data = data = load(data_folder)
         if data.description["hash"] != identity.data:
             raise InputError(f"{data_folder}: has been prepared again; run snakemake again")

@@ -99,6 +99,13 @@ class Training(Strict):
         description="`bfloat16` trains in mixed precision with float32 weights.",
     )
 
+    intra_op_threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="Number of CPU threads that compute one operation; other threads of the run "
+        "compute other operations. 1 is faster for small networks on small images. Default: all "
+        "threads of the run.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.step_at != sorted(set(self.step_at)) or not self.step_at:
