@@ -37,7 +37,7 @@ data: venv ## Download and prepare the data of the study (STUDY=name), train not
 	@$(IN_VENV) snakemake data $(if $(ARGS),$(ARGS) )--cores $(CORES) \
 		$(if $(STUDY),--config 'study=$(STUDY)')
 
-.PHONY: venv venv-gpu venv-dev
+.PHONY: venv venv-gpu venv-dev venv-bench
 venv: ## Make .venv from envs/cpu.lock
 	@$(VENV) cpu
 
@@ -46,6 +46,9 @@ venv-gpu: ## Make .venv with TensorFlow's CUDA libraries (Linux, NVIDIA)
 
 venv-dev: ## Make .venv with the tools for the targets below
 	@$(VENV) dev
+
+venv-bench: ## Make .venv-bench with PyTorch and timm, for `make bench`
+	@$(VENV) bench
 
 
 ## Test and check
@@ -113,6 +116,10 @@ check-generated:
 
 ## Measure
 
+.PHONY: bench
+bench: venv-bench ## Compare the speed with PyTorch, TensorFlow and Snakemake alone (ARGS=--quick, --part steps)
+	@PATH="$$PWD/.venv-bench/bin:$$PATH" python -m benchmarks.bench $(ARGS)
+
 .PHONY: benchmark-verdicts
 benchmark-verdicts: venv-dev ## Measure error rates and power of the verdicts on simulated studies (ARGS=--quick)
 	@$(IN_VENV) python benchmarks/rules.py $(ARGS)
@@ -148,6 +155,7 @@ lock: venv-dev ## Update the locks from envs/*.in (ARGS=--upgrade: newest versio
 	@$(IN_VENV) $(COMPILE) envs/cpu.in -o envs/cpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/gpu.in -o envs/gpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/dev.in -o envs/dev.lock && \
+		$(COMPILE) -c envs/cpu.lock envs/bench.in -o envs/bench.lock && \
 		python tools/conda_envs.py
 
 

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Updates .venv to a lock in envs/: `sh tools/venv.sh cpu` (or gpu, dev), from the root of the checkout.
-# Does nothing if .venv is up to date. The interpreter is $PYTHON, otherwise the newest suitable one.
+# `bench` has a folder of its own, .venv-bench. Does nothing if the folder is up to date. The interpreter
+# is $PYTHON, otherwise the newest suitable one.
 set -eu
 
 wanted=$1
-state=.venv/.in-step # copies of the installed locks; `git switch` does not keep times of files
+venv=.venv
+[ "$wanted" != bench ] || venv=.venv-bench
+state=$venv/.in-step # copies of the installed locks; `git switch` does not keep times of files
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -46,11 +49,11 @@ find_python() {
 usable() {
     [ ! -e "$state/unfinished" ] || return 1
     [ ! -e "$state/place" ] || [ "$(cat "$state/place")" = "$(pwd -P)" ] || return 1
-    suitable .venv/bin/python >/dev/null || return 1
-    .venv/bin/python -c 'import pip' 2>/dev/null || return 1
+    suitable $venv/bin/python >/dev/null || return 1
+    $venv/bin/python -c 'import pip' 2>/dev/null || return 1
     if [ -n "${PYTHON:-}" ]; then
         version='import sys; print(sys.version_info[:2])'
-        [ "$("$PYTHON" -c "$version" 2>/dev/null)" = "$(.venv/bin/python -c "$version")" ]
+        [ "$("$PYTHON" -c "$version" 2>/dev/null)" = "$($venv/bin/python -c "$version")" ]
     fi
 }
 
@@ -59,13 +62,13 @@ installed() { cmp -s "envs/$1.lock" "$state/$1.lock"; }
 # dev.lock and gpu.lock hold every pin of cpu.lock.
 case $wanted in
 cpu) in_step() { installed cpu || installed gpu || installed dev; } ;;
-gpu | dev) in_step() { installed "$wanted"; } ;;
-*) say "usage: sh tools/venv.sh cpu|gpu|dev" && exit 2 ;;
+gpu | dev | bench) in_step() { installed "$wanted"; } ;;
+*) say "usage: sh tools/venv.sh cpu|gpu|dev|bench" && exit 2 ;;
 esac
 
 pip() {
     # PIP_USER from a configuration fails in a virtual environment
-    PIP_USER=0 .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"
+    PIP_USER=0 $venv/bin/python -m pip --disable-pip-version-check --quiet "$@"
 }
 
 pins() { awk -v names="^($1)==" '$0 ~ names {on = 1} on {print} !/\\$/ {on = 0}' "envs/$wanted.lock"; }
@@ -74,8 +77,8 @@ if usable; then
     in_step && cmp -s pyproject.toml "$state/pyproject.toml" && exit 0
 else
     python=$(find_python)
-    say "Making .venv with $("$python" -V) ($python)."
-    "$python" -m venv --clear .venv
+    say "Making $venv with $("$python" -V) ($python)."
+    "$python" -m venv --clear $venv
 fi
 
 mkdir -p "$state"
@@ -85,7 +88,7 @@ pwd -P >"$state/place"
 if ! in_step; then
     say "Installing the packages of envs/$wanted.lock: some minutes the first time."
     # forget locks that have changed; unchanged ones agree with the new one
-    for set in cpu gpu dev; do
+    for set in cpu gpu dev bench; do
         installed "$set" || rm -f "$state/$set.lock"
     done
     # install build tools first, so that source packages are built with the locked versions

@@ -1,0 +1,49 @@
+"""Speed of this project against others, as ratios that are measured in turn.
+
+``make bench`` runs all parts in an environment of its own, prints a table, and writes
+``results/bench/bench.csv`` and ``results/bench/bench.md``.
+
+    python -m benchmarks.bench [--part NAME ...] [--quick]
+"""
+
+import argparse
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ablation.training.hardware import processor_name
+from benchmarks.analysis import analyses
+from benchmarks.measure import Case, write_table
+from benchmarks.run import runs
+from benchmarks.steps import steps
+from benchmarks.workflow import workflows
+
+PARTS: dict[str, Callable[..., Iterator[Case]]] = {
+    "steps": steps,
+    "run": runs,
+    "workflow": workflows,
+    "analysis": analyses,
+}
+RESULTS = Path("results/bench")
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; repeatable")
+    parser.add_argument("--quick", action="store_true", help="few and small cases: a smoke test")
+    given = parser.parse_args()
+    machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    cases: list[Case] = []
+    for part in given.part or PARTS:
+        for case in PARTS[part](quick=given.quick):
+            cases.append(case)
+            row = case.row()
+            print(f"{row['ratio']:>6}  {part}: {row['case']}", flush=True)
+            text = write_table(cases, RESULTS, machine)
+    print(f"\n{text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Measurements of two sides in turn, and the table of their ratios."""
+
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+Part = Literal["steps", "input", "run", "workflow", "analysis", "gpu"]
+COLUMNS = ("part", "case", "ours", "peer", "ratio", "low", "high", "unit")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        part: part of the benchmark.
+        case: what is measured, and against what.
+        ours, peer: measurements, taken in turn.
+        unit: their unit.
+        more_is_better: whether the larger side is ahead.
+    """
+
+    part: Part
+    case: str
+    ours: Sequence[float]
+    peer: Sequence[float]
+    unit: str
+    more_is_better: bool
+
+    def row(self) -> dict[str, str]:
+        """Return medians, their ratio (above 1 if this project is ahead), and its range."""
+        pairs = [self._ratio(a, b) for a, b in zip(self.ours, self.peer, strict=True)]
+        ours, peer = statistics.median(self.ours), statistics.median(self.peer)
+        return {
+            "part": self.part,
+            "case": self.case,
+            "ours": f"{ours:.4g}",
+            "peer": f"{peer:.4g}",
+            "ratio": f"{self._ratio(ours, peer):.3g}",
+            "low": f"{min(pairs):.3g}",
+            "high": f"{max(pairs):.3g}",
+            "unit": self.unit,
+        }
+
+    def _ratio(self, ours: float, peer: float) -> float:
+        return ours / peer if self.more_is_better else peer / ours
+
+
+def in_turn(
+    sides: Sequence[Callable[[], float]], repetitions: int
+) -> list[list[float]]:
+    """Measure several sides in turn, so that a change of the machine's speed meets all of them.
+
+    Returns:
+        The measurements of each side.
+    """
+    rounds = [[side() for side in sides] for _ in range(repetitions)]
+    return [list(side) for side in zip(*rounds, strict=True)]
+
+
+class Worker:
+    """A process that answers requests, one JSON value a line.
+
+    Args:
+        module: module of the worker.
+        arguments: its command line.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", module, *arguments]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def ask(self, request: Any) -> Any:
+        """Return the answer to a request.
+
+        Raises:
+            RuntimeError: the process has ended.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("the worker has no pipes")
+        stdin.write(json.dumps(request) + "\n")
+        stdin.flush()
+        line = stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} has ended")
+        return json.loads(line)
+
+
+def serve(answer: Callable[[Any], Any]) -> None:
+    """Answer the requests of `Worker.ask` until its end."""
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), file=answers, flush=True)
+
+
+def write_table(cases: Sequence[Case], folder: Path, machine: str) -> str:
+    """Write ``bench.csv`` and ``bench.md`` into a folder, and return the latter."""
+    rows = [case.row() for case in cases]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "bench.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = [
+        f"{machine}. Medians of measurements in turn; a ratio above 1 is in favour of this project.",
+        "",
+        "| Part | Case | Ours | Peer | Ratio | Range |",
+        "|---|---|---:|---:|---:|---:|",
+        *(
+            f"| {row['part']} | {row['case']} | {row['ours']} {row['unit']} | "
+            f"{row['peer']} {row['unit']} | {row['ratio']} | {row['low']} to {row['high']} |"
+            for row in rows
+        ),
+    ]
+    text = "\n".join(lines) + "\n"
+    (folder / "bench.md").write_text(text, encoding="utf-8")
+    return text

@@ -1,0 +1,66 @@
+"""What a small run costs beside its steps, against importing TensorFlow."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ablation import warm_start
+from ablation.training.settings import RunSettings
+from benchmarks.measure import Case, in_turn
+from benchmarks.same_bytes import DATA, FILES, SETTINGS
+
+REPETITIONS = 5
+BARE = [sys.executable, "-c", "import tensorflow"]
+
+
+def runs(*, quick: bool) -> Iterator[Case]:
+    """Measure a run that starts warm, as in a study, and one that starts cold."""
+    from ablation.data.prepare import prepare
+
+    training = SETTINGS.training.model_copy(update={"intra_op_threads": 1})
+    settings = SETTINGS.model_copy(update={"training": training})
+    repetitions = 2 if quick else REPETITIONS
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        prepare(DATA, data)
+        for start, variable in (("warm", str(os.getpid())), ("cold", "")):
+            environment = os.environ | {warm_start.VARIABLE: variable}
+
+            def ours(environment: dict[str, str] = environment) -> float:
+                return _fixed_cost(Path(folder) / "run", data, settings, environment)
+
+            ours()  # starts the process that the others are forked from
+            mine, bare = in_turn([ours, _import], repetitions)
+            yield Case(
+                "run", f"ResNet-8, 4 epochs, {start}: all but steps, against import tensorflow",
+                mine, bare, "s", more_is_better=False,
+            )  # fmt: skip
+
+
+def _fixed_cost(
+    folder: Path, data: Path, settings: RunSettings, environment: dict[str, str]
+) -> float:
+    """Return the seconds of a training job less those of its steps after the first epoch's."""
+    folder.mkdir(exist_ok=True)
+    command = [
+        sys.executable, "-m", "ablation", "train", "--settings", settings.json_text,
+        "--data", str(data / "description.json"), "--", *(str(folder / name) for name in FILES),
+    ]  # fmt: skip
+    began = time.perf_counter()
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    seconds = time.perf_counter() - began
+    rates = pd.read_csv(folder / "timing.csv")["images_per_second"][1:]
+    images = (720 // settings.training.batch_size) * settings.training.batch_size
+    return seconds - settings.training.epochs * images / float(rates.median())
+
+
+def _import() -> float:
+    began = time.perf_counter()
+    subprocess.run(BARE, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began

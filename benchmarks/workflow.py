@@ -1,0 +1,126 @@
+"""Snakemake's time on a study, against a bare Snakemake grid of as many jobs and files."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measure import Case, in_turn
+
+ROOT = Path(__file__).parents[1]
+RUNS = (10, 1000, 5000)
+REPETITIONS = 3
+STUDY = """\
+title: A grid
+experiments:
+  grid:
+    question: Does it pay?
+    datasets: [mnist5k]
+    models: [resnet8, plain8]
+    augmentations: {{none: "", crop: crop(2), cutmix: cutmix, mixup: mixup, flip: flip}}
+    seeds: {seeds}
+    training: {{epochs: 2}}
+"""
+# The directives that rules of a published workflow have.
+BARE = """\
+RUNS = [str(number) for number in range({runs})]
+FILES = ["history.csv", "timing.csv", "predictions.npz", "run.json"]
+
+
+rule all:
+    input: "report.html"
+
+
+rule data:
+    output: "data/description.json"
+    shell: "touch {{output}}"
+
+
+rule train:
+    input: "data/description.json"
+    output: [f"runs/{{{{id}}}}/{{file}}" for file in FILES]
+    log: "logs/{{id}}.log"
+    conda: "environment.yaml"
+    threads: 2
+    resources: gpu=1
+    params: settings=lambda wildcards: {{"seed": wildcards.id, "text": "x" * 1000}}
+    message: "Train {{wildcards.id}}"
+    shell: "touch {{output:q}} > {{log:q}} 2>&1"
+
+
+rule analyse:
+    input: [f"runs/{{run}}/{{file}}" for run in RUNS for file in FILES], "data/description.json"
+    output: [f"tables/{{number}}.csv" for number in range(20)]
+    shell: "touch {{output:q}}"
+
+
+rule report:
+    input: rules.analyse.output
+    output: "report.html"
+    shell: "touch {{output}}"
+"""
+
+
+def workflows(*, quick: bool) -> Iterator[Case]:
+    """Measure dry runs of studies of which nothing is done and of which every run is done."""
+    with tempfile.TemporaryDirectory() as folder:
+        for runs in RUNS[:1] if quick else RUNS:
+            ours, bare = Path(folder) / f"ours-{runs}", Path(folder) / f"bare-{runs}"
+            _copy_workflow(ours, runs)
+            bare.mkdir()
+            (bare / "Snakefile").write_text(BARE.format(runs=runs))
+            (bare / "environment.yaml").write_text("dependencies: [python]\n")
+            mine, theirs = in_turn(
+                [lambda: _dry_run(ours), lambda: _dry_run(bare)], REPETITIONS
+            )
+            yield Case(
+                "workflow", f"dry run of {runs} new runs, against a bare grid", mine, theirs, "s",
+                more_is_better=False,
+            )  # fmt: skip
+            _finish(ours, bare, runs)
+            until = ("--until", "train")
+            mine, theirs = in_turn(
+                [lambda: _dry_run(ours, *until), lambda: _dry_run(bare, *until)], REPETITIONS
+            )
+            yield Case(
+                "workflow", f"dry run of {runs} finished runs, against a bare grid", mine, theirs,
+                "s", more_is_better=False,
+            )  # fmt: skip
+
+
+def _copy_workflow(folder: Path, runs: int) -> None:
+    folder.mkdir()
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "config", "envs", "profiles", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    study = STUDY.format(seeds=list(range(runs // 10)))
+    (folder / "config/studies/grid.yaml").write_text(study)
+    (folder / "config/config.yaml").write_text("study: grid\n")
+
+
+def _finish(ours: Path, bare: Path, runs: int) -> None:
+    """Write the files of all runs."""
+    from contextlib import chdir
+
+    from ablation.study.plan import load_config, load_plan
+    from tests.factory import write_run
+
+    with chdir(ours):
+        for run in load_plan(load_config()).runs.values():
+            write_run(run, images=20, validation=20)
+    (bare / "data").mkdir()
+    (bare / "data/description.json").touch()
+    for number in range(runs):
+        folder = bare / "runs" / str(number)
+        folder.mkdir(parents=True)
+        for name in ("history.csv", "timing.csv", "predictions.npz", "run.json"):
+            (folder / name).touch()
+
+
+def _dry_run(folder: Path, *more: str) -> float:
+    command = ["snakemake", "-n", "--quiet", "all", "--cores", "2", "--resources", "gpu=1", *more]
+    began = time.perf_counter()
+    subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    return time.perf_counter() - began
