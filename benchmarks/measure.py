@@ -52,9 +52,7 @@ class Case:
         return ours / peer if self.more_is_better else peer / ours
 
 
-def in_turn(
-    sides: Sequence[Callable[[], float]], repetitions: int
-) -> list[list[float]]:
+def in_turn(sides: Sequence[Callable[[], float]], repetitions: int) -> list[list[float]]:
     """Measure several sides in turn, so that a change of the machine's speed meets all of them.
 
     Returns:

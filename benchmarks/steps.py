@@ -24,7 +24,6 @@ class Setup:
     network: str
     pixels: int
     batch: int
-    multiply_adds: float  # of one image, forwards
 
     @property
     def title(self) -> str:
@@ -33,11 +32,11 @@ class Setup:
 
 
 SETUPS = (
-    Setup("resnet50", 32, 256, 83.6e6),
-    Setup("resnet50", 224, 16, 4.089e9),
-    Setup("resnet34", 32, 256, 74.9e6),
-    Setup("resnet56", 32, 128, 125.5e6),
-    Setup("resnet20", 32, 128, 40.6e6),
+    Setup("resnet50", 32, 256),
+    Setup("resnet50", 224, 16),
+    Setup("resnet34", 32, 256),
+    Setup("resnet56", 32, 128),
+    Setup("resnet20", 32, 128),
 )
 
 
@@ -80,7 +79,7 @@ def steps(*, quick: bool) -> Iterator[Case]:
                 more_is_better=True,
             )  # fmt: skip
             product = stack.enter_context(Worker("benchmarks.steps", "product", best.precision))
-            work = 6 * setup.multiply_adds / 1e9
+            work = 6 * best.multiply_adds / 1e9  # of an image, forwards and backwards
             mine, ceiling = in_turn(
                 [lambda: best.rate() * work, lambda: float(product.ask(0))], repetitions
             )
@@ -101,6 +100,7 @@ class _Side(Worker):
         super().__init__("benchmarks.steps", *arguments)
         self.precision = arguments[-1]
         self.batch = int(arguments[3])
+        self.multiply_adds = 0
         self.first = float(self.ask(1))
         self._steps = math.ceil(ROUND_SECONDS / min(float(self.ask(1)) for _ in range(3)))
 
@@ -109,8 +109,8 @@ class _Side(Worker):
         return self._steps * self.batch / float(self.ask(self._steps))
 
     def check(self) -> None:
-        """Check that the network learns: the loss has fallen, and all weights have changed."""
-        first, last, still = self.ask(0)
+        """Check that the loss has fallen and all weights have changed."""
+        first, last, still, self.multiply_adds = self.ask(0)
         if not last < first or still:
             raise RuntimeError(f"loss {first} -> {last}; weights that do not change: {still}")
 
@@ -125,8 +125,9 @@ def train_keras(network: str, pixels: int, batch: int, precision: str) -> Callab
     import tensorflow as tf
 
     from ablation.data.settings import DataSettings
+    from ablation.models.cost import multiply_adds
     from ablation.models.families import resolve_network
-    from ablation.training.batches import _options
+    from ablation.training.batches import without_autotuning
     from ablation.training.environment import make_deterministic
     from ablation.training.run import compiled_model
     from ablation.training.settings import RunSettings, Training
@@ -138,8 +139,11 @@ def train_keras(network: str, pixels: int, batch: int, precision: str) -> Callab
         augmentation=(),
         training=Training.model_validate(
             {
-                "epochs": 1, "batch_size": batch, "learning_rate": LEARNING_RATE,
-                "weight_decay": 1e-4, "precision": precision,
+                "epochs": 1,
+                "batch_size": batch,
+                "learning_rate": LEARNING_RATE,
+                "weight_decay": 1e-4,
+                "precision": precision,
             }  # fmt: skip
         ),
         validation="held-out",
@@ -150,7 +154,7 @@ def train_keras(network: str, pixels: int, batch: int, precision: str) -> Callab
     before = model.get_weights()
     images, labels = _batch(pixels, batch)
     data = tf.data.Dataset.from_tensors((images, np.eye(CLASSES, dtype=np.float32)[labels]))
-    data = data.repeat().with_options(_options())
+    data = data.repeat().with_options(without_autotuning())
     losses: list[float] = []
 
     class Clock(keras.callbacks.Callback):
@@ -161,7 +165,7 @@ def train_keras(network: str, pixels: int, batch: int, precision: str) -> Callab
         if not count:
             pairs = zip(model.weights, before, model.get_weights(), strict=True)
             still = [weight.path for weight, old, new in pairs if (old == new).all()]
-            return losses[0], losses[-1], still
+            return losses[0], losses[-1], still, multiply_adds(model)
         began = time.perf_counter()
         model.fit(data, steps_per_epoch=count, epochs=1, verbose=0, callbacks=[Clock()])
         return time.perf_counter() - began
@@ -181,9 +185,7 @@ def train_torch(
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     model = ResNet(network, CLASSES).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), LEARNING_RATE, momentum=0.9, weight_decay=1e-4
-    )
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     raw_images, raw_labels = _batch(pixels, batch)
     images = torch.from_numpy(raw_images).permute(0, 3, 1, 2)
@@ -195,7 +197,7 @@ def train_torch(
         if not count:
             weights = model.named_parameters()
             still = [name for name, weight in weights if torch.equal(weight, before[name])]
-            return losses[0], losses[-1], still
+            return losses[0], losses[-1], still, 0
         began = time.perf_counter()
         for _ in range(count):
             optimizer.zero_grad(set_to_none=True)

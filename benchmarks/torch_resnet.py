@@ -71,8 +71,11 @@ class ResNet(nn.Module):
                 stride = 2 if stage and not block else 1
                 blocks.append(
                     _Block(
-                        channels, width * 2**stage, stride,
-                        bottleneck=bottleneck, projection=self.large,
+                        channels,
+                        width * 2**stage,
+                        stride,
+                        bottleneck=bottleneck,
+                        projection=self.large,
                     )  # fmt: skip
                 )
                 channels = width * 2**stage * (4 if bottleneck else 1)

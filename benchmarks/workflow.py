@@ -72,9 +72,7 @@ def workflows(*, quick: bool) -> Iterator[Case]:
             bare.mkdir()
             (bare / "Snakefile").write_text(BARE.format(runs=runs))
             (bare / "environment.yaml").write_text("dependencies: [python]\n")
-            mine, theirs = in_turn(
-                [lambda: _dry_run(ours), lambda: _dry_run(bare)], REPETITIONS
-            )
+            mine, theirs = in_turn([lambda: _dry_run(ours), lambda: _dry_run(bare)], REPETITIONS)
             yield Case(
                 "workflow", f"dry run of {runs} new runs, against a bare grid", mine, theirs, "s",
                 more_is_better=False,

@@ -72,7 +72,7 @@ def train(*arguments, before=(), **options):
 @pytest.fixture
 def train_here(monkeypatch):
     """A function that trains a run in this process, whose threads are fixed already."""
-    monkeypatch.setattr("ablation.training.run.make_deterministic", lambda seed, threads: None)
+    monkeypatch.setattr("ablation.training.run.make_deterministic", lambda *threads: None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is restored
 
     def run(*arguments, **options):

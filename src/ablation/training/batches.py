@@ -117,7 +117,7 @@ def training_batches(
     )
     data = tf.data.Dataset.from_generator(choose, output_signature=signature)
     data = data.map(make, num_parallel_calls=parallel, deterministic=True)
-    return data.prefetch(2).with_options(_options())
+    return data.prefetch(2).with_options(without_autotuning())
 
 
 def evaluation_batches(
@@ -140,10 +140,10 @@ def evaluation_batches(
         return tf.cast(pixels, tf.float32) / 255.0
 
     starts = tf.data.Dataset.range(0, len(indices), batch_size)
-    return starts.map(make).prefetch(2).with_options(_options())
+    return starts.map(make).prefetch(2).with_options(without_autotuning())
 
 
-def _options() -> tf.data.Options:
+def without_autotuning() -> tf.data.Options:
     """Return options without autotuning: the end of an iterator waits for its sleeping thread."""
     options = tf.data.Options()
     options.autotune.enabled = False

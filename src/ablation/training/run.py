@@ -30,7 +30,7 @@ from ablation.training.callbacks import (
 )
 from ablation.training.checkpoint import CHECKPOINT, FINISHED, Checkpoint, Identity
 from ablation.training.environment import describe_environment, make_deterministic
-from ablation.training.optimizer import make_optimizer, make_schedule
+from ablation.training.optimizer import Schedule, make_optimizer, make_schedule
 from ablation.training.outputs import accuracy, all_finite, cross_entropy, status_of, write_files
 from ablation.training.records import FORMAT
 from ablation.training.settings import EarlyStopping as EarlyStoppingSettings
@@ -89,6 +89,48 @@ def train(
         ) from error
 
 
+def compiled_model(
+    settings: RunSettings,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    steps: int,
+    weights_file: Path | None = None,
+) -> tuple[keras.Model, Schedule]:
+    """Return the network of a run, ready to train, and its learning rate schedule.
+
+    Args:
+        settings: of the run.
+        input_shape: height, width and channels of an image.
+        classes: number of classes.
+        steps: steps of an epoch.
+        weights_file: pretrained weights; None for the initial ones.
+    """
+    training = settings.training
+    keras.config.set_dtype_policy("float32")
+    model = build(
+        settings.model,
+        input_shape,
+        classes,
+        seed=settings.seed,
+        dtype="mixed_bfloat16" if training.precision == "bfloat16" else "float32",
+    )
+    if weights_file is not None:
+        load_weights(model, weights_file)
+    schedule = make_schedule(training, steps)
+    model.compile(
+        optimizer=make_optimizer(training, schedule, model),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA makes training on a CPU several times slower
+    )
+    model.optimizer.build(model.trainable_variables)
+    # Otherwise the first step would make the metrics, and TensorFlow would trace it again.
+    nothing = np.zeros((1, classes), np.float32)
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+    return model, schedule
+
+
 class _Run:
     """One run in this process."""
 
@@ -125,28 +167,9 @@ class _Run:
         *self._size, channels = data.input_shape
         check_channels(settings.augmentation, channels)
         check_size(settings.augmentation, self._size, data.images.shape[1:3])
-        keras.config.set_dtype_policy("float32")
-        self._model = build(
-            settings.model,
-            data.input_shape,
-            len(data.class_names),
-            seed=settings.seed,
-            dtype="mixed_bfloat16" if training.precision == "bfloat16" else "float32",
+        self._model, schedule = compiled_model(
+            settings, data.input_shape, len(data.class_names), self._steps, weights_file
         )
-        if weights_file is not None:
-            load_weights(self._model, weights_file)
-        schedule = make_schedule(training, self._steps)
-        self._model.compile(
-            optimizer=make_optimizer(training, schedule, self._model),
-            loss="categorical_crossentropy",
-            metrics=["accuracy"],
-            jit_compile=False,  # XLA makes training on a CPU several times slower
-        )
-        self._model.optimizer.build(self._model.trainable_variables)
-        # Otherwise the first step would make the metrics, and TensorFlow would trace it again.
-        nothing = np.zeros((1, len(data.class_names)), np.float32)
-        self._model.compute_metrics(None, nothing, nothing)
-        self._model.reset_metrics()
         self._infer = tf.function(
             partial(self._model, training=False),
             input_signature=[tf.TensorSpec((None, *data.input_shape))],
