@@ -98,7 +98,7 @@ check-workflow: # exits with an error for any finding
 	@$(IN_VENV) snakemake --lint
 
 check-types:
-	@$(IN_VENV) mypy && mypy --follow-imports=silent benchmarks/*.py tools/*.py
+	@$(IN_VENV) mypy && mypy --follow-imports=silent --explicit-package-bases benchmarks/*.py tools/*.py
 
 check-generated:
 	@$(IN_VENV) python tools/conda_envs.py --check

@@ -27,16 +27,16 @@ def analyses(*, quick: bool) -> Iterator[Case]:
             fewer, then = before
             yield Case(
                 "analysis", f"{runs} runs, against {runs // fewer} times {fewer} runs", [seconds],
-                [then * runs / fewer], "s", more_is_better=False,
+                [then * runs / fewer], "s", less=True,
             )  # fmt: skip
         before = runs, seconds
     yield Case(
         "analysis", f"{runs} runs, against {SECONDS:.0f} s", [seconds], [SECONDS], "s",
-        more_is_better=False,
+        less=True,
     )  # fmt: skip
     yield Case(
         "analysis", f"memory of {runs} runs, against {GIGABYTES:.0f} GB", [gigabytes],
-        [GIGABYTES], "GB", more_is_better=False,
+        [GIGABYTES], "GB", less=True,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ class Case:
         case: what is measured, and against what.
         ours, peer: measurements, taken in turn.
         unit: their unit.
-        more_is_better: whether the larger side is ahead.
+        less: whether the smaller side is ahead.
     """
 
     part: Part
@@ -31,7 +31,7 @@ class Case:
     ours: Sequence[float]
     peer: Sequence[float]
     unit: str
-    more_is_better: bool
+    less: bool = False
 
     def row(self) -> dict[str, str]:
         """Return medians, their ratio (above 1 if this project is ahead), and its range."""
@@ -49,7 +49,7 @@ class Case:
         }
 
     def _ratio(self, ours: float, peer: float) -> float:
-        return ours / peer if self.more_is_better else peer / ours
+        return peer / ours if self.less else ours / peer
 
 
 def in_turn(sides: Sequence[Callable[[], float]], repetitions: int) -> list[list[float]]:
@@ -77,9 +77,11 @@ class Worker:
         )
 
     def __enter__(self) -> Self:
+        """Return the worker."""
         return self
 
     def __exit__(self, *error: object) -> None:
+        """End the process."""
         self._process.kill()
         self._process.wait()
 
@@ -117,7 +119,7 @@ def write_table(cases: Sequence[Case], folder: Path, machine: str) -> str:
         writer.writeheader()
         writer.writerows(rows)
     lines = [
-        f"{machine}. Medians of measurements in turn; a ratio above 1 is in favour of this project.",
+        f"{machine}. Medians of measurements in turn; above 1 a ratio favours this project.",
         "",
         "| Part | Case | Ours | Peer | Ratio | Range |",
         "|---|---|---:|---:|---:|---:|",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablation import warm_start
+from ablation.data.prepare import prepare
 from ablation.training.settings import RunSettings
 from benchmarks.measure import Case, in_turn
 from benchmarks.same_bytes import DATA, FILES, SETTINGS
@@ -21,8 +22,6 @@ BARE = [sys.executable, "-c", "import tensorflow"]
 
 def runs(*, quick: bool) -> Iterator[Case]:
     """Measure a run that starts warm, as in a study, and one that starts cold."""
-    from ablation.data.prepare import prepare
-
     training = SETTINGS.training.model_copy(update={"intra_op_threads": 1})
     settings = SETTINGS.model_copy(update={"training": training})
     repetitions = 2 if quick else REPETITIONS
@@ -39,7 +38,7 @@ def runs(*, quick: bool) -> Iterator[Case]:
             mine, bare = in_turn([ours, _import], repetitions)
             yield Case(
                 "run", f"ResNet-8, 4 epochs, {start}: all but steps, against import tensorflow",
-                mine, bare, "s", more_is_better=False,
+                mine, bare, "s", less=True,
             )  # fmt: skip
 
 

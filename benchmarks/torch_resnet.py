@@ -69,15 +69,8 @@ class ResNet(nn.Module):
         for stage, count in enumerate(_BLOCKS.get(depth, ((depth - 2) // 6,) * 3)):
             for block in range(count):
                 stride = 2 if stage and not block else 1
-                blocks.append(
-                    _Block(
-                        channels,
-                        width * 2**stage,
-                        stride,
-                        bottleneck=bottleneck,
-                        projection=self.large,
-                    )  # fmt: skip
-                )
+                options = {"bottleneck": bottleneck, "projection": self.large}
+                blocks.append(_Block(channels, width * 2**stage, stride, **options))
                 channels = width * 2**stage * (4 if bottleneck else 1)
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(channels, classes)

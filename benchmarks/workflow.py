@@ -5,9 +5,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import chdir
+from functools import partial
 from pathlib import Path
 
+from ablation.study.plan import load_config, load_plan
 from benchmarks.measure import Case, in_turn
+from tests.factory import write_run
 
 ROOT = Path(__file__).parents[1]
 RUNS = (10, 1000, 5000)
@@ -72,20 +76,15 @@ def workflows(*, quick: bool) -> Iterator[Case]:
             bare.mkdir()
             (bare / "Snakefile").write_text(BARE.format(runs=runs))
             (bare / "environment.yaml").write_text("dependencies: [python]\n")
-            mine, theirs = in_turn([lambda: _dry_run(ours), lambda: _dry_run(bare)], REPETITIONS)
-            yield Case(
-                "workflow", f"dry run of {runs} new runs, against a bare grid", mine, theirs, "s",
-                more_is_better=False,
-            )  # fmt: skip
+            yield _dry_runs(f"{runs} new runs", ours, bare)
             _finish(ours, bare, runs)
-            until = ("--until", "train")
-            mine, theirs = in_turn(
-                [lambda: _dry_run(ours, *until), lambda: _dry_run(bare, *until)], REPETITIONS
-            )
-            yield Case(
-                "workflow", f"dry run of {runs} finished runs, against a bare grid", mine, theirs,
-                "s", more_is_better=False,
-            )  # fmt: skip
+            yield _dry_runs(f"{runs} finished runs", ours, bare, "--until", "train")
+
+
+def _dry_runs(what: str, ours: Path, bare: Path, *more: str) -> Case:
+    sides = [partial(_dry_run, ours, *more), partial(_dry_run, bare, *more)]
+    mine, theirs = in_turn(sides, REPETITIONS)
+    return Case("workflow", f"dry run of {what}: bare grid", mine, theirs, "s", less=True)
 
 
 def _copy_workflow(folder: Path, runs: int) -> None:
@@ -100,11 +99,6 @@ def _copy_workflow(folder: Path, runs: int) -> None:
 
 def _finish(ours: Path, bare: Path, runs: int) -> None:
     """Write the files of all runs."""
-    from contextlib import chdir
-
-    from ablation.study.plan import load_config, load_plan
-    from tests.factory import write_run
-
     with chdir(ours):
         for run in load_plan(load_config()).runs.values():
             write_run(run, images=20, validation=20)
