@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part; repeatable")
     parser.add_argument("--quick", action="store_true", help="few and small cases: a smoke test")
     given = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the processes that are measured
     machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     cases: list[Case] = []
     for part in given.part or PARTS:

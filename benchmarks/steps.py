@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.measure import Case, Worker, in_turn
 
 CLASSES, THREADS = 10, 2
-LEARNING_RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
+LEARNING_RATE, MOMENTUM, DECAY = 1e-3, 0.9, 1e-4
 PRECISIONS = ("float32", "bfloat16")
 REPETITIONS = 5
 SECONDS = 2.0  # of a measurement

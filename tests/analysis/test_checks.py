@@ -209,7 +209,7 @@ MIXED = {
     "Keras: 3.14.0 (4); 3.15.1 (8)": {"attempts": [attempt(packages={"keras": "3.14.0"})]},
     "NumPy: 2.2.0 (4); 2.3.0 (8)": {"attempts": [attempt(packages={"numpy": "2.2.0"})]},
     "environment variables: X=0 (4); none (8)": {"attempts": [attempt(variables={"X": "0"})]},
-    "threads: 2 (8); 8 (4)": {"threads": {"intra_op": 8}},
+    "threads: 2 (8); 8 (4)": {"threads": {"inter_op": 8}},
     "training code: zzz (4)": {"code": {LOOP: "zzz"}},
     "device: CPU (8); GPU (4)": {"attempts": [attempt("/device:GPU:0", gpus=["A card"])]},
 }

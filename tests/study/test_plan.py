@@ -347,10 +347,19 @@ def test_a_study_name_is_no_path(project, name):
         load_config({"study": name})
 
 
-def test_a_study_whose_report_would_overwrite_the_example_is_refused(project):
-    project(STUDY, name="example")
-    with pytest.raises(InputError, match="reports/example holds the example report"):
-        load_plan(load_config({"study": "example"}))
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("example", "reports/example holds the example report"),
+        ("bench", "results/bench holds the benchmark"),
+        ("archive", "results/archive holds exported results"),
+        ("runs", "results/runs holds runs"),
+    ],
+)
+def test_a_study_that_would_overwrite_something_else_is_refused(project, name, reason):
+    project(STUDY, name=name)
+    with pytest.raises(InputError, match=f"study '{name}': {reason}; give the study another name"):
+        load_plan(load_config({"study": name}))
 
 
 def test_a_study_named_by_a_number(project):

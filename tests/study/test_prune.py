@@ -59,6 +59,16 @@ def test_what_any_study_uses_stays(results, project):
     assert found() == set()
 
 
+def test_benchmarks_and_archives_stay(results, project):
+    others = [Path("results/bench/bench.csv"), Path("results/archive/study.zip")]
+    for file in others:
+        file.parent.mkdir()
+        file.touch()
+    project(WITHOUT_CROP)
+    prune(load_config({"prune": "remove"}))
+    assert all(file.exists() for file in others)
+
+
 def test_an_unreadable_study_stops_prune(results, project):
     project("title: [", "other")
     with pytest.raises(InputError, match=r"other\.yaml"):

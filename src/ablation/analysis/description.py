@@ -136,7 +136,7 @@ def _provenance(plan: Plan, results: Sequence["RunResult"]) -> dict[str, Any]:
         "processors": every(environment["processor"] for environment in environments),
         "gpus": every(gpu for environment in environments for gpu in environment["gpus"]),
         "systems": every(environment["system"] for environment in environments),
-        "threads": every(result.record["threads"]["intra_op"] for result in results),
+        "threads": every(result.record["threads"]["inter_op"] for result in results),
         "runs": len(results),
         "resumed": sum(len(result.record["attempts"]) > 1 for result in results),
         "train_seconds": sum(result.record["seconds"] for result in results),

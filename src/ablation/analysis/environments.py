@@ -34,7 +34,7 @@ ASPECTS: dict[str, Aspect] = {
     "device": lambda _, attempt: _device(attempt),
     "graphics processor": lambda _, attempt: _gpus(attempt),
     "processor": lambda _, attempt: attempt["environment"]["processor"],
-    "threads": lambda record, _: str(record["threads"]["intra_op"]),
+    "threads": lambda record, _: str(record["threads"]["inter_op"]),
     "TensorFlow": _version("tensorflow"),
     "Keras": _version("keras"),
     "NumPy": _version("numpy"),

@@ -28,7 +28,22 @@ from ablation.study.validation import validate
 CONFIG_FILE = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 RUBRICS = "rubrics"  # beside the folder of the studies
-EXAMPLE = "example"
+# Names of studies that folders with other content have.
+RESERVED = {
+    "example": "reports/example holds the example report",
+    **{
+        name: f"results/{name} holds {content}"
+        for name, content in {
+            "archive": "exported results",
+            "bench": "the benchmark of the speed",
+            "checkpoints": "checkpoints",
+            "data": "prepared data",
+            "logs": "logs",
+            "runs": "runs",
+            "weights": "pretrained weights",
+        }.items()
+    },
+}
 MAX_RUNS = 10_000  # per study; Snakemake needs half a minute for so many
 
 Declared = tuple[str, Experiment, Mapping[str, str], Document]  # with the pipelines of its file
@@ -168,10 +183,9 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     Raises:
         InputError: the study is wrong; the message names file, line and place.
     """
-    if config.study == EXAMPLE:
+    if config.study in RESERVED:
         raise InputError(
-            f"study '{EXAMPLE}': reports/{EXAMPLE} holds the example report; give the study "
-            "another name"
+            f"study '{config.study}': {RESERVED[config.study]}; give the study another name"
         )
     file = folder / f"{config.study}.yaml"
     if not os.path.lexists(file):
