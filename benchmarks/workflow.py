@@ -9,6 +9,7 @@ from contextlib import chdir
 from functools import partial
 from pathlib import Path
 
+from ablation.data.files_digest import files_digest
 from ablation.study.plan import load_config, load_plan
 from benchmarks.measure import Case, in_turn
 from tests.factory import write_run
@@ -101,7 +102,11 @@ def _finish(ours: Path, bare: Path, runs: int) -> None:
     """Write the files of all runs."""
     with chdir(ours):
         for run in load_plan(load_config()).runs.values():
-            write_run(run, images=20, validation=20)
+            data = {
+                "source": "mnist5k/1.0.0", "hash": "h", "shape": [28, 28, 1], "train": 3600,
+                "validation": 20, "test": 20, "files_digest": files_digest(run.data.settings),
+            }  # fmt: skip
+            write_run(run, images=20, validation=20, data=data)
     (bare / "data").mkdir()
     (bare / "data/description.json").touch()
     for number in range(runs):
