@@ -351,7 +351,7 @@ def test_a_study_name_is_no_path(project, name):
     ("name", "reason"),
     [
         ("example", "reports/example holds the example report"),
-        ("bench", "results/bench holds the benchmark"),
+        ("bench", "results/bench holds the benchmark of the speed"),
         ("archive", "results/archive holds exported results"),
         ("runs", "results/runs holds runs"),
     ],
