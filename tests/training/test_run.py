@@ -11,6 +11,7 @@ from ablation.data.prepared import FORMAT, content_hash, load
 from ablation.models.build import build
 from ablation.storage import file_sha256, is_sealed, sealed
 from ablation.training.code import run_code
+from ablation.training.run import compiled_model
 
 from ..conftest import needs_bfloat16
 from .conftest import DATA, command, settings, train
@@ -194,3 +195,18 @@ def test_runs_side_by_side_give_the_same_bytes_and_another_seed_others(trained, 
         assert (tmp_path / "same" / name).read_bytes() == expected, name
         assert (tmp_path / "other" / name).read_bytes() != expected, name
     assert not (tmp_path / "same/model.weights.h5").exists()
+
+
+@pytest.mark.slow
+def test_training_is_traced_once():
+    model, _ = compiled_model(settings(batch_size=4), (8, 8, 1), 3, 2)
+    traced, step = [], model.train_step
+
+    def counted(data):
+        traced.append(data)
+        return step(data)
+
+    model.train_step = counted
+    images, targets = np.ones((8, 8, 8, 1), np.float32), np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]]
+    model.fit(images, targets, batch_size=4, epochs=2, verbose=0)
+    assert len(traced) == 1
