@@ -15,7 +15,7 @@ from ablation import warm_start
 from ablation.data.prepare import prepare
 from ablation.training.settings import RunSettings
 from benchmarks.measure import Case, in_turn
-from benchmarks.same_bytes import DATA, FILES, SETTINGS
+from benchmarks.same_bytes import DATA, SETTINGS, command
 
 REPETITIONS = 5
 BARE = [sys.executable, "-c", "import tensorflow"]
@@ -48,12 +48,10 @@ def _fixed_cost(
 ) -> float:
     """Return the seconds of a training job less those of its steps, at the rate after epoch 1."""
     folder.mkdir(exist_ok=True)
-    command = [
-        sys.executable, "-m", "ablation", "train", "--settings", settings.json_text,
-        "--data", str(data / "description.json"), "--", *(str(folder / name) for name in FILES),
-    ]  # fmt: skip
     began = time.perf_counter()
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        command(settings, data, folder), env=environment, stdout=subprocess.DEVNULL, check=True
+    )
     seconds = time.perf_counter() - began
     rates = pd.read_csv(folder / "timing.csv")["images_per_second"][1:]
     images = json.loads((folder / "run.json").read_text())["data"]["train"]

@@ -20,6 +20,7 @@ from ablation.data.prepare import prepare
 from ablation.models.families import resolve_network
 from ablation.study.grid import prepared_data
 from ablation.study.schema import Dataset
+from ablation.training.records import OUTPUTS
 from ablation.training.settings import RunSettings, Training
 
 DATA = prepared_data(Dataset(name="digits", source="mnist5k", limit=400)).settings
@@ -32,7 +33,6 @@ SETTINGS = RunSettings(
     seed=0,
     threads=2,
 )
-FILES = ("history.csv", "timing.csv", "predictions.npz", "run.json")
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,17 @@ CIRCUMSTANCES = (
 )
 
 
+def command(settings: RunSettings, data: Path, folder: Path) -> list[str]:
+    """Return the command that trains a run on prepared data; its files go into the folder."""
+    words = ["--settings", settings.json_text, "--data", str(data / "description.json")]
+    outputs = [str(folder / name) for name in OUTPUTS]
+    return [sys.executable, "-m", "ablation", "train", *words, "--", *outputs]
+
+
 def start(folder: Path, data: Path, one: Circumstance) -> subprocess.Popen[bytes]:
     """Start the run under a circumstance; its files go into the folder."""
-    settings = SETTINGS.model_copy(update={"threads": one.threads})
-    words = ["--settings", settings.model_dump_json()]
-    words += ["--data", str(data / "description.json")]
-    outputs = [str(folder / name) for name in FILES]
     return subprocess.Popen(
-        [sys.executable, "-m", "ablation", "train", *words, "--", *outputs],
+        command(SETTINGS.model_copy(update={"threads": one.threads}), data, folder),
         env={**os.environ, **one.variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -73,7 +76,9 @@ def start(folder: Path, data: Path, one: Circumstance) -> subprocess.Popen[bytes
 
 def difference(one: Path, other: Path) -> dict[str, object]:
     """How two runs differ: files, test accuracy in points, largest difference of a probability."""
-    files = {name: (one / name).read_bytes() == (other / name).read_bytes() for name in FILES[::2]}
+    files = {
+        name: (one / name).read_bytes() == (other / name).read_bytes() for name in OUTPUTS[::2]
+    }
     with np.load(one / "predictions.npz") as mine, np.load(other / "predictions.npz") as theirs:
         probability, its = mine["probability"], theirs["probability"]
         right = [(p.argmax(axis=1) == mine["label"]).mean() for p in (probability, its)]

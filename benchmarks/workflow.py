@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ablation.data.files_digest import files_digest
 from ablation.study.plan import load_config, load_plan
+from ablation.training.records import OUTPUTS
 from benchmarks.measure import Case, in_turn
 from tests.factory import write_run
 
@@ -31,7 +32,7 @@ experiments:
 # The directives that rules of a published workflow have.
 BARE = """\
 RUNS = [str(number) for number in range({runs})]
-FILES = ["history.csv", "timing.csv", "predictions.npz", "run.json"]
+FILES = {files}
 
 
 rule all:
@@ -75,7 +76,7 @@ def workflows(*, quick: bool) -> Iterator[Case]:
             ours, bare = Path(folder) / f"ours-{runs}", Path(folder) / f"bare-{runs}"
             _copy_workflow(ours, runs)
             bare.mkdir()
-            (bare / "Snakefile").write_text(BARE.format(runs=runs))
+            (bare / "Snakefile").write_text(BARE.format(runs=runs, files=OUTPUTS))
             (bare / "environment.yaml").write_text("dependencies: [python]\n")
             yield _dry_runs(f"{runs} new runs", ours, bare)
             _finish(ours, bare, runs)
@@ -112,7 +113,7 @@ def _finish(ours: Path, bare: Path, runs: int) -> None:
     for number in range(runs):
         folder = bare / "runs" / str(number)
         folder.mkdir(parents=True)
-        for name in ("history.csv", "timing.csv", "predictions.npz", "run.json"):
+        for name in OUTPUTS:
             (folder / name).touch()
 
 

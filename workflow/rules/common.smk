@@ -54,9 +54,10 @@ PLAN_DIGEST = plan_digest(PLAN)
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
-RUN_FOLDER = "results/runs/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
-RUN_CHECKPOINTS = "results/checkpoints/{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
-RUN_LOG = "results/logs/train/{dataset}/{model}/{augmentation}/seed-{seed}-{id}.log"
+RUN = "{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
+RUN_FOLDER = f"results/runs/{RUN}"
+RUN_CHECKPOINTS = f"results/checkpoints/{RUN}"
+RUN_LOG = f"results/logs/train/{RUN}.log"
 
 
 wildcard_constraints:

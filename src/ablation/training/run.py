@@ -150,7 +150,6 @@ class _Run:
         self._settings = settings
         self._training = training = settings.training
         self._reporter = reporter
-        self._step_check = StepCheck(signals.check)
         make_deterministic(settings.seed, settings.threads, training.intra_op_threads)
         self._data = data = load(data_folder)
         if data.description["hash"] != identity.data:
@@ -267,7 +266,7 @@ class _Run:
                 self._log,
                 *([self._stopping] if self._stopping is not None else []),
                 checkpoints,
-                self._step_check,
+                StepCheck(self._signals.check),
             ],
             shuffle=False,  # the batches are shuffled already
             verbose=0,

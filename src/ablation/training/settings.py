@@ -98,7 +98,6 @@ class Training(Strict):
         default="float32",
         description="`bfloat16` trains in mixed precision with float32 weights.",
     )
-
     intra_op_threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
         description="Number of CPU threads that compute one operation; other threads of the run "
