@@ -97,6 +97,6 @@ def test_an_edited_step_trains_its_runs_and_the_plan_gives_the_reason(project):
     assert project.plan() == {"gallery": 1, "train": 1, **AFTERWARDS}
     assert "1 run: the code of cutmix has changed" in project.snakemake("plan").output
     done = project.snakemake("--until", "train")
-    assert done.output.count("Train small on digits, cutmix") == 1
-    assert "Train small on digits, none" not in done.output
+    assert done.output.count("Train digits/small/cutmix/") == 1
+    assert "Train digits/small/none/" not in done.output
     assert "has changed" not in project.snakemake("plan").output

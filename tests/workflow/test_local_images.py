@@ -113,7 +113,7 @@ def test_data_that_was_deleted_is_prepared_for_a_new_seed_and_the_old_one_is_lef
     assert trained.plan(trained.run) == {}
     trained.edit("seeds: [0]", "seeds: [0, 1]")
     done = trained.snakemake("--until", "train")
-    assert re.findall(r"Train small on photos, none, seed (\d)", done.output) == ["1"]
+    assert re.findall(r"Train photos/small/none/seed-(\d)", done.output) == ["1"]
     assert "Prepare photos" in done.output
     assert not {"prepare", "train"} & set(trained.plan())
 

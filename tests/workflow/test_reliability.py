@@ -197,5 +197,5 @@ def test_a_clock_that_went_back_fails_no_job(project):
         os.utime(file, (later, later))
     shutil.rmtree(runs_of(project)["cutmix"])
     done = project.snakemake()
-    assert done.output.count("Train small on digits") == 1
+    assert done.output.count("Train digits/small/") == 1
     assert project.plan() == {}

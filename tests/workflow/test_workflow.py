@@ -48,7 +48,7 @@ def test_the_record_of_looks_outlives_what_snakemake_deletes(project):
 
 def test_one_job_trains_at_a_time(finished):
     text = finished.printed
-    steps = [line for line in text.splitlines() if "Train small" in line]
+    steps = [line for line in text.splitlines() if "Train digits/small/" in line]
     assert len(steps) == 2
     first, second = (text.index(step) for step in steps)
     assert "(Rule: train)" in text[first:second]  # the first had finished when the second began
@@ -69,8 +69,8 @@ def test_an_edit_runs_what_changed_and_undoing_it_nothing_but_the_report(project
         "    training:",
     )
     done = project.snakemake()
-    assert done.output.count("Train small on digits, cutmix") == 1
-    assert "Train small on digits, none" not in done.output
+    assert done.output.count("Train digits/small/cutmix/") == 1
+    assert "Train digits/small/none/" not in done.output
     assert len(list(project.folder.glob("results/runs/digits/small/cutmix/seed-*"))) == 2
     project.study.write_text(STUDY)
     assert project.plan() == AFTERWARDS

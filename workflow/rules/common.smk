@@ -33,6 +33,7 @@ from ablation.study.plan_file import plan_digest, write_plan
 from ablation.study.requests import digest, gallery_request, models_request
 from ablation.study.schema import NAME_PATTERN
 from ablation.training.code import code_of, data_code, run_code
+from ablation.training.records import OUTPUTS, WEIGHTS
 
 try:
     CONFIG = load_config(config)
@@ -54,24 +55,21 @@ PLAN_DIGEST = plan_digest(PLAN)
 CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
 RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
-RUN = "{dataset}/{model}/{augmentation}/seed-{seed}-{id}"
-RUN_FOLDER = f"results/runs/{RUN}"
-RUN_CHECKPOINTS = f"results/checkpoints/{RUN}"
-RUN_LOG = f"results/logs/train/{RUN}.log"
+# One wildcard for a run, because each takes time for every file.
+RUN_FOLDER = "results/runs/{run}"
+RUN_LOG = "results/logs/train/{run}.log"
+# What a run's name has before its id: data set, model, augmentation and seed.
+BEFORE_ID = rf"{NAME}/{NAME}/{NAME}/seed-\d+-"
 
 
 wildcard_constraints:
     dataset=NAME,
-    model=NAME,
-    augmentation=NAME,
-    seed=r"\d+",
-    id="[0-9a-f]{8}",
     form="[a-z0-9]+-[a-z]+-[0-9a-f]{8}",
 
 
 def run_of(wildcards):
     """Return the run of a job."""
-    folder = RUN_FOLDER.format(**wildcards)
+    folder = f"results/runs/{wildcards.run}"
     if folder not in RUNS:
         raise WorkflowError(f"study '{STUDY}' has no run {folder}")
     return RUNS[folder]
@@ -137,19 +135,50 @@ def description_for(run):
 def inputs_of_run(wildcards):
     """Return the inputs of a run: its data and its file of pretrained weights, if any."""
     run = run_of(wildcards)
-    return {"data": description_for(run), "weights": run.weights_file or []}
+    data = description_for(run)
+    if run.weights_file is None:
+        return data
+    return [*([data] if isinstance(data, str) else data), run.weights_file]
 
 
-def any_of(folders):
-    """Return a constraint that matches the ids of the given run folders."""
+def arguments_of_run(wildcards):
+    """Return the arguments of a training job, except for its log and its outputs."""
+    run = run_of(wildcards)
+    return [
+        f"--settings={run.settings.json_text}",
+        # Not an input of a finished run whose data has been deleted.
+        f"--data={run.data.folder}/description.json",
+        f"--code={code_of(run_code(run.settings))}",
+        # Not an output, because Snakemake removes outputs before a job and after a failure.
+        f"--checkpoints={run.checkpoints}",
+        *([f"--weights={run.weights_file}"] if run.weights_file else []),
+    ]
+
+
+def ids_of(folders):
+    """Return a regular expression that matches the ids of the given run folders."""
     ids = sorted(folder.rpartition("-")[2] for folder in folders)
     return "|".join(map(re.escape, ids)) or "(?!)"
 
 
-def of_all_runs(files):
-    """Return the given output files of a training job for all runs of the study."""
-    names = [str(file).rpartition("/")[2] for file in files]
-    return [f"{folder}/{name}" for folder in RUNS for name in names]
+def files_of_runs():
+    """Return the files that every run of the study writes."""
+    return [f"{folder}/{name}" for folder in RUNS for name in OUTPUTS]
+
+
+def missing_files(wildcards):
+    """Return the first missing file of each run that lacks one.
+
+    Without them, Snakemake would not train a run again whose files have been deleted, because the
+    analysis that reads them is up to date.
+    """
+    missing = []
+    for folder in RUNS:
+        names = [*OUTPUTS, WEIGHTS] if folder in KEPT_WEIGHTS else OUTPUTS
+        missing += [f"{folder}/{name}" for name in names if not os.path.exists(f"{folder}/{name}")][
+            :1
+        ]
+    return missing
 
 
 def runs_at_once():

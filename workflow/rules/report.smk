@@ -48,7 +48,7 @@ rule gallery:
 
 rule analyse:
     input:
-        of_all_runs(rules.train.output),
+        files_of_runs(),
         [f"{folder}/description.json" for folder in DATA],
     output:
         [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
