@@ -1,10 +1,9 @@
 """The machine, named as in the records of runs. Does not import TensorFlow."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.training.devices import VISIBLE, named
+from ablation.training.devices import hidden
 from ablation.training.hardware import gpu_names, processor_name
 
 
@@ -40,8 +39,7 @@ class Machine:
 def this_machine() -> Machine:
     """Return this machine, with the GPUs that a job started here can use."""
     # Which of several GPUs are visible is ignored, as GPUs of a machine are mostly equal.
-    hidden = VISIBLE in os.environ and not named(os.environ[VISIBLE])
-    return Machine(processor_name(), () if hidden else gpu_names())
+    return Machine(processor_name(), () if hidden() else gpu_names())
 
 
 def machine_of(record: dict[str, Any]) -> Machine:

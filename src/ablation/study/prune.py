@@ -22,7 +22,8 @@ _KINDS = (("runs/*/*/*/*", _RUN), ("checkpoints/*/*/*/*", _RUN), ("data/*/*", _D
 def unused(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -> list[Path]:
     """Return the folders of runs, checkpoints and prepared data that no study uses.
 
-    Runs with another number of threads than in ``config`` count as unused.
+    Runs with another number of threads than in ``config`` count as unused, as do runs with another
+    precision than ``auto`` selects on this machine.
 
     Raises:
         InputError: a study cannot be read.

@@ -29,13 +29,14 @@ from ablation.study.schema import (
     Comparison,
     Config,
     Dataset,
+    DeclaredTraining,
     Experiment,
     Model,
     Override,
     Reference,
     Study,
 )
-from ablation.training.settings import EarlyStopping, Training
+from ablation.training.settings import EarlyStopping
 
 BEGIN = "<!-- The part from here on is written by `make docs`. -->"
 BLOCKS = (
@@ -43,7 +44,7 @@ BLOCKS = (
     ("Experiment", Experiment),
     ("Data set (`datasets`)", Dataset),
     ("Model (`models`)", Model),
-    ("Training (`training`)", Training),
+    ("Training (`training`)", DeclaredTraining),
     ("Early stopping (`training.early_stopping`)", EarlyStopping),
     ("Baseline (`baseline`)", Baseline),
     ("Comparison (`comparisons`)", Comparison),

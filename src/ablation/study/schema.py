@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema
 from ablation.augmentation.pipelines import NONE
 from ablation.augmentation.registry import STEPS
 from ablation.data.settings import DataSettings
-from ablation.errors import nearest, shown_value
+from ablation.errors import InputError, nearest, shown_value
 from ablation.models.families import family_of, option_schemas, refused_option
 from ablation.strict import Strict, refusal
 from ablation.study.metrics import COMPARABLE, TEST_ACCURACY, refused_measure
@@ -197,6 +197,33 @@ class Model(Named):
         return schema
 
 
+def _resolved_precision(precision: str) -> str:
+    """Resolve ``auto``, which is not part of a run's settings."""
+    if precision != "auto":
+        return precision
+    # Imported here, because most studies do not need it.
+    from ablation.study.precision import auto_precision  # noqa: PLC0415
+
+    try:
+        return auto_precision()
+    except InputError as error:
+        raise refusal(f"{error}; or give float32 or bfloat16 instead of auto") from None
+
+
+Precision = Annotated[Literal["float32", "bfloat16", "auto"], AfterValidator(_resolved_precision)]
+
+
+class DeclaredTraining(Training):
+    """Training settings: stochastic gradient descent with a learning rate schedule."""
+
+    precision: Precision = Field(  # type: ignore[assignment]
+        default="float32",
+        description="`bfloat16` trains in mixed precision with float32 weights. `auto` selects "
+        "`bfloat16` if the machine that plans the study computes it in hardware, otherwise "
+        "`float32`. Runs have the selected precision in their identity.",
+    )
+
+
 def _patch_of(model: type[Strict], name: str) -> type[Strict]:
     """Return a copy of a model in which all keys are optional and have no default."""
     fields: dict[str, Any] = {}
@@ -209,11 +236,11 @@ def _patch_of(model: type[Strict], name: str) -> type[Strict]:
 
 if TYPE_CHECKING:
 
-    class TrainingPatch(Training):
+    class TrainingPatch(DeclaredTraining):
         """The keys to change."""
 
 else:
-    TrainingPatch = _patch_of(Training, "TrainingPatch")
+    TrainingPatch = _patch_of(DeclaredTraining, "TrainingPatch")
 
 
 class Arms(NotEmpty):
@@ -443,7 +470,7 @@ class Experiment(Strict):
         description="Path of a text about the experiment for the report, relative to the study "
         "file: Markdown with Jinja2 expressions.",
     )
-    training: Training = Field(description="Training settings of all networks.")
+    training: DeclaredTraining = Field(description="Training settings of all networks.")
     validation: Literal["held-out", "test"] = Field(
         default="held-out",
         description="`held-out` validates on a share of the training split. `test` validates on "

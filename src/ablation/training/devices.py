@@ -67,12 +67,40 @@ def available() -> list[str]:
     """
     if VISIBLE in os.environ:
         return named(os.environ[VISIBLE])
+    return [uuid for (uuid,) in _listed("uuid")]
+
+
+def compute_capabilities() -> list[float]:
+    """Return the compute capability of each GPU of this machine; empty if none may be used.
+
+    Raises:
+        InputError: ``nvidia-smi`` fails.
+    """
+    return [] if hidden() else [float(number) for _, number in _listed("uuid,compute_cap")]
+
+
+def hidden() -> bool:
+    """Return whether ``CUDA_VISIBLE_DEVICES`` hides all GPUs."""
+    return VISIBLE in os.environ and not named(os.environ[VISIBLE])
+
+
+def named(value: str) -> list[str]:
+    """Return the devices in a value of ``CUDA_VISIBLE_DEVICES``, each once.
+
+    Entries after the first invalid one do not count, as in CUDA.
+    """
+    entries = (entry.strip() for entry in value.split(","))
+    return list(dict.fromkeys(takewhile(lambda entry: entry not in NO_DEVICE, entries)))
+
+
+def _listed(fields: str) -> list[list[str]]:
+    """Return fields of ``nvidia-smi`` for each GPU, the first of them its UUID."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     try:
         listed = subprocess.run(
-            [program, "--query-gpu=uuid", "--format=csv,noheader"],
+            [program, f"--query-gpu={fields}", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=NVIDIA_SMI_SECONDS,
@@ -83,16 +111,7 @@ def available() -> list[str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _not_listed(str(error)) from error
     # Without GPUs, some versions print a sentence.
-    return [word for word in listed.stdout.split() if word.startswith("GPU-")]
-
-
-def named(value: str) -> list[str]:
-    """Return the devices in a value of ``CUDA_VISIBLE_DEVICES``, each once.
-
-    Entries after the first invalid one do not count, as in CUDA.
-    """
-    entries = (entry.strip() for entry in value.split(","))
-    return list(dict.fromkeys(takewhile(lambda entry: entry not in NO_DEVICE, entries)))
+    return [line.split(", ") for line in listed.stdout.splitlines() if line.startswith("GPU-")]
 
 
 def _not_listed(reason: str) -> InputError:
