@@ -37,6 +37,10 @@ data: venv ## Download and prepare the data of the study (STUDY=name), train not
 	@$(IN_VENV) snakemake data $(if $(ARGS),$(ARGS) )--cores $(CORES) \
 		$(if $(STUDY),--config 'study=$(STUDY)')
 
+.PHONY: archive
+archive: venv ## Write results/archive/STUDY.zip from the finished study (STUDY=name, ARGS=--without-images)
+	@$(IN_VENV) ablation archive $(if $(STUDY),'$(STUDY)') $(ARGS)
+
 .PHONY: venv venv-gpu venv-dev venv-bench
 venv: ## Make .venv from envs/cpu.lock
 	@$(VENV) cpu
@@ -153,6 +157,7 @@ docs: venv-dev ## Update the references of keys and tables, and the published ab
 .PHONY: lock
 lock: venv-dev ## Update the locks from envs/*.in (ARGS=--upgrade: newest versions)
 	@$(IN_VENV) $(COMPILE) envs/cpu.in -o envs/cpu.lock && \
+		$(COMPILE) -c envs/cpu.lock envs/verify.in -o envs/verify.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/gpu.in -o envs/gpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/dev.in -o envs/dev.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/bench.in -o envs/bench.lock && \

@@ -87,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_commands_of_studies(commands)
     _add_judge(commands)
 
+    _add_archive(commands)
+
     schema = commands.add_parser("schema", help="write the JSON Schemas of the config files")
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command=_schema)
@@ -160,6 +162,21 @@ def _add_judge(commands: Any) -> None:
     )
     judge.add_argument("--output", type=Path, metavar="FILE", help="CSV to write the result to")
     judge.set_defaults(command=_judge)
+
+
+def _add_archive(commands: Any) -> None:
+    archive = commands.add_parser("archive", help="write the archive of a finished study")
+    archive.add_argument("study", nargs="?", help="name; default: the configured study")
+    archive.add_argument(
+        "--without-images", action="store_true", help="leave out all images of the data"
+    )
+    _add_config(archive)
+    archive.set_defaults(command=_archive)
+
+    verify = commands.add_parser("verify", help="verify the archive of a study")
+    verify.add_argument("file", type=Path, help="the archive, a .zip file")
+    verify.add_argument("--rerun", metavar="ID", help="also train this run again and compare it")
+    verify.set_defaults(command=_verify)
 
 
 def _import_tensorflow() -> None:
@@ -344,6 +361,21 @@ def _judge(arguments: argparse.Namespace) -> None:
     print(verdicts.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     for note in notes(scores, verdicts):
         print(f"note: {note}")
+
+
+def _archive(arguments: argparse.Namespace) -> None:
+    from ablation.archive.write import write_archive
+
+    if arguments.study is not None:
+        arguments.config = {**arguments.config, "study": arguments.study}
+    print(write_archive(_plan(arguments), images=not arguments.without_images))
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from ablation.archive.verify import verify
+
+    if not verify(arguments.file, arguments.rerun):
+        sys.exit(1)
 
 
 def _prune(arguments: argparse.Namespace) -> None:

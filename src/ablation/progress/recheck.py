@@ -45,7 +45,7 @@ def recheck(plan: Plan, wanted: str | None) -> bool:
     waiting = f"waiting for another process that repeats this run ({aside / LOCK})"
     with exclusive_lock(aside / LOCK, waiting):
         clear_folder(aside, keep=LOCK)
-        _train(run, aside)
+        train_again(run, aside, Path(run.data.folder))
         same = _compare(run, record, aside)
         if same:
             clear_folder(aside)
@@ -67,16 +67,23 @@ def _compare(run: Run, record: dict[str, Any], aside: Path) -> bool:
     if same:
         print(f"{run.folder}: repeated, the same")
         return True
-    now = read_record(aside)["environment"]
-    before = [attempt["environment"] for attempt in record["attempts"]]
-    changed = [name for name in MACHINE if any(then[name] != now[name] for then in before)]
-    for name in changed:
-        then = "; ".join(dict.fromkeys(str(one[name]) for one in before))
-        print(f"{name}: {then} then, {now[name]} now")
-    if not changed:
-        print("processor, versions and variables have not changed")
+    changed = machine_changes(record, read_record(aside)["environment"])
+    print("\n".join(changed or ["processor, versions and variables have not changed"]))
     print(f"{run.folder}: repeated, NOT the same; see {aside}")
     return False
+
+
+def machine_changes(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return a line for each fact about the machine that was another when a run was trained.
+
+    Args:
+        record: of the run.
+        now: the present environment, as in a record.
+    """
+    before = [attempt["environment"] for attempt in record["attempts"]]
+    changed = [name for name in MACHINE if any(then[name] != now[name] for then in before)]
+    values = {name: "; ".join(dict.fromkeys(str(one[name]) for one in before)) for name in changed}
+    return [f"{name}: {then} then, {now[name]} now" for name, then in values.items()]
 
 
 def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
@@ -100,10 +107,20 @@ def _choose(plan: Plan, wanted: str | None) -> tuple[Run, dict[str, Any]]:
     return done[wanted]
 
 
-def _train(run: Run, folder: Path) -> None:
+def train_again(run: Run, folder: Path, data: Path) -> None:
+    """Train a run in another folder.
+
+    Args:
+        run: the run.
+        folder: folder for its files.
+        data: folder of its prepared data.
+
+    Raises:
+        InputError: training failed.
+    """
     command = [
         *(sys.executable, "-m", "ablation", "train", "--settings", run.settings.json_text),
-        *("--data", f"{run.data.folder}/description.json"),
+        *("--data", str(data / "description.json")),
         *(["--weights", run.weights_file] if run.weights_file else []),
         *("--checkpoints", str(folder / "checkpoints"), "--"),
         *(str(folder / name) for name in OUTPUTS),

@@ -1,0 +1,1 @@
+"""Archives of finished studies: writing them, and verifying them on another machine."""
