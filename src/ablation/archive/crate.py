@@ -152,9 +152,7 @@ def _add_run(crate: ROCrate, tree: Path, run: Run, record: Mapping[str, Any]) ->
     )  # fmt: skip
 
 
-def _attempts(
-    record: Mapping[str, Any], timing: Path
-) -> Iterator[tuple[int, int, str, str, str]]:
+def _attempts(record: Mapping[str, Any], timing: Path) -> Iterator[tuple[int, int, str, str, str]]:
     """Yield first epoch, last epoch, device, start and end of each attempt to train a run.
 
     An attempt that was interrupted ends with the last epoch that the next one continued.
@@ -163,7 +161,9 @@ def _attempts(
         seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     attempts = record["attempts"]
     firsts = [attempt["first_epoch"] for attempt in attempts]
-    for attempt, first, after in zip(attempts, firsts, [*firsts[1:], len(seconds) + 1], strict=True):
+    for attempt, first, after in zip(
+        attempts, firsts, [*firsts[1:], len(seconds) + 1], strict=True
+    ):
         start = datetime.fromisoformat(attempt["started"])
         lasted = record["seconds"] if len(attempts) == 1 else sum(seconds[first - 1 : after - 1])
         end = start + timedelta(seconds=lasted)

@@ -64,14 +64,13 @@ def unpack(file: Path, tree: Path) -> list[str]:
     try:
         with zipfile.ZipFile(file) as packed:
             for entry in packed.infolist():
-                place = PurePosixPath(entry.filename)
-                if place.is_absolute() or ".." in place.parts or (tree / place).exists():
+                name = PurePosixPath(entry.filename)
+                if name.is_absolute() or ".." in name.parts or (tree / name).exists():
                     found.append(f"{entry.filename}: is not a name that an archive contains")
                     continue
                 try:
                     packed.extract(entry, tree)
                 except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, zlib.error) as error:
-                    (tree / place).unlink(missing_ok=True)
                     found.append(f"{entry.filename}: cannot be unpacked ({error})")
     except (OSError, NotImplementedError, UnicodeError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: cannot be read as an archive ({error})") from None
@@ -90,27 +89,27 @@ def check_hashes(tree: Path) -> list[str]:
     Returns:
         A line for each file that is changed, missing or not listed.
     """
-    found = []
     present = {name: file_sha256(tree / name) for name in names(tree)}
-    try:
-        lines = (tree / SUMS).read_text(encoding="utf-8").splitlines()
-        listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
-    except (OSError, UnicodeError) as error:
-        return [f"{SUMS}: cannot be read ({error})"]
-    of_files = {name: sha256 for name, sha256 in present.items() if name != SUMS}
-    found += _differences(listed, of_files, SUMS)
+    found: dict[tuple[str, str], list[str]] = {}  # the lists by file and fault
+    for list_, read, own in ((SUMS, _summed, {SUMS}), (METADATA, _described, {SUMS, METADATA})):
+        try:
+            listed = dict(read(tree))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            found[list_, f"cannot be read, {error!r}"] = [list_]
+            continue
+        for name in sorted({*listed, *present} - (own - {*listed})):
+            if name not in present:
+                fault = "is missing"
+            elif name not in listed:
+                fault = "is not listed"
+            elif listed[name] != present[name]:
+                fault = "has changed"
+            else:
+                continue
+            found.setdefault((name, fault), []).append(list_)
     if not found and (tree / SUMS).read_bytes() != sums(tree).encode():
-        found.append(f"{SUMS}: is not written as an archive has it")
-    try:
-        described = dict(_described(tree))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return [*found, f"{METADATA}: cannot be read ({error!r})"]
-    sizes = {
-        name: (sha256, str((tree / name).stat().st_size))
-        for name, sha256 in present.items()
-        if name not in (SUMS, METADATA)
-    }
-    return [*found, *_differences(described, sizes, METADATA)]
+        found[SUMS, "is not as an archive has it"] = [SUMS]
+    return [f"{name}: {fault} ({' and '.join(of)})" for (name, fault), of in found.items()]
 
 
 def read_about(tree: Path) -> dict[str, Any]:
@@ -130,19 +129,16 @@ def read_about(tree: Path) -> dict[str, Any]:
     return about
 
 
-def _differences(listed: dict[str, Any], present: dict[str, Any], where: str) -> Iterator[str]:
-    for name in sorted({**listed, **present}):
-        if name not in present:
-            yield f"{name}: is missing ({where} lists it)"
-        elif name not in listed:
-            yield f"{name}: is not listed in {where}"
-        elif listed[name] != present[name]:
-            yield f"{name}: has changed ({where} lists another hash)"
+def _summed(tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and hash of each line of ``SHA256SUMS``."""
+    for line in (tree / SUMS).read_text(encoding="utf-8").splitlines():
+        sha256, _, name = line.partition("  ")
+        yield name, sha256
 
 
-def _described(tree: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield name, hash and size of each file that the RO-Crate describes."""
+def _described(tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and hash of each file that the RO-Crate describes."""
     for entity in json.loads((tree / METADATA).read_text(encoding="utf-8"))["@graph"]:
         kinds = entity["@type"]
         if "File" in ([kinds] if isinstance(kinds, str) else kinds):
-            yield unquote(entity["@id"]), (entity.get("sha256"), entity.get("contentSize"))
+            yield unquote(entity["@id"]), entity["sha256"]

@@ -78,14 +78,15 @@ def _tables(archived: Path, again: Path) -> Found:
     for name, table in TABLES.items():
         file = archived / f"{name}.csv"
         try:
-            difference = table_difference(table, table.read(archived), table.read(again))
+            old = table.read(archived)
         except (*UNREADABLE, LookupError) as error:
-            difference = f"cannot be read ({error})"
-        if difference:
-            yield file, difference
+            yield file, f"cannot be read ({error})"
+        else:
+            if difference := table_difference(table, old, table.read(again)):
+                yield file, difference
     file = archived / "analysis.json"
-    old, new = (_json(folder / file.name) for folder in (archived, again))
-    if (place := json_difference(old, new)) is not None:
+    place = json_difference(*(_json(folder / file.name) for folder in (archived, again)))
+    if place is not None:
         yield file, f"{place or 'its content'} does not follow from the runs"
 
 
@@ -100,17 +101,17 @@ def table_difference(table: Table, old: pd.DataFrame, new: pd.DataFrame) -> str:
     for column in table.columns:
         before, now = old[column.name], new[column.name]
         if column.unit in _WORDS:
-            differs = [str(x) != str(y) for x, y in zip(before, now, strict=True)]
+            pairs = zip(before, now, strict=True)
+            same = np.array([str(x) == str(y) for x, y in pairs], dtype=bool)
         else:
-            differs = ~np.isclose(before, now, RELATIVE, ABSOLUTE, equal_nan=True)
-        cells += [(row, column.name) for row in np.flatnonzero(differs)]
+            same = np.isclose(before, now, RELATIVE, ABSOLUTE, equal_nan=True)
+        cells += [(row, column.name) for row in np.flatnonzero(~same)]
     if not cells:
         return ""
     row, name = min(cells, key=lambda cell: cell[0])
     more = f" (and {len(cells) - 1} more cells)" if cells[1:] else ""
-    return (
-        f"line {row + 2}, {name}: {old[name][row]}, but {new[name][row]} follows from the runs{more}"
-    )
+    values = f"{old[name][row]}, but {new[name][row]} follows from the runs"
+    return f"line {row + 2}, {name}: {values}{more}"
 
 
 def json_difference(old: Any, new: Any, place: str = "") -> str | None:
@@ -195,8 +196,7 @@ def _inflated(stream: re.Match[bytes]) -> bytes:
 
 
 def _same_drawing(old: bytes, new: bytes) -> bool:
-    before, now = (_NUMBER.split(content) for content in (old, new))
-    if before != now:
+    if _NUMBER.split(old) != _NUMBER.split(new):
         return False
-    numbers = [np.array(_NUMBER.findall(content), dtype=float) for content in (old, new)]
-    return bool(np.allclose(*numbers, rtol=0, atol=DRAWN))
+    before, now = (np.array(_NUMBER.findall(content), dtype=float) for content in (old, new))
+    return np.allclose(before, now, rtol=0, atol=DRAWN)

@@ -60,8 +60,10 @@ def rerun(plan: Plan, tree: Path, wanted: str, folder: Path) -> list[str]:
     reasons = machine_changes(record, read_record(folder)["environment"])
     if code := changes(record["code"], run_code(run.settings)):
         reasons.append(code)
-    print("\n".join(reasons))
-    return [] if reasons else [f"{run.folder}: trained again on a like machine, {different} differ"]
+    for reason in reasons:
+        print(reason)
+    names = " and ".join(different)
+    return [] if reasons else [f"{run.folder}: {names} differ on a like machine"]
 
 
 def _prepared(run: Run, folder: Path) -> Path:

@@ -106,9 +106,7 @@ def rule_graph(study: str) -> str:
 
 def _require_finished(plan: Plan) -> None:
     missing = [
-        folder
-        for folder in plan.runs
-        if not all(Path(folder, name).is_file() for name in OUTPUTS)
+        folder for folder in plan.runs if not all(Path(folder, name).is_file() for name in OUTPUTS)
     ]
     if missing:
         more = [f"{len(missing) - NAMED} more"] if missing[NAMED:] else []
@@ -163,7 +161,9 @@ def _inside(name: str) -> str:
     """
     inside = normpath(name)
     if inside.startswith(("/", "..")):
-        raise InputError(f"{name}: is outside this folder, so an archive cannot contain it; move it")
+        raise InputError(
+            f"{name}: is outside this folder, so an archive cannot contain it; move it"
+        )
     return inside
 
 
