@@ -1,6 +1,6 @@
 """Reproducible ablation studies for image classification.
 
 The packages are layers: ``data`` < ``augmentation``, ``models`` < ``training`` < ``study`` <
-``analysis`` < ``report`` < ``progress``, ``cli``. A layer imports only layers before it. Nothing in
-``study``, ``analysis`` or ``report`` imports TensorFlow.
+``analysis`` < ``report`` < ``progress`` < ``archive`` < ``cli``. A layer imports only layers before
+it. Nothing in ``study``, ``analysis``, ``report`` or ``archive`` imports TensorFlow.
 """

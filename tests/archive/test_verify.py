@@ -23,7 +23,7 @@ from ablation.storage import file_sha256, sealed
 from ..factory import write_images, write_run
 from .conftest import forged, packed
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]  # renders reports
 
 
 def findings(file, capsys):

@@ -18,7 +18,7 @@ from ablation.training.records import OUTPUTS
 
 from ..factory import ENVIRONMENT, write_run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]  # renders reports
 
 ATTEMPTS = [
     {"first_epoch": first, "started": f"2026-01-01T00:0{first}:00Z", "device": device,

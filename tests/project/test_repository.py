@@ -1,5 +1,6 @@
 """Facts of the repository as a whole: what it declares, and what it must not give away."""
 
+import json
 import os
 import re
 import subprocess
@@ -53,12 +54,18 @@ def test_no_file_names_a_package_index_or_a_place_on_a_machine():
 
 def test_citation_agrees_with_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    deposit = json.loads((ROOT / ".zenodo.json").read_text())
+    for key in ("title", "version", "license", "keywords"):
+        assert deposit[key] == citation[key]
+    assert deposit["creators"] == citation["authors"]
+    assert deposit["description"] == " ".join(citation["abstract"].split())
     assert citation["cff-version"] == "1.2.0"
     assert citation["message"]
     assert citation["title"].startswith(PROJECT["name"])
     assert citation["authors"] == PROJECT["authors"]
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
+    assert citation["keywords"] == PROJECT["keywords"]
 
 
 def test_catalog_file_offers_what_the_workflow_has():
@@ -101,6 +108,12 @@ def test_make_takes_another_study_cores_and_the_gpu():
     # --resources and --config take all the words that follow them: nothing may come after.
     command = r"&& snakemake --dry-run --cores 3 --resources gpu=1\s+--config 'study=mine'$"
     assert re.search(command, steps, re.MULTILINE)
+
+
+def test_make_archives_a_study():
+    assert re.search(r"&& ablation archive\s*$", make_would_run("archive"), re.MULTILINE)
+    steps = make_would_run("archive", "STUDY=mine", "ARGS=--without-images")
+    assert "&& ablation archive 'mine' --without-images" in steps
 
 
 def test_every_make_target_that_ci_runs_exists():

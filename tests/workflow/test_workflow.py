@@ -3,7 +3,9 @@
 import os
 import re
 import subprocess
+import sys
 import time
+import zipfile
 
 import pandas as pd
 import pytest
@@ -52,6 +54,25 @@ def test_one_job_trains_at_a_time(finished):
     assert len(steps) == 2
     first, second = (text.index(step) for step in steps)
     assert "(Rule: train)" in text[first:second]  # the first had finished when the second began
+
+
+def test_the_archive_of_a_study_is_verified_elsewhere(project, tmp_path):
+    def ablation(*words, folder):
+        source = {"PYTHONPATH": str(project.folder / "src")}
+        return subprocess.run(
+            [sys.executable, "-m", "ablation", *words], cwd=folder, env=os.environ | source,
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    archive = project.folder / ablation("archive", folder=project.folder).strip()
+    with zipfile.ZipFile(archive) as packed:
+        assert "4 -> 3" in packed.read("rulegraph.dot").decode()
+        logs = [name for name in packed.namelist() if name.startswith("results/logs/train/")]
+    assert len(logs) == 2
+    run = logs[0].removesuffix(".log").rpartition("-")[2]
+    printed = ablation("verify", str(archive), "--rerun", run, folder=tmp_path)
+    assert "predictions.npz: the same bytes" in printed
+    assert printed.endswith(f"{archive}: verified\n")
 
 
 def test_a_second_snakemake_really_does_nothing(project):
