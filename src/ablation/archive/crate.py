@@ -14,7 +14,7 @@ from typing import Any
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from ablation.archive.files import ABOUT, GRAPH, MAIN, METADATA, SUMS, names
+from ablation.archive.files import MAIN, METADATA, SUMS, names
 from ablation.identity import identity
 from ablation.report.page import TYPES
 from ablation.storage import file_sha256
@@ -38,11 +38,6 @@ FORMATS = TYPES | {
     "yaml": "application/yaml",
 }  # fmt: skip
 MACHINE = ("processor", "cores", "gpus", "system", "variables")
-
-_DESCRIPTIONS = {
-    ABOUT: "format of the archive, and the code that made it",
-    GRAPH: "graph of the rules of the workflow, in the dot language",
-}
 
 
 def write_metadata(plan: Plan, tree: Path) -> None:
@@ -110,7 +105,6 @@ def _add_file(crate: ROCrate, tree: Path, name: str, environment: Mapping[str, A
         "sha256": file_sha256(file),
         "encodingFormat": FORMATS.get(name.rpartition(".")[2], "text/plain"),
         **({"about": {"@id": "./"}} if name == "README.md" else {}),
-        **({"description": _DESCRIPTIONS[name]} if name in _DESCRIPTIONS else {}),
     }
     if name == MAIN:
         crate.add_workflow(

@@ -41,21 +41,23 @@ def verify(file: Path, repeat: str | None = None) -> bool:
         findings += check_hashes(tree)
         if not findings:
             print(f"{len(names(tree))} files: all agree with both lists of hashes")
+        plan = None
         try:
             differences = recompute(tree, again)
+            plan = read_plan(tree / "results" / about["study"] / "plan.json")
         except Exception as error:  # an archive can contain anything
             reason = error if isinstance(error, InputError) else repr(error)
-            findings.append(f"cannot be computed again: {str(reason).partition('; ')[0]}")
-        else:
-            plan = read_plan(tree / "results" / about["study"] / "plan.json")
+            differences = [f"cannot be computed again: {str(reason).partition('; ')[0]}"]
+        code = (about.get("analysis_code"), about.get("report_code"))
+        if differences and code != (analysis_code(), report_code()):
+            print(f"note: made with another version of ablation ({about.get('version')})")
+        if plan is not None:
             if not differences:
                 print(f"tables and report: follow from the files of {len(plan.runs)} runs")
-            elif (about["analysis_code"], about["report_code"]) != (analysis_code(), report_code()):
-                print(f"note: made with another version of ablation ({about['version']})")
-            findings += differences
             print("\n".join(["", *map(visible, evidence(plan, again)), ""]))
             if repeat is not None:
-                findings += rerun(plan, tree, repeat, Path(place, "rerun"))
+                differences += rerun(plan, tree, repeat, Path(place, "rerun"))
+        findings += differences
     for finding in findings:
         print(visible(f"FINDING {finding}"))
     print(f"{file}: {f'{len(findings)} finding(s)' if findings else 'verified'}")

@@ -116,9 +116,10 @@ def _require_finished(plan: Plan) -> None:
         )
     for name in _required(plan):
         if not Path(name).is_file():
+            command = "make data" if name.startswith("results/data/") else "make"
             raise InputError(
                 f"study '{plan.name}' is not finished: {name} is missing; run "
-                f"`make STUDY={plan.name}` first"
+                f"`{command} STUDY={plan.name}` first"
             )
     if plan_digest(read_plan(Path("results", plan.name, "plan.json"))) != plan_digest(plan):
         raise InputError(
