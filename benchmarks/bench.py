@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ablation.training.hardware import processor_name
 from benchmarks.analysis import analyses
+from benchmarks.input import inputs
 from benchmarks.measure import Case, write_table
 from benchmarks.run import runs
 from benchmarks.steps import steps
@@ -21,6 +22,7 @@ from benchmarks.workflow import workflows
 
 PARTS: dict[str, Callable[..., Iterator[Case]]] = {
     "steps": steps,
+    "input": inputs,
     "run": runs,
     "workflow": workflows,
     "analysis": analyses,
