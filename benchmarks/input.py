@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _measured(sides: dict[str, Worker], pipeline: Pipeline, pixels: int) -> dict
     for name, side in sides.items():
         text = pipeline.notebook if name == "the notebooks" else pipeline.text
         side.ask([text, pixels, stored, pipeline.random])
-    rates = in_turn([lambda side=side: side.ask(None) for side in sides.values()], REPETITIONS)
+    rates = in_turn([partial(side.ask, None) for side in sides.values()], REPETITIONS)
     return dict(zip(sides, rates, strict=True))
 
 
@@ -118,11 +119,11 @@ def _against_step(title: str, rates: list[float], pixels: int) -> Case:
 
 
 def _write_images(folder: Path) -> None:
-    """Write images, ``{stored size}.npy``, uint8, smooth enough to be compressed like photos."""
+    """Write images, ``{stored size}.npy``, uint8, which JPEG and PNG compress as much as photos."""
     random = np.random.default_rng(0)
     for pixels, examples in (*EXAMPLES.items(), (STORED, EXAMPLES[224])):
-        coarse = random.integers(0, 256, (examples, pixels // 8, pixels // 8, 3), np.uint8)
-        images = coarse.repeat(8, axis=1).repeat(8, axis=2)
+        coarse = random.integers(0, 256, (examples, pixels // 32, pixels // 32, 3), np.uint8)
+        images = coarse.repeat(32, axis=1).repeat(32, axis=2)
         np.save(folder / f"{pixels}.npy", images ^ random.integers(0, 16, images.shape, np.uint8))
 
 

@@ -210,8 +210,8 @@ def test_wrong_inputs_are_refused():
     draws = augmentation.draws(0, 0, 4)
     with pytest.raises(ValueError, match="targets must be float32 of rank 2, not int64"):
         augmentation(images, targets.argmax(axis=1), draws)
-    with pytest.raises(ValueError, match="images must be float32 of rank 4, not uint8"):
-        augmentation(images.astype(np.uint8), targets, draws)
+    with pytest.raises(ValueError, match="images must be uint8 or float32 of rank 4, not float64"):
+        augmentation(images.astype(np.float64), targets, draws)
     with pytest.raises(ValueError, match=r"draws must be float32 \[batch, 6\]"):
         augmentation(images, targets, draws[:, :5])
     with pytest.raises(ValueError, match=r"Augmentation\(random_crop\) needs the size to cut out"):

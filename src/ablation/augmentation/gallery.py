@@ -102,10 +102,9 @@ def _augmented(
     size, stored = data.input_shape[:2], data.images.shape[1:3]
     augmentation = Augmentation(steps, size)
     images = data.images[chosen, *centre(stored, stored if augmentation.crops else size)]
-    inputs = tf.constant(images, tf.float32) / 255.0
     labels = tf.one_hot(data.labels[chosen], len(data.class_names))
     drawn = [
-        augmentation(inputs, labels, tf.constant(augmentation.draws(seed, 1, len(chosen))))
+        augmentation(images, labels, tf.constant(augmentation.draws(seed, 1, len(chosen))))
         for seed in range(DRAWS)
     ]
     shown, targets = max(drawn, key=lambda draw: _mixed(draw[1].numpy()))

@@ -8,25 +8,39 @@ from ablation.lazy import tf
 TRIES = 10  # boxes drawn per image until one fits, as in torchvision
 
 
-def padded(images: Tensor, down: Any, across: Any, fill: str) -> Tensor:
-    """Pad images on all sides, with black or with the mirrored image."""
-    if fill == "zero":
-        return tf.pad(images, [[0, 0], [down, down], [across, across], [0, 0]])
+def mirrored(places: Tensor, length: Any) -> Tensor:
+    """Return the pixels, 0..length - 1, at places in an image that is mirrored at its border."""
     # tf.pad limits the width of a reflection to the size of the image.
-    for axis, width in ((1, down), (2, across)):
-        length = tf.shape(images)[axis]
-        period = tf.maximum(2 * (length - 1), 1)
-        places = tf.math.floormod(tf.range(-width, length + width), period)
-        images = tf.gather(images, tf.minimum(places, period - places), axis=axis)
-    return images
+    period = tf.maximum(2 * (length - 1), 1)
+    places = tf.math.floormod(places, period)
+    return tf.minimum(places, period - places)
 
 
-def cut(images: Tensor, size: Any, draws: Tensor) -> Tensor:
-    """Crop each image to a size, at the position that its two draws give (down, across)."""
-    spare = tf.shape(images)[1:3] - size
+def cut(
+    images: Tensor, size: Any, draws: Tensor, padding: Any = (0, 0), fill: str = "zero"
+) -> Tensor:
+    """Pad images on all sides and crop each to a size, at the position that its draws give.
+
+    Args:
+        images: uint8 or float32 ``[batch, height, width, channels]``.
+        size: height and width of the crop.
+        draws: two for each image, down and across.
+        padding: pixels added above and below, and left and right.
+        fill: ``zero`` for black, ``reflect`` for the image mirrored at its border.
+    """
+    length = tf.shape(images)[1:3]
+    spare = length + 2 * tf.stack(padding) - size
     top, left = integer(draws[:, 0], spare[0] + 1), integer(draws[:, 1], spare[1] + 1)
-    images = tf.gather(images, top[:, tf.newaxis] + tf.range(size[0]), axis=1, batch_dims=1)
-    return tf.gather(images, left[:, tf.newaxis] + tf.range(size[1]), axis=2, batch_dims=1)
+    rows = top[:, tf.newaxis] + tf.range(size[0])
+    columns = left[:, tf.newaxis] + tf.range(size[1])
+    if fill == "reflect":
+        rows = mirrored(rows - padding[0], length[0])
+        columns = mirrored(columns - padding[1], length[1])
+    else:
+        down, across = padding
+        images = tf.pad(images, [[0, 0], [down, down], [across, across], [0, 0]])
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
 def first_box(

@@ -24,6 +24,13 @@ def integer(draws: Tensor, count: Any) -> Tensor:
     return tf.cast(draws * tf.cast(count, tf.float32), tf.int32)
 
 
+def quotient(values: Tensor, divisor: Any) -> Tensor:
+    """Divide by a positive number and return float32."""
+    # Inside tf.function, a division by a constant becomes a product with its rounded inverse.
+    floats = (tf.cast(each, tf.float32) for each in (values, divisor))
+    return tf.math.divide_no_nan(*floats)
+
+
 def rounded(values: Tensor) -> Tensor:
     """Round to int32."""
     return tf.cast(tf.round(values), tf.int32)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.augmentation.draws import epoch_draws
+from ablation.augmentation.ops import quotient
 from ablation.augmentation.pipelines import check_channels, check_size, crops, format_pipeline
 from ablation.augmentation.registry import Augmented, Draws, Images, Step, StepCall, Targets
 from ablation.lazy import tf
@@ -50,6 +51,16 @@ class Part(NamedTuple):
     columns: slice
     chance: int | None
     probability: float
+
+    def apply(self, images: Images, targets: Targets, draws: Draws) -> Augmented:
+        """Apply the step to a batch, with the draws of the pipeline."""
+        own = draws[:, self.columns]
+        return self.step.function(images, targets, own, *self.size, **self.parameters)
+
+
+def scaled(images: Images) -> Images:
+    """Return uint8 images as float32, 0..1; other images as they are."""
+    return quotient(images, 255) if images.dtype == tf.uint8 else images
 
 
 class Augmentation:
@@ -132,15 +143,15 @@ class Augmentation:
         """Apply the steps in order; usable in ``tf.data`` maps and inside ``tf.function``.
 
         Args:
-            images: float32 ``[batch, height, width, channels]``, 0..1; of the stored size if the
-                pipeline crops.
+            images: ``[batch, height, width, channels]``, uint8 or, from 0 to 1, float32; of the
+                stored size if the pipeline crops.
             targets: float32 ``[batch, classes]``, one-hot rows.
             draws: float32 ``[batch, columns]``, the rows of :meth:`draws` for these images.
 
         Returns:
-            Images and targets of the same static shapes; if the pipeline crops, the images have the
-            input size of the network. Without ``clip``, colour steps may leave 0..1. Mixing steps
-            and label smoothing make soft targets, whose rows sum to one.
+            Images, float32, and targets of the same static shapes; if the pipeline crops, the
+            images have the input size of the network. Without ``clip``, colour steps may leave
+            0..1. Mixing steps and label smoothing make soft targets, whose rows sum to one.
 
         Raises:
             InputError: a step cannot be applied to images of this size or number of channels.
@@ -152,25 +163,30 @@ class Augmentation:
         if self.crops:
             shapes[0][1:3] = self.size
         for part in self._parts:
-            own = draws[:, part.columns]
-            changed, targets = part.step.function(
-                images, targets, own, *part.size, **part.parameters
-            )
-            if part.chance is not None:
-                chosen = draws[:, part.chance] < part.probability
-                # tf.where would broadcast the condition and is 6× slower.
-                changed = tf.raw_ops.Select(condition=chosen, x=changed, y=images)
-            images = changed
+            if not part.step.moves_pixels:
+                images = scaled(images)
+            if part.chance is None:
+                images, targets = part.apply(images, targets, draws)
+                continue
+            chosen = tf.cast(draws[:, part.chance] < part.probability, tf.int32)
+            groups = [tf.dynamic_partition(each, chosen, 2) for each in (images, targets, draws)]
+            changed, _ = part.apply(*(group[1] for group in groups))
+            places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), chosen, 2)
+            images = tf.dynamic_stitch(places, [groups[0][0], changed])
+        images = scaled(images)
         return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
     def _check(self, images: Images, targets: Targets, draws: Draws) -> None:
         """Check types and static shapes."""
-        for name, tensor, rank in (("images", images, 4), ("targets", targets, 2)):
+        for name, tensor, rank, types in (
+            ("images", images, 4, (tf.uint8, tf.float32)),
+            ("targets", targets, 2, (tf.float32,)),
+        ):
             # Labels of rank 1 would be broadcast without an error.
-            if tensor.dtype != tf.float32 or tensor.shape.rank != rank:
+            if tensor.dtype not in types or tensor.shape.rank != rank:
                 raise ValueError(
-                    f"{name} must be float32 of rank {rank}, not {tensor.dtype.name} of shape "
-                    f"{tensor.shape}"
+                    f"{name} must be {' or '.join(each.name for each in types)} of rank {rank}, "
+                    f"not {tensor.dtype.name} of shape {tensor.shape}"
                 )
         if draws.dtype != tf.float32 or draws.shape.rank != 2 or draws.shape[1] != self.columns:
             raise ValueError(

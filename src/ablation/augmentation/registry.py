@@ -57,6 +57,8 @@ class Step:
         kind: geometric, colour or None.
         needs_colour: whether it needs images with three channels.
         mixes_labels: whether it mixes the labels of several images.
+        moves_pixels: whether it only moves pixels, within an image or from one to another, or makes
+            them black. At the beginning of a pipeline it gets images as uint8, which is faster.
         crops: whether it crops the stored image to the input size of the network.
         has_probability: whether it has a parameter ``probability``, which the function does not
             get; the pipeline draws for each image whether the step is applied. Such a step must
@@ -77,6 +79,7 @@ class Step:
     kind: Kind | None = None
     needs_colour: bool = False
     mixes_labels: bool = False
+    moves_pixels: bool = False
     crops: bool = False
     has_probability: bool = False
     idle: Mapping[str, float] = field(default_factory=dict)

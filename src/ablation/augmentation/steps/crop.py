@@ -2,7 +2,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ablation.augmentation.geometry import cut, padded
+from ablation.augmentation.geometry import cut
 from ablation.augmentation.registry import Augmented, Draws, Fill, Images, Size, Targets, step
 from ablation.errors import InputError
 from ablation.lazy import tf
@@ -17,7 +17,14 @@ def is_smaller(given: Size | None, returned: Size | None, *, padding: int, **_: 
         )
 
 
-@step(draws=2, kind="geometric", probability=1.0, idle={"padding": 0}, check_size=is_smaller)
+@step(
+    draws=2,
+    kind="geometric",
+    probability=1.0,
+    moves_pixels=True,
+    idle={"padding": 0},
+    check_size=is_smaller,
+)
 def crop(
     images: Images,
     targets: Targets,
@@ -39,4 +46,4 @@ def crop(
     """
     # Draws: position down, across. Keras' RandomCrop uses one position for the batch.
     size = tf.shape(images)[1:3]
-    return cut(padded(images, padding, padding, fill), size, draws), targets
+    return cut(images, size, draws, (padding, padding), fill), targets

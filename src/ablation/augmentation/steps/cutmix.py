@@ -2,7 +2,7 @@ from typing import Literal
 
 from ablation.augmentation.geometry import inside, paste
 from ablation.augmentation.mixing import beta, partners
-from ablation.augmentation.ops import Tensor, integer, mix
+from ablation.augmentation.ops import Tensor, integer, mix, quotient
 from ablation.augmentation.registry import (
     Augmented,
     Concentration,
@@ -15,7 +15,7 @@ from ablation.augmentation.registry import (
 from ablation.lazy import tf
 
 
-@step(draws=6, mixes_labels=True, prepare=beta(alpha=(1, 2)))
+@step(draws=6, mixes_labels=True, moves_pixels=True, prepare=beta(alpha=(1, 2)))
 def cutmix(
     images: Images,
     targets: Targets,
@@ -60,7 +60,7 @@ def cutmix(
     rows, columns = inside(top, bottom, height), inside(left, right, width)
     images = paste(images, tf.gather(images, other), rows, columns)
     pasted = tf.cast((bottom - top) * (right - left), tf.float32)
-    weight = pasted / tf.cast(height * width, tf.float32)
+    weight = quotient(pasted, height * width)
     return images, mix(targets, tf.gather(targets, other), weight[:, tf.newaxis])
 
 

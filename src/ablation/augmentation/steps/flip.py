@@ -2,7 +2,7 @@ from ablation.augmentation.registry import Augmented, Draws, Images, Share, Targ
 from ablation.lazy import tf
 
 
-@step(draws=1, kind="geometric")
+@step(draws=1, kind="geometric", moves_pixels=True)
 def flip(images: Images, targets: Targets, draws: Draws, *, probability: Share = 0.5) -> Augmented:
     """Flip an image horizontally with the given probability, independently per image.
 
@@ -11,8 +11,10 @@ def flip(images: Images, targets: Targets, draws: Draws, *, probability: Share =
 
     Source: He et al. 2015 (arXiv:1512.03385), sections 3.4 and 4.2.
     """
-    columns = tf.range(tf.shape(images)[2])
-    chosen = draws[:, 0] < probability
-    # tf.where is 3× slower if it broadcasts the condition.
-    columns = tf.where(chosen[:, tf.newaxis], columns[::-1], columns)
-    return tf.gather(images, columns, axis=2, batch_dims=1), targets
+    chosen = tf.cast(draws[:, 0] < probability, tf.int32)
+    size = tf.shape(images)
+    # tf.reverse is several times faster on three dimensions, and taking whole images is faster
+    # than tf.where.
+    flipped = tf.reverse(tf.reshape(images, [-1, size[2], size[3]]), axis=[1])
+    both = tf.concat([images, tf.reshape(flipped, size)], axis=0)
+    return tf.gather(both, tf.range(size[0]) + size[0] * chosen), targets

@@ -11,7 +11,7 @@ def is_larger(given: Size | None, returned: Size | None) -> None:
         )
 
 
-@step(draws=2, kind="geometric", crops=True, check_size=is_larger)
+@step(draws=2, kind="geometric", moves_pixels=True, crops=True, check_size=is_larger)
 def random_crop(images: Images, targets: Targets, draws: Draws, size: Size) -> Augmented:
     """Crop the stored image to the input size at a random position, per image.
 

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ablation.augmentation.geometry import padded
+from ablation.augmentation.geometry import mirrored
 from ablation.augmentation.ops import between, in_double
 from ablation.augmentation.registry import Augmented, Draws, Fill, Images, Targets, step
 from ablation.lazy import tf
@@ -36,7 +36,9 @@ def rotation(
     margin = tf.zeros(2, tf.int32)
     if fill == "reflect":  # large enough for the diagonal of the image
         margin = tf.cast(tf.math.ceil((tf.norm(sides) - sides) / 2), tf.int32) + 1
-        images = padded(images, margin[0], margin[1], fill)
+        for axis in (1, 2):
+            places = tf.range(-margin[axis - 1], size[axis - 1] + margin[axis - 1])
+            images = tf.gather(images, mirrored(places, size[axis - 1]), axis=axis)
     angles = between(draws[:, 0], -radians(degrees), radians(degrees))
     cosine, sine = in_double(tf.cos, angles), in_double(tf.sin, angles)
     y, x = tf.unstack((sides - 1) / 2)  # the centre
@@ -45,12 +47,14 @@ def rotation(
     # Column, row and scale of the source pixel of each output pixel.
     transforms = tf.stack(
         [
-            *(cosine, -sine, x - cosine * x + sine * y + from_left),
-            *(sine, cosine, y - sine * x - cosine * y + from_top),
+            *(cosine, -sine, x - cosine * x + sine * y),
+            *(sine, cosine, y - sine * x - cosine * y),
             *(none, none),
         ],
         axis=1,
     )
+    # Apart, because tf.function would add the margin to the centre first.
+    transforms += tf.stack([0.0, 0.0, from_left, 0.0, 0.0, from_top, 0.0, 0.0])
     rotated = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,

@@ -1,10 +1,16 @@
-from ablation.augmentation.geometry import cut, padded
+from ablation.augmentation.geometry import cut
 from ablation.augmentation.ops import rounded
 from ablation.augmentation.registry import Augmented, Draws, Fill, Images, Share, Targets, step
 from ablation.lazy import tf
 
 
-@step(draws=2, kind="geometric", probability=1.0, idle={"horizontal": 0, "vertical": 0})
+@step(
+    draws=2,
+    kind="geometric",
+    probability=1.0,
+    moves_pixels=True,
+    idle={"horizontal": 0, "vertical": 0},
+)
 def translation(
     images: Images,
     targets: Targets,
@@ -30,4 +36,4 @@ def translation(
     # Draws: the shift down (low) or up (high), to the right (low) or left (high).
     size = tf.shape(images)[1:3]
     most = rounded(tf.cast(size, tf.float32) * [vertical, horizontal])
-    return cut(padded(images, most[0], most[1], fill), size, draws), targets
+    return cut(images, size, draws, (most[0], most[1]), fill), targets
