@@ -46,19 +46,17 @@ class Inputs:
 def ours(text: str, pixels: int, folder: Path, stored: int) -> Batches:
     """Return the batches of a run."""
     images, labels = read_images(folder, stored)
-    return iter(
-        training_batches(
-            images,
-            labels,
-            np.arange(len(images)),
-            CLASSES,
-            Augmentation(parse_pipeline(text), (pixels, pixels)),
-            size=(pixels, pixels),
-            seed=0,
-            batch_size=BATCH[pixels],
-            parallel=THREADS,
-        )
+    batches, finish = training_batches(
+        images,
+        labels,
+        np.arange(len(images)),
+        CLASSES,
+        Augmentation(parse_pipeline(text), (pixels, pixels)),
+        size=(pixels, pixels),
+        seed=0,
+        batch_size=BATCH[pixels],
     )
+    return iter(batches.map(finish, num_parallel_calls=THREADS, deterministic=True).prefetch(2))
 
 
 def notebook(name: str, pixels: int, folder: Path, stored: int) -> Batches:

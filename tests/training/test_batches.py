@@ -2,10 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.parsing import parse_pipeline
-from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipeline import Augmentation, scaled
 from ablation.training.batches import (
     epoch_batches,
     epoch_order,
@@ -13,13 +14,20 @@ from ablation.training.batches import (
     training_batches,
 )
 
+from ..augmentation.made import EVERY_CALL
+
 IMAGES = np.arange(50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
 LABELS = np.arange(50) % 5
 INDICES = np.arange(3, 50, 2)  # 24 of the 50
 
 
+def finished(*arguments, parallel=1, **options):
+    data, finish = training_batches(*arguments, **options)
+    return data.map(finish, num_parallel_calls=parallel, deterministic=True)
+
+
 def training_data(text="", *, seed=0, size=5, parallel=1, first=1, shuffle="examples"):
-    return training_batches(
+    return finished(
         IMAGES,
         LABELS,
         INDICES,
@@ -81,6 +89,21 @@ def test_batches_are_the_same_whatever_the_parallelism(text):
         assert one[1].tobytes() == four[1].tobytes()
 
 
+@pytest.mark.parametrize("call", EVERY_CALL, ids=str)
+def test_batches_are_the_same_finished_in_a_training_step(call):
+    """As on a GPU, where images are scaled first, and in a graph that TensorFlow optimises."""
+    images = np.random.default_rng(0).integers(0, 256, (50, 9, 8, 3), np.uint8)
+    augmentation = Augmentation([call], (7, 6))
+    data, finish = training_batches(
+        images, LABELS, INDICES, 5, augmentation, size=(7, 6), seed=0, batch_size=8
+    )
+    in_step = tf.function(lambda pixels, *others: finish(scaled(pixels), *others))
+    for batch, expected in zip(data.take(3), data.map(finish).take(3), strict=True):
+        assert batch[0].dtype == tf.uint8
+        for one, other in zip(in_step(*batch), expected, strict=True):
+            assert one.numpy().tobytes() == other.numpy().tobytes()
+
+
 def test_starting_later_gives_the_later_batches():
     text = "crop(2) | cutmix"
     for late, usual in zip(batches(text, first=2, count=4), batches(text)[4:], strict=True):
@@ -105,15 +128,9 @@ def test_evaluation_meets_every_example_once_in_order():
     assert examples_of([(images.numpy(), None) for images in data]) == INDICES.tolist()
 
 
-@pytest.mark.parametrize("kind", ["training", "evaluation"])
-def test_iterators_have_no_autotuning(kind):
+def test_iterators_have_no_autotuning():
     """At their end they would wait for its thread, up to as long as they ran."""
-    data = (
-        evaluation_batches(IMAGES, INDICES, 10, size=(8, 8))
-        if kind == "evaluation"
-        else training_data()
-    )
-    assert data.options().autotune.enabled is False
+    assert training_data().options().autotune.enabled is False
 
 
 def test_fixed_batches_come_back_in_another_order():
@@ -142,7 +159,7 @@ def test_batches_are_told_as_indices():
 
 def test_an_example_s_draws_do_not_depend_on_how_batches_are_shuffled():
     def shifts(shuffle):
-        parts = training_batches(
+        parts = finished(
             np.zeros((24, 1, 1, 1), np.uint8),
             np.arange(24),  # an example is known by its label
             np.arange(24),
@@ -168,7 +185,7 @@ SEEN = STORED[:, 2:6, 1:6]  # the centre: 4×5 of 9×8
 
 
 def stored_batches(text, *, count=4, parallel=1):
-    data = training_batches(
+    data = finished(
         STORED.astype(np.uint8),
         LABELS,
         INDICES,
@@ -192,8 +209,7 @@ def test_pipelines_that_do_not_crop_see_the_centre():
 
 def test_evaluation_sees_the_centre():
     data = evaluation_batches(STORED.astype(np.uint8), INDICES, 10, size=(4, 5))
-    assert data.element_spec.shape.as_list() == [None, 4, 5, 1]
-    seen = np.rint(np.concatenate([images.numpy() for images in data]) * 255).astype(int)
+    seen = np.rint(np.concatenate(list(data)) * 255).astype(int)
     np.testing.assert_array_equal(seen, SEEN[INDICES])
 
 
@@ -214,7 +230,7 @@ def test_pipelines_that_crop_see_the_whole_stored_image():
 
 def test_one_choice_of_cutmix_or_mixup_a_batch_whatever_the_order_within():
     text = "cutmix_or_mixup(mixup_alpha=1, partner=uniform)"
-    data = training_batches(
+    data = finished(
         (np.arange(240, dtype=np.uint8)[:, None, None, None] * np.ones((1, 9, 9, 1), np.uint8)),
         np.arange(240),
         np.arange(240),

@@ -179,6 +179,19 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(train_here, stored, 
 
 
 @pytest.mark.slow
+def test_on_a_gpu_a_training_step_makes_the_same_batches(train_here, stored, tmp_path, monkeypatch):
+    wanted = settings("random_crop | flip | brightness(0.2, 0.5) | cutmix", batch_size=5)
+    for device in ("CPU", "GPU"):
+        monkeypatch.setattr("ablation.training.run._device", lambda device=device: device)
+        train_here(wanted, stored, tmp_path / device)
+    one, other = (pd.read_csv(tmp_path / device / "history.csv") for device in ("CPU", "GPU"))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+    one, other = (np.load(tmp_path / device / "predictions.npz") for device in ("CPU", "GPU"))
+    for name in ("probability", "val_probability"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_runs_side_by_side_give_the_same_bytes_and_another_seed_others(trained, digits, tmp_path):
     wanted = {"same": WANTED, "other": settings(PIPELINE, seed=1)}
     started = [

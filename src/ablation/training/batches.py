@@ -4,17 +4,18 @@ Order and draws are pure functions of (run seed, epoch, example), so threads and
 change a batch.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from ablation.augmentation.pipeline import Augmentation, centre
+from ablation.augmentation.pipeline import Augmentation, centre, scaled
 
 ORDER_STREAM = 1  # separates these random numbers from those of the augmentation
 
 Shuffle = Literal["examples", "batches"]
+Finish: TypeAlias = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -61,15 +62,14 @@ def training_batches(
     size: Sequence[int],
     seed: int,
     batch_size: int,
-    parallel: int,
     shuffle: Shuffle = "examples",
     first_epoch: int = 1,
-) -> tf.data.Dataset:
+) -> tuple[tf.data.Dataset, Finish]:
     """Return the endless stream of training batches: epoch after epoch, whole batches only.
 
     Args:
         images: uint8 [all examples, height, width, channels], of the stored size.
-        labels: int [all examples].
+        labels: int64 [all examples].
         indices: the training examples.
         classes: number of classes.
         augmentation: applied to every batch; made for ``size`` if it crops.
@@ -77,70 +77,56 @@ def training_batches(
             out of the centre of the stored images.
         seed: the run's seed.
         batch_size: examples per batch; the remainder of an epoch is not used.
-        parallel: number of batches made at once; does not change them.
         shuffle: as in `epoch_batches`.
         first_epoch: epoch to start with, from 1.
 
     Returns:
-        Pairs of images float32 [batch_size, *size, channels], 0..1 before augmentation, and
-        targets float32 [batch_size, classes] whose rows sum to one.
+        The batches as they are stored: images uint8 [batch_size, height, width, channels], labels
+        int64 [batch_size] and draws of the augmentation float32 [batch_size, draws]. And the
+        function that makes them images float32 [batch_size, *size, channels], 0..1 before
+        augmentation, and targets float32 [batch_size, classes] whose rows sum to one. It can be
+        mapped in tf.data and called in the training step.
     """
     stored = images.shape[1:3]
     rows, columns = centre(stored, stored if augmentation.crops else size)
     shape = [rows.stop - rows.start, columns.stop - columns.start, images.shape[3]]
 
-    def choose() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         epoch = first_epoch
         while True:
             draws = augmentation.draws(seed, epoch, len(indices))
             for chosen in epoch_batches(seed, epoch, len(indices), batch_size, shuffle):
-                yield indices[chosen], draws[chosen]
+                examples = indices[chosen]
+                yield images[examples, rows, columns], labels[examples], draws[chosen]
             epoch += 1
 
-    def fetch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return images[chosen, rows, columns], labels[chosen]
-
     @tf.autograph.experimental.do_not_convert  # has no Python control flow over tensors
-    def make(chosen: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, classes_of = tf.numpy_function(
-            fetch, [chosen], (tf.uint8, tf.int64), stateful=False
-        )
-        pixels.set_shape([batch_size, *shape])
-        classes_of.set_shape([batch_size])
-        return augmentation(
-            tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes_of, classes), draws
-        )
+    def finish(
+        pixels: tf.Tensor, classes_of: tf.Tensor, draws: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return augmentation(pixels, tf.one_hot(classes_of, classes), draws)
 
     signature = (
+        tf.TensorSpec([batch_size, *shape], tf.uint8),
         tf.TensorSpec([batch_size], tf.int64),
         tf.TensorSpec([batch_size, augmentation.columns], tf.float32),
     )
-    data = tf.data.Dataset.from_generator(choose, output_signature=signature)
-    data = data.map(make, num_parallel_calls=parallel, deterministic=True)
-    return data.prefetch(2).with_options(without_autotuning())
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return data.with_options(without_autotuning()), finish
 
 
 def evaluation_batches(
     images: np.ndarray, indices: np.ndarray, batch_size: int, *, size: Sequence[int]
-) -> tf.data.Dataset:
-    """Return the centre of every example once, in order; the last batch may be smaller.
+) -> Iterator[tf.Tensor]:
+    """Yield the centre of every example once, in order; the last batch may be smaller.
 
-    Returns:
-        Images as of `training_batches`, without augmentation.
+    Yields:
+        Images float32 [examples of the batch, *size, channels], 0..1, scaled where they are used:
+        on the GPU if there is one.
     """
     rows, columns = centre(images.shape[1:3], size)
-
-    def fetch(start: np.ndarray) -> np.ndarray:
-        return images[indices[start : start + batch_size], rows, columns]
-
-    @tf.autograph.experimental.do_not_convert
-    def make(start: tf.Tensor) -> tf.Tensor:
-        pixels = tf.numpy_function(fetch, [start], tf.uint8, stateful=False)
-        pixels.set_shape([None, *size, images.shape[3]])
-        return tf.cast(pixels, tf.float32) / 255.0
-
-    starts = tf.data.Dataset.range(0, len(indices), batch_size)
-    return starts.map(make).prefetch(2).with_options(without_autotuning())
+    for start in range(0, len(indices), batch_size):
+        yield scaled(tf.constant(images[indices[start : start + batch_size], rows, columns]))
 
 
 def without_autotuning() -> tf.data.Options:

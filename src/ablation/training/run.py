@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ablation.augmentation.pipeline import Augmentation
+from ablation.augmentation.pipeline import Augmentation, scaled
 from ablation.augmentation.pipelines import check_channels, check_size
 from ablation.data.prepared import Prepared, load
 from ablation.data.splits import stratified_share
@@ -244,20 +244,28 @@ class _Run:
             return
         done, data = len(self._log.history), self._data
         checkpoints = Checkpoints(self._log, self._stopping, self._keep)
+        batches, finish = training_batches(
+            data.images,
+            data.labels,
+            self._fitted,
+            len(data.class_names),
+            Augmentation(self._settings.augmentation, self._size),
+            size=self._size,
+            seed=self._settings.seed,
+            batch_size=self._batch_size,
+            shuffle=self._training.shuffle,
+            first_epoch=done + 1,
+        )
+        if _device() == "CPU":
+            threads = self._settings.threads
+            batches = batches.map(finish, num_parallel_calls=threads, deterministic=True)
+        else:
+            # The GPU makes the batches, so that a few CPU cores are enough. It scales images first,
+            # because tf.gather has no GPU kernel for uint8.
+            step = self._model.train_step
+            self._model.train_step = lambda batch: step(finish(scaled(batch[0]), *batch[1:]))
         self._model.fit(
-            training_batches(
-                data.images,
-                data.labels,
-                self._fitted,
-                len(data.class_names),
-                Augmentation(self._settings.augmentation, self._size),
-                size=self._size,
-                seed=self._settings.seed,
-                batch_size=self._batch_size,
-                parallel=self._settings.threads,
-                shuffle=self._training.shuffle,
-                first_epoch=done + 1,
-            ),
+            batches.prefetch(2),
             initial_epoch=done,
             epochs=self._training.epochs,
             steps_per_epoch=self._steps,
