@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ablation.training.hardware import processor_name
 from benchmarks.analysis import analyses
+from benchmarks.gpu import gpus
 from benchmarks.input import inputs
 from benchmarks.measure import Case, write_table
 from benchmarks.run import runs
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[..., Iterator[Case]]] = {
     "run": runs,
     "workflow": workflows,
     "analysis": analyses,
+    "gpu": gpus,
 }
 RESULTS = Path("results/bench")
 
@@ -44,8 +46,8 @@ def main() -> None:
             cases.append(case)
             row = case.row()
             print(f"{row['ratio']:>6}  {part}: {row['case']}", flush=True)
-            text = write_table(cases, RESULTS, machine)
-    print(f"\n{text}")
+            write_table(cases, RESULTS, machine)  # so that an interruption loses nothing
+    print(f"\n{write_table(cases, RESULTS, machine)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -68,12 +69,14 @@ class Worker:
     Args:
         module: module of the worker.
         arguments: its command line.
+        gpu: whether it may use a GPU.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, gpu: bool = False) -> None:
         command = [sys.executable, "-m", module, *arguments]
+        environment = os.environ if gpu else os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
     def __enter__(self) -> Self:

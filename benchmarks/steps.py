@@ -84,10 +84,11 @@ class Side(Worker):
         first: seconds of the first step.
     """
 
-    def __init__(self, library: str, setup: Setup, precision: str, *options: str) -> None:
-        pixels, batch = str(setup.pixels), str(setup.batch)
-        module = f"benchmarks.steps_{library}"
-        super().__init__(module, setup.network, pixels, batch, precision, *options)
+    def __init__(
+        self, library: str, setup: Setup, precision: str, *options: str, gpu: bool = False
+    ) -> None:
+        arguments = setup.network, str(setup.pixels), str(setup.batch), precision, *options
+        super().__init__(f"benchmarks.steps_{library}", *arguments, gpu=gpu)
         self.precision, self._batch = precision, setup.batch
         self.first = self._train(1)
         self._steps = math.ceil(SECONDS / min(self._train(1) for _ in range(3)))

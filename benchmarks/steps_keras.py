@@ -8,21 +8,37 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ablation.augmentation.parsing import parse_pipeline
+from ablation.augmentation.pipeline import Augmentation
 from ablation.data.settings import DataSettings
 from ablation.models.cost import multiply_adds
 from ablation.models.families import resolve_network
-from ablation.training.batches import without_autotuning
+from ablation.training.batches import training_batches, without_autotuning
 from ablation.training.environment import make_deterministic
-from ablation.training.run import compiled_model
+from ablation.training.run import compiled_model, feed
 from ablation.training.settings import RunSettings, Training
 from benchmarks.measure import serve
 from benchmarks.steps import CLASSES, DECAY, LEARNING_RATE, MOMENTUM, THREADS, random_batch
 
 
 class Trainer(keras.callbacks.Callback):
-    """Trains a network on one batch."""
+    """Trains a network on one batch, or on augmented batches.
 
-    def __init__(self, network: str, pixels: int, batch: int, precision: str) -> None:
+    Args:
+        network, pixels, batch, precision: as in `benchmarks.steps.Setup`.
+        pipeline: of the augmentation; None for one batch.
+        place: where it is augmented: ``tf.data`` or ``step``.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        pixels: int,
+        batch: int,
+        precision: str,
+        pipeline: str | None = None,
+        place: str = "",
+    ) -> None:
         super().__init__()
         make_deterministic(0, THREADS)
         training = {
@@ -45,9 +61,22 @@ class Trainer(keras.callbacks.Callback):
         self._network, _ = compiled_model(settings, (pixels, pixels, 3), CLASSES, 10**6)
         self._before = self._network.get_weights()
         images, labels = random_batch(pixels, batch)
-        targets = np.eye(CLASSES, dtype=np.float32)[labels]
-        data = tf.data.Dataset.from_tensors((images, targets)).repeat()
-        self._data = data.with_options(without_autotuning())
+        if pipeline is None:
+            targets = np.eye(CLASSES, dtype=np.float32)[labels]
+            data = tf.data.Dataset.from_tensors((images, targets)).repeat()
+            self._data = data.with_options(without_autotuning())
+        else:
+            batches, finish = training_batches(
+                (255 * images).astype(np.uint8),
+                labels,
+                np.arange(batch),
+                CLASSES,
+                Augmentation(parse_pipeline(pipeline), (pixels, pixels)),
+                size=(pixels, pixels),
+                seed=0,
+                batch_size=batch,
+            )
+            self._data = feed(self._network, batches, finish, THREADS, in_step=place == "step")
         self._losses: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -69,5 +98,5 @@ class Trainer(keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    name, size, images, form = sys.argv[1:]
-    serve(Trainer(name, int(size), int(images), form).answer)
+    name, size, images, form, *augmentation = sys.argv[1:]
+    serve(Trainer(name, int(size), int(images), form, *augmentation).answer)

@@ -20,7 +20,9 @@ class Trainer:
     ) -> None:
         torch.set_num_threads(THREADS)
         torch.manual_seed(0)
-        self._model = ResNet(network, CLASSES).to(memory_format=torch.channels_last)
+        torch.backends.cudnn.benchmark = True
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = ResNet(network, CLASSES).to(self._device, memory_format=torch.channels_last)
         self._forward = torch.compile(self._model) if compiled else self._model
         self._optimizer = torch.optim.SGD(
             self._model.parameters(), LEARNING_RATE, momentum=MOMENTUM, weight_decay=DECAY
@@ -29,13 +31,15 @@ class Trainer:
         self._before = {name: weight.detach().clone() for name, weight in weights}
         images, labels = random_batch(pixels, batch)
         channels_first = torch.from_numpy(images).permute(0, 3, 1, 2)
-        self._images = channels_first.to(memory_format=torch.channels_last)
-        self._labels = torch.from_numpy(labels)
+        self._images = channels_first.to(self._device, memory_format=torch.channels_last)
+        self._labels = torch.from_numpy(labels).to(self._device)
         self._mixed = precision == "bfloat16"
         self._losses: list[float] = []
 
     def answer(self, request: Any) -> Any:
         """Train for some steps and return the seconds, or answer another request."""
+        if request == "device":
+            return self._device
         if request == "check":
             weights = self._model.named_parameters()
             unchanged = [name for name, weight in weights if weight.equal(self._before[name])]
@@ -43,7 +47,7 @@ class Trainer:
         began = time.perf_counter()
         for _ in range(request):
             self._optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self._mixed):
+            with torch.autocast(self._device, torch.bfloat16, enabled=self._mixed):
                 loss = functional.cross_entropy(self._forward(self._images), self._labels)
             loss.backward()
             self._optimizer.step()

@@ -19,7 +19,7 @@ from ablation.errors import InputError
 from ablation.models.build import build
 from ablation.models.pretrained import load_weights
 from ablation.training import checkpoint as kept
-from ablation.training.batches import evaluation_batches, training_batches
+from ablation.training.batches import Finish, evaluation_batches, training_batches
 from ablation.training.callbacks import (
     Checkpoints,
     EarlyStopping,
@@ -129,6 +129,28 @@ def compiled_model(
     model.compute_metrics(None, nothing, nothing)
     model.reset_metrics()
     return model, schedule
+
+
+def feed(
+    model: keras.Model, batches: tf.data.Dataset, finish: Finish, threads: int, *, in_step: bool
+) -> tf.data.Dataset:
+    """Return the batches to fit a network with.
+
+    Args:
+        model: the compiled network; its training step is changed if ``in_step``.
+        batches: of `training_batches`.
+        finish: of `training_batches`.
+        threads: number of batches finished at once; does not change them.
+        in_step: whether the training step finishes them, on the device of the network, instead of
+            the CPU beside it. Then a few CPU cores are enough for a GPU.
+    """
+    if not in_step:
+        batches = batches.map(finish, num_parallel_calls=threads, deterministic=True)
+    else:
+        # Images are scaled first: tf.gather has no GPU kernel for uint8.
+        step = model.train_step
+        model.train_step = lambda batch: step(finish(scaled(batch[0]), *batch[1:]))
+    return batches.prefetch(2)
 
 
 class _Run:
@@ -256,16 +278,9 @@ class _Run:
             shuffle=self._training.shuffle,
             first_epoch=done + 1,
         )
-        if _device() == "CPU":
-            threads = self._settings.threads
-            batches = batches.map(finish, num_parallel_calls=threads, deterministic=True)
-        else:
-            # The GPU makes the batches, so that a few CPU cores are enough. It scales images first,
-            # because tf.gather has no GPU kernel for uint8.
-            step = self._model.train_step
-            self._model.train_step = lambda batch: step(finish(scaled(batch[0]), *batch[1:]))
+        threads, in_step = self._settings.threads, _device() != "CPU"
         self._model.fit(
-            batches.prefetch(2),
+            feed(self._model, batches, finish, threads, in_step=in_step),
             initial_epoch=done,
             epochs=self._training.epochs,
             steps_per_epoch=self._steps,
