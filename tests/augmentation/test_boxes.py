@@ -6,6 +6,8 @@ import tensorflow as tf
 from scipy import stats
 
 from ablation.augmentation.geometry import TRIES
+from ablation.augmentation.ops import integer
+from ablation.augmentation.steps.random_erasing import noise
 
 from .made import ALMOST_ONE, drawn, random_images, run
 
@@ -152,6 +154,16 @@ def test_as_many_pixels_are_erased_as_the_drawn_area_says(fill):
     else:
         means = np.repeat(images.mean(axis=(1, 2, 3)), covered.sum(axis=(1, 2)))
         np.testing.assert_allclose(fills, means, rtol=1e-5)
+
+
+def test_noise_of_some_rows_is_that_of_the_whole_image():
+    images = random_images(3, 9, 7, 3)  # rows of a length that is no multiple of four
+    draws, top, down = random_images(3, 2), np.int32([0, 2, 5]), np.int32([9, 4, 0])
+    rows = noise(images, draws, top, down).numpy()
+    for image, seed, first, count in zip(rows, integer(draws, 2**24), top, down, strict=True):
+        whole = tf.random.stateless_uniform((9, 7, 3), seed, alg="philox").numpy()
+        whole[:first] = whole[first + count :] = 0
+        np.testing.assert_array_equal(image, whole)
 
 
 def test_noise_is_an_images_own_and_the_same_again():

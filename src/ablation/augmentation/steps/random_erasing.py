@@ -45,28 +45,43 @@ def random_erasing(
     down, across = tf.where(fits, down, 0), tf.where(fits, across, 0)
     top = integer(draws[:, 0], height - down + 1)
     left = integer(draws[:, 1], width - across + 1)
-    cover = {"zero": black, "noise": noise, "mean": mean}[fill](images, draws[:, 2:4])
+    if fill == "noise":
+        cover = noise(images, draws[:, 2:4], top, down)
+    else:
+        cover = {"zero": tf.zeros_like, "mean": mean}[fill](images)
     rows = inside(top, top + down, height)
     columns = inside(left, left + across, width)
     return paste(images, cover, rows, columns), targets
 
 
-def black(images: Tensor, draws: Tensor) -> Tensor:
-    """Return zeros of the shape of the images."""
-    return tf.zeros_like(images)
+def noise(images: Tensor, draws: Tensor, top: Tensor, down: Tensor) -> Tensor:
+    """Return uniform noise in [0, 1) of the shape of the images, from two draws per image.
 
+    It is zero above the row ``top`` and from the row ``top + down``, int32 ``[batch]``.
+    """
+    _, height, width, channels = tf.unstack(tf.shape(images))
 
-def noise(images: Tensor, draws: Tensor) -> Tensor:
-    """Return uniform noise in [0, 1) of the shape of the images, from two draws per image."""
-    shape = tf.shape(images)[1:]
-    # Philox by name: the default generator depends on the device.
+    def one(of_image: Tensor) -> Tensor:
+        seed, first, count = of_image[:2], of_image[2], of_image[3]
+        skipped, wanted = first * width * channels, count * width * channels
+        # As tf.random.stateless_uniform(image.shape, seed, alg="philox"), but only these rows.
+        # Philox makes four numbers for each value of its counter.
+        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+        counter += tf.cast(tf.stack([skipped // 4, 0]), tf.uint64)
+        numbers = tf.raw_ops.StatelessRandomUniformV2(
+            shape=[wanted + 3], key=key, counter=counter, alg=tf.random.Algorithm.PHILOX.value
+        )[skipped % 4 :][:wanted]
+        rows = tf.reshape(numbers, [count, width, channels])
+        return tf.pad(rows, [[first, height - first - count], [0, 0], [0, 0]])
+
+    seeds = integer(draws, 2**24)
     return tf.map_fn(
-        lambda seed: tf.random.stateless_uniform(shape, seed, alg="philox"),
-        integer(draws, 2**24),
+        one,
+        tf.concat([seeds, tf.stack([top, down], axis=1)], axis=1),
         fn_output_signature=tf.float32,
     )
 
 
-def mean(images: Tensor, draws: Tensor) -> Tensor:
+def mean(images: Tensor) -> Tensor:
     """Return the mean colour of each image, in the shape of the images."""
     return tf.broadcast_to(tf.reduce_mean(images, axis=(1, 2), keepdims=True), tf.shape(images))
