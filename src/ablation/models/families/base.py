@@ -54,6 +54,22 @@ class NetworkSettings(BaseModel):
 
 
 @dataclass(frozen=True)
+class Size:
+    """What decides the memory that a network needs.
+
+    Attributes:
+        weights: number of all weights, including the moving statistics of batch norm.
+        activations: number of values per image that training keeps for the backward pass: the
+            outputs of convolutions and of activation functions.
+        largest: number of values per image of the largest output of a layer.
+    """
+
+    weights: int
+    activations: int
+    largest: int
+
+
+@dataclass(frozen=True)
 class Family:
     """A family of networks.
 
@@ -65,6 +81,9 @@ class Family:
             channels)), the number of classes, and the `Parts` with seed and precision. Returns a
             functional model from the images to float32 probabilities. The report groups layers
             whose names begin with ``stem``, ``stage1_block1``, … or ``head``.
+        size: called with the settings, the shape of an image (height, width, channels) and the
+            number of classes. Returns the `Size` of the network that ``build`` builds, without
+            TensorFlow.
         fixed: settings that follow from the name and are not options.
     """
 
@@ -72,6 +91,7 @@ class Family:
     about: str
     settings: type[NetworkSettings]
     build: "Callable[[Any, Any, int, Parts], keras.Model]"
+    size: Callable[[Any, tuple[int, int, int], int], Size]
     fixed: tuple[str, ...] = ()
 
     @property

@@ -5,13 +5,15 @@ Layers are named by their position: ``stem_conv``, ``stage2_block1_conv1``,
 in the ImageNet form.
 """
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ablation.errors import InputError
 from ablation.lazy import keras
-from ablation.models.families.base import Family, NetworkSettings
+from ablation.models.families.base import Family, NetworkSettings, Size
 
 if TYPE_CHECKING:
     from ablation.models.parts import Parts
@@ -126,6 +128,19 @@ class ResNetSettings(NetworkSettings):
             return IMAGENET_BLOCKS[self.depth]
         return ((self.depth - 2) // 6,) * 3
 
+    def each_block(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield stage and number (from 1) of each block, its filters and its stride."""
+        for stage, blocks in enumerate(self.blocks, start=1):
+            for block in range(1, blocks + 1):
+                yield stage, block, self.width * 2 ** (stage - 1), 1 + (stage > 1 and block == 1)
+
+    def convolutions(self, filters: int, stride: int) -> list[tuple[int, int, int]]:
+        """Return channels, side of the kernel and stride of the convolutions of a block."""
+        if self.bottleneck:
+            first, middle = (stride, 1) if self.stride_on == "first" else (1, stride)
+            return [(filters, 1, first), (filters, 3, middle), (4 * filters, 1, 1)]
+        return [(filters, 3, stride), (filters, 3, 1)]
+
     @model_validator(mode="before")
     @classmethod
     def _without_what_does_not_matter(cls, data: Any) -> Any:
@@ -227,11 +242,8 @@ def build(settings: ResNetSettings, image: Any, classes: int, parts: "Parts") ->
     """
     network = _Network(settings, parts)
     x = network.stem(image)
-    for stage, blocks in enumerate(settings.blocks, start=1):
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            filters = settings.width * 2 ** (stage - 1)
-            x = network.block(x, filters, stride, f"stage{stage}_block{block}")
+    for stage, block, filters, stride in settings.each_block():
+        x = network.block(x, filters, stride, f"stage{stage}_block{block}")
     kind = "resnet" if settings.kind == "residual" else "plain"
     probabilities = parts.head(x, classes, settings.initializer)
     return keras.Model(image, probabilities, name=f"{kind}{settings.depth}")
@@ -271,12 +283,7 @@ class _Network:
 
     def block(self, x: Any, filters: int, stride: int, name: str) -> Any:
         """Return the output of a basic or bottleneck block (the paper's figure 5)."""
-        if self.settings.bottleneck:
-            first, middle = (stride, 1) if self.settings.stride_on == "first" else (1, stride)
-            convolutions = [(filters, 1, first), (filters, 3, middle), (4 * filters, 1, 1)]
-        else:
-            convolutions = [(filters, 3, stride), (filters, 3, 1)]
-        y = x
+        y, convolutions = x, self.settings.convolutions(filters, stride)
         for number, (channels, size, step) in enumerate(convolutions, start=1):
             y = self._conv(y, channels, size, step, f"{name}_conv{number}")
             y = self._norm(y, f"{name}_norm{number}")
@@ -319,6 +326,34 @@ class _Network:
         return keras.layers.Activation("relu", dtype=self.dtype, name=name)(x)
 
 
+def size(settings: ResNetSettings, shape: tuple[int, int, int], classes: int) -> Size:
+    """Return the size of a residual or plain network."""
+    weights, outputs = 0, []
+
+    def convolution(
+        shape: tuple[int, int, int], filters: int, side: int, stride: int, *, relu: bool = True
+    ) -> tuple[int, int, int]:
+        nonlocal weights
+        height, width, channels = shape
+        shape = -(-height // stride), -(-width // stride), filters
+        weights += (side**2 * channels + settings.bias + 4) * filters  # 4 of batch norm
+        outputs.extend([math.prod(shape)] * (2 if relu else 1))
+        return shape
+
+    large = settings.stem == "imagenet"
+    shape = convolution(shape, settings.width, *((7, 2) if large else (3, 1)))
+    if large:
+        shape = -(-shape[0] // 2), -(-shape[1] // 2), shape[2]
+    for _, _, filters, stride in settings.each_block():
+        before = shape
+        for channels, side, step in settings.convolutions(filters, stride):
+            shape = convolution(shape, channels, side, step)
+        if shape != before and settings.projection in ("1x1", "3x3"):
+            side = int(settings.projection[0])
+            convolution(before, shape[2], side, stride, relu=False)
+    return Size(weights + (shape[2] + 1) * classes, sum(outputs), max(outputs))
+
+
 FAMILY = Family(
     names={
         **{f"resnet{n}": _paper("residual", n) for n in (*IMAGENET_BLOCKS, *_CIFAR_DEPTHS)},
@@ -331,5 +366,6 @@ FAMILY = Family(
     "keras.applications' ResNet50 with its ImageNet weights and preprocessing.",
     settings=ResNetSettings,
     build=build,
+    size=size,
     fixed=("kind", "depth", "form"),
 )
