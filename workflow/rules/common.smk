@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -25,6 +26,16 @@ from ablation import warm_start
 from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
+from ablation.progress.resources import (
+    DAY,
+    analysis_memory,
+    gallery_memory,
+    models_memory,
+    preparation_memory,
+    recheck_memory,
+    training_memory,
+    training_minutes,
+)
 from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
@@ -65,6 +76,12 @@ BEFORE_ID = rf"{NAME}/{NAME}/{NAME}/seed-\d+-"
 wildcard_constraints:
     dataset=NAME,
     form="[a-z0-9]+-[a-z]+-[0-9a-f]{8}",
+
+
+def signed(function):
+    """Return a function with its signature, which Snakemake asks for several times a job."""
+    function.__signature__ = signature(function)
+    return function
 
 
 def run_of(wildcards):
@@ -132,6 +149,7 @@ def description_for(run):
     return description if repeated else []
 
 
+@signed
 def inputs_of_run(wildcards):
     """Return the inputs of a run: its data and its file of pretrained weights, if any."""
     run = run_of(wildcards)
@@ -141,6 +159,7 @@ def inputs_of_run(wildcards):
     return [*([data] if isinstance(data, str) else data), run.weights_file]
 
 
+@signed
 def arguments_of_run(wildcards):
     """Return the arguments of a training job, except for its log and its outputs."""
     run = run_of(wildcards)
@@ -153,6 +172,32 @@ def arguments_of_run(wildcards):
         f"--checkpoints={run.checkpoints}",
         *([f"--weights={run.weights_file}"] if run.weights_file else []),
     ]
+
+
+def growing(needed):
+    """Return a resource that grows by half with each attempt.
+
+    Args:
+        needed: what the first attempt gets: a number, or a function of the wildcards.
+    """
+
+    @signed
+    def resource(wildcards, attempt):
+        first = needed(wildcards) if callable(needed) else needed
+        return round(first * (1 + (attempt - 1) / 2))
+
+    return resource
+
+
+def memory_of_run(wildcards):
+    """Return the MB of a training job."""
+    return training_memory(run_of(wildcards), CONFIG.environment)
+
+
+def minutes_of_run(wildcards):
+    """Return the minutes of a training job."""
+    # Here, nothing limits the time, and reading the finished runs would take seconds.
+    return DAY if workflow.local_exec else training_minutes(run_of(wildcards))
 
 
 def ids_of(folders):

@@ -14,6 +14,9 @@ rule prepare:
         "results/logs/prepare/{dataset}/{form}.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(lambda wildcards: preparation_memory(data_of(wildcards))),
+        runtime=growing(180),
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
         code=lambda wildcards: data_code(data_of(wildcards).settings),
@@ -34,6 +37,9 @@ rule fetch_weights:
         "results/logs/weights.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(60),
     message:
         "Download the ImageNet weights of ResNet-50"
     shell:

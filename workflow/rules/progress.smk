@@ -64,6 +64,8 @@ rule recheck:
     threads: CONFIG.threads
     resources:
         gpu=1,
+        mem_mb=growing(lambda wildcards: recheck_memory(RUNS.values(), CONFIG.environment)),
+        runtime=CONFIG.runtime or growing(DAY),
     params:
         config=canonical_json(CONFIG.model_dump(include={"study", "threads", "recheck"})),
     message:

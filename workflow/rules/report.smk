@@ -17,6 +17,9 @@ rule describe_models:
         f"results/logs/{STUDY}/models.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(lambda wildcards: models_memory(RUNS.values())),
+        runtime=growing(60),
     params:
         plan=PLAN_FILE,
         request=digest(models_request(PLAN)),
@@ -36,6 +39,9 @@ rule gallery:
         f"results/logs/{STUDY}/gallery.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(lambda wildcards: gallery_memory(DATA.values())),
+        runtime=growing(60),
     params:
         plan=PLAN_FILE,
         request=digest(gallery_request(PLAN)),
@@ -64,6 +70,9 @@ rule analyse:
         f"results/logs/{STUDY}/analyse.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(lambda wildcards: analysis_memory(RUNS.values())),
+        runtime=growing(60),
     params:
         plan=PLAN_FILE,
         digest=PLAN_DIGEST,
@@ -91,6 +100,9 @@ rule report:
         f"results/logs/{STUDY}/report.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(700),
+        runtime=growing(60),
     params:
         plan=PLAN_FILE,
         digest=PLAN_DIGEST,

@@ -14,6 +14,8 @@ rule train:
     threads: CONFIG.threads
     resources:
         gpu=1,
+        mem_mb=growing(memory_of_run),
+        runtime=CONFIG.runtime or growing(minutes_of_run),
     params:
         # One function, because each takes time for every run.
         arguments=arguments_of_run,

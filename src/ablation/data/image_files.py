@@ -92,7 +92,7 @@ class ImageFiles:
 
 def _in_threads(work: Callable[[Path], Result], files: list[Path]) -> Iterator[Result]:
     """Yield the result for each file in order, computed slightly in advance."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_processors()) as pool:
         waiting: deque[Future[Result]] = deque()
         for file in files:
             waiting.append(pool.submit(work, file))
@@ -100,3 +100,8 @@ def _in_threads(work: Callable[[Path], Result], files: list[Path]) -> Iterator[R
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _processors() -> int | None:
+    """Return the number of processors that this job may use: on a cluster, not those of others."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

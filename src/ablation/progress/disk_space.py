@@ -40,19 +40,32 @@ def needs(data: Iterable[PreparedData]) -> list[Need]:
 
 
 def _need(data: PreparedData) -> Need:
-    settings, source = data.settings, source_of(data.settings.source)
-    known = source.known(settings.source)
+    known, shape = _known(data.settings), expected_shape(data.settings)
+    return Need(
+        data.dataset,
+        data.settings.source,
+        None if known is None else known.download,
+        None if None in shape else math.prod(side or 0 for side in shape),
+    )
+
+
+def expected_shape(settings: DataSettings) -> tuple[int | None, int | None, int | None, int]:
+    """Return the expected shape of prepared images: number (at most), height, width, channels.
+
+    What is unknown is None. If the channels are unknown, three are assumed.
+    """
+    known = _known(settings) or Known()
+    size = settings.stored_size or settings.image_size or known.size or (None, None)
+    images = known.images and images_prepared(settings, known.images, known.test)
+    return images, *size, settings.channels or known.shape[2] or 3
+
+
+def _known(settings: DataSettings) -> Known | None:
+    """Return what is known of a source before it is prepared; None for nothing."""
+    source = source_of(settings.source)
     if source.files is not None:
-        known = Known(images=len(source.files(Path(str(settings.path)))))
-    if known is None:
-        return Need(data.dataset, settings.source, None, None)
-    size, prepared = settings.stored_size or settings.image_size or known.size, None
-    if size is not None and known.images is not None:
-        # If the channels are unknown, three are assumed.
-        channels = settings.channels or known.shape[2] or 3
-        images = images_prepared(settings, known.images, known.test)
-        prepared = images * math.prod(size) * channels
-    return Need(data.dataset, settings.source, known.download, prepared)
+        return Known(images=len(source.files(Path(str(settings.path)))))
+    return source.known(settings.source)
 
 
 def images_prepared(settings: DataSettings, images: int, test: int) -> int:

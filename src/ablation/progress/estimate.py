@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ class Timed:
     epoch_seconds: float
     overhead: float
 
+    @cached_property
+    def work(self) -> Any:
+        """The settings that must be equal for the times of two runs to be comparable."""
+        return _work(self.settings)
+
 
 @dataclass(frozen=True)
 class Past:
@@ -92,11 +98,11 @@ class Estimate:
         return f"{self.basis}: {self.detail}" if self.detail else self.basis
 
 
-def read_past(machine: Machine, results: Path = Path("results")) -> Past:
+def read_past(machine: Machine | None, results: Path = Path("results")) -> Past:
     """Read the times of all finished runs.
 
     Args:
-        machine: the machine whose runs count.
+        machine: the machine whose runs count; None for the runs of all machines.
         results: the results folder.
     """
     timed, elsewhere, unreadable = [], set(), []
@@ -111,7 +117,7 @@ def read_past(machine: Machine, results: Path = Path("results")) -> Past:
             if not seconds:
                 continue
             others = [machine_of(attempt) for attempt in record["attempts"]]
-            if not all(map(machine.matches, others)):
+            if machine is not None and not all(map(machine.matches, others)):
                 elsewhere |= {other.name for other in others if not machine.matches(other)}
                 continue
             median = statistics.median(seconds[1:] or seconds)
@@ -171,12 +177,8 @@ def estimate(settings: RunSettings, images: Images | None, timed: Iterable[Timed
         images: training images; None if unknown.
         timed: finished runs of this machine.
     """
-    epochs = settings.training.epochs
-    alike = [
-        other
-        for other in timed
-        if _work(other.settings) == _work(settings) and (other.epochs > 1 or epochs == 1)
-    ]
+    epochs, work = settings.training.epochs, _work(settings)
+    alike = [other for other in timed if other.work == work and (other.epochs > 1 or epochs == 1)]
     if not alike:
         return Estimate(None, None, "none", "new network")
     if images is None:
@@ -257,7 +259,6 @@ def makespan(begun: Sequence[float], waiting: Sequence[float], at_once: int) -> 
 
 
 def _work(settings: RunSettings) -> Any:
-    """Return the settings that must be equal for the times of two runs to be comparable."""
     network = settings.model.model_dump(exclude=NOT_OF_SPEED)
     return network, settings.training.precision, settings.threads
 

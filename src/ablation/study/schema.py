@@ -556,6 +556,12 @@ class Config(Strict):
         default=1,
         description="Number of runs that share one GPU. More than one needs enough GPU memory.",
     )
+    runtime: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Minutes that a training job may take on a cluster, whose queues may have a "
+        "limit. An interrupted job resumes after its last epoch. Default: twice the estimate from "
+        "finished runs, or a day if there are none of the same network.",
+    )
     warm_start: bool = Field(
         default=True,
         strict=False,  # the command line gives text

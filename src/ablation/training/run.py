@@ -38,8 +38,6 @@ from ablation.training.settings import RunSettings
 from ablation.training.signals import StopSignals
 from ablation.training.status import Reporter
 
-EVALUATION_BATCH = 256  # maximum; evaluation needs less memory than training
-
 
 def train(
     settings: RunSettings,
@@ -376,10 +374,7 @@ class _Run:
     def _predict(self, indices: np.ndarray) -> np.ndarray:
         """Return the probabilities of examples: float32 [examples, classes]."""
         batches = evaluation_batches(
-            self._data.images,
-            indices,
-            min(EVALUATION_BATCH, 4 * self._batch_size),
-            size=self._size,
+            self._data.images, indices, self._training.evaluation_batch, size=self._size
         )
         predicted = []
         for images in batches:

@@ -105,6 +105,11 @@ class Training(Strict):
         "threads of the run.",
     )
 
+    @property
+    def evaluation_batch(self) -> int:
+        """Number of images per batch of evaluation, which needs less memory than training."""
+        return min(256, 4 * self.batch_size)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.step_at != sorted(set(self.step_at)) or not self.step_at:

@@ -1,0 +1,49 @@
+"""What the jobs of the workflow request."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+TRAINING = {"train", "train_keeping_weights", "recheck"}
+PRINT = """\
+include: "Snakefile"
+
+import json
+
+dataset, form = next(iter(DATA)).split("/")[2:]
+run = next(iter(RUNS)).removeprefix("results/runs/")
+wildcards = {"dataset": dataset, "form": form, "run": run}
+requested = {
+    rule.name: [dict(rule.expand_resources(wildcards, [], attempt).items()) for attempt in (1, 2)]
+    for rule in workflow.rules
+    if not workflow.is_local(rule)
+}
+print(json.dumps(requested, default=str))
+"""
+
+
+def requested(project, *words):
+    """The resources of the first two attempts of each rule that is not local."""
+    (project.folder / "print.smk").write_text(PRINT)
+    done = project.snakemake("--snakefile", "print.smk", "--list-rules", *words)
+    (line,) = (line for line in done.output.splitlines() if line.startswith("{"))
+    return json.loads(line)
+
+
+def test_every_rule_requests_memory_and_time_and_more_when_it_is_tried_again(project):
+    rules = requested(project)
+    assert {"prepare", "fetch_weights", "analyse", "report"} | TRAINING <= set(rules)
+    for name, (first, second) in rules.items():
+        for resource in ("mem_mb", "runtime"):
+            assert second[resource] == pytest.approx(1.5 * first[resource], abs=1), name
+        assert first["mem_mb"] > 300, name
+        assert first.get("gpu") == (1 if name in TRAINING else None), name
+        assert first["_cores"] == (2 if name in TRAINING else 1), name
+
+
+def test_a_limit_of_time_is_taken_as_it_is_and_trains_nothing_again(project):
+    rules = requested(project, "--config", "runtime=30")
+    assert [attempt["runtime"] for attempt in rules["train"]] == [30, 30]
+    assert project.plan("--config", "runtime=30") == {}
