@@ -108,8 +108,9 @@ def main() -> int:
         for job in jobs(quick=given.quick):
             estimated, measured = measure(job)
             ratios.append(estimated / measured)
+            pipeline = job.pipeline.replace("|", "\\|")
             print(
-                f"| {job.network} | {job.side} | {job.batch} | {job.precision} | {job.pipeline} "
+                f"| {job.network} | {job.side} | {job.batch} | {job.precision} | {pipeline} "
                 f"| {estimated:,.0f} MB | {measured:,.0f} MB | {ratios[-1]:.2f} |",
                 flush=True,
             )

@@ -17,11 +17,13 @@ pytestmark = pytest.mark.workflow
 NETWORK = """\
 import numpy as np
 from ablation.models.build import build
-from ablation.models.families import resolve_network
+from ablation.models.families import FAMILIES, resolve_network
 
 settings = resolve_network("convmixer", {"width": 64, "depth": 2})
 one, again, other = (build(settings, (8, 8, 3), 5, seed=seed) for seed in (1, 1, 2))
 mixed = build(settings, (8, 8, 3), 5, seed=1, dtype="mixed_bfloat16")
+size = FAMILIES["convmixer"].size(settings, (8, 8, 3), 5)
+assert (size.weights, size.largest) == (one.count_params(), 4 * 4 * 64)
 seen = []
 for layer in one.layers:
     for kernel in layer.weights[: hasattr(layer, "kernel")]:

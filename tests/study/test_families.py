@@ -28,7 +28,7 @@ class MixerSettings(NetworkSettings):
 def mixer(monkeypatch):
     """Register a family `mixer` with two names, one of which has another width."""
     names = {"mixer": {}, "mixer-large": {"width": 32}}
-    family = Family(names, "Mixers.", MixerSettings, build=lambda *arguments: None)
+    family = Family(names, "Mixers.", MixerSettings, build=lambda *_: None, size=lambda *_: None)
     monkeypatch.setitem(FAMILIES, "mixer", family)
     for name in names:
         monkeypatch.setitem(ARCHITECTURES, name, family)

@@ -23,7 +23,7 @@ NEW_FAMILY = '''\
 from typing import Literal
 
 from ablation.lazy import keras
-from ablation.models.families.base import Family, NetworkSettings
+from ablation.models.families.base import Family, NetworkSettings, Size
 
 
 class LinearSettings(NetworkSettings):
@@ -37,7 +37,12 @@ def build(settings, image, classes, parts):
     return keras.Model(image, parts.head(image, classes))
 
 
-FAMILY = Family({"linear": {}}, "Linear classifiers.", LinearSettings, build)
+def size(settings, shape, classes):
+    """Return the size."""
+    return Size((shape[2] + 1) * classes, classes, classes)
+
+
+FAMILY = Family({"linear": {}}, "Linear classifiers.", LinearSettings, build, size)
 '''
 
 

@@ -7,7 +7,10 @@ itself, which starts the job. The constants are measured (``benchmarks/memory.py
 
 import json
 import math
+import os
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,10 +57,11 @@ class DataSize:
 
 def size_of(data: PreparedData) -> DataSize:
     """Return the size of a data set as prepared or, before, as its settings let expect."""
-    try:
-        return _prepared(f"{data.folder}/description.json")
-    except (OSError, ValueError, LookupError, TypeError):  # missing, or damaged
-        return _expected(data)
+    file = f"{data.folder}/description.json"
+    if os.path.exists(file):  # noqa: PTH110 (Path takes a multiple of the time, for every run)
+        with suppress(OSError, ValueError, LookupError, TypeError):  # damaged, to be made again
+            return _prepared(file)
+    return _expected(data)
 
 
 @cache
@@ -138,11 +142,10 @@ def preparation_memory(data: PreparedData) -> float:
 
 def models_memory(runs: Iterable[Run]) -> float:
     """Return the MB that the description of the networks of runs needs."""
-    networks = {(run.settings.model, size_of(run.data)) for run in runs}
-    weights = [
-        FAMILIES[network.family].size(network, data.seen, data.classes).weights
-        for network, data in networks
-    ]
+    weights = []
+    for network, data in {(run.settings.model, run.data) for run in runs}:
+        size = size_of(data)
+        weights.append(FAMILIES[network.family].size(network, size.seen, size.classes).weights)
     return SNAKEMAKE + 800 + 3 * FLOAT32 * max(weights)
 
 
@@ -157,9 +160,11 @@ def analysis_memory(runs: Iterable[Run]) -> float:
     It holds the probabilities of the test and validation images of all runs in float64, and those
     of the test images also after temperature scaling.
     """
-    sizes = [size_of(run.data) for run in runs]
-    values = sum(size.evaluated * size.classes for size in sizes)
-    return SNAKEMAKE + 300 + 0.2 * len(sizes) + 6 * FLOAT32 * values
+    memory: float = SNAKEMAKE + 300
+    for data, number in Counter(run.data for run in runs).items():
+        size = size_of(data)
+        memory += number * (0.2 + 6 * FLOAT32 * size.evaluated * size.classes)
+    return memory
 
 
 def training_minutes(run: Run) -> float:
