@@ -68,6 +68,5 @@ def test_a_study_that_was_edited_is_refused(project):
     )
     cli.main(["resolve", "--config", '{"study": "tiny"}', "plan.json"])
     assert read_plan(Path("plan.json")) == load_plan(load_config({"study": "tiny"}))
-    for command in ("analyse", "report"):
-        with pytest.raises(SystemExit, match="error: the study was edited while it ran"):
-            cli.main([command, "plan.json", "--digest", "0" * 16])
+    with pytest.raises(SystemExit, match="error: the study was edited while it ran"):
+        cli.main(["resolve", "plan.json", "--digest", "0" * 16])

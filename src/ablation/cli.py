@@ -19,9 +19,10 @@ from pydantic import BaseModel, ValidationError
 from ablation.data.settings import DataSettings
 from ablation.errors import InputError
 from ablation.quiet import import_tensorflow
-from ablation.study.plan import Plan, load_config, load_plan
-from ablation.study.plan_file import plan_digest, read_plan, write_plan
+from ablation.study.plan import CONFIG_FILE, Plan, load_config, load_plan
+from ablation.study.plan_file import part_digests, read_plan, write_plan
 from ablation.study.requests import gallery_request, models_request
+from ablation.study.schema import Config
 from ablation.training.settings import RunSettings
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -102,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_commands_of_studies(commands: Any) -> None:
     resolve = commands.add_parser("resolve", help="resolve a study and write its plan")
     _add_config(resolve)
-    resolve.add_argument("--digest", help="fail if the plan has another digest")
+    resolve.add_argument("--digest", help="fail if the part has another digest")
+    resolve.add_argument("--part", default="plan", help="the part of the plan that will be used")
     resolve.add_argument("file", type=Path, help="JSON file to write the plan to")
     resolve.set_defaults(command=_resolve)
 
@@ -114,7 +116,6 @@ def _add_commands_of_studies(commands: Any) -> None:
     ):
         of_study = commands.add_parser(name, help=text)
         of_study.add_argument("plan", type=Path, help="the plan, as 'resolve' writes it")
-        of_study.add_argument("--digest", help="refuse a plan with another digest")
         of_study.set_defaults(command=command)
 
     partial = commands.add_parser("partial", help="render a report on what has finished")
@@ -142,6 +143,10 @@ def _add_commands_of_studies(commands: Any) -> None:
 
 def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
+    command.add_argument(
+        "--no-config-file", action="store_true", help="do not read config/config.yaml"
+    )
+    command.add_argument("--results", default="results", help="folder of results")
 
 
 def _add_judge(commands: Any) -> None:
@@ -259,55 +264,51 @@ def _train(arguments: argparse.Namespace) -> None:
         sys.exit(stop.exit_code)
 
 
+def _config(arguments: argparse.Namespace) -> Config:
+    return load_config(arguments.config, None if arguments.no_config_file else CONFIG_FILE)
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
-    return load_plan(load_config(arguments.config))
+    return load_plan(_config(arguments), results=arguments.results)
 
 
 def _resolve(arguments: argparse.Namespace) -> None:
-    write_plan(_plan(arguments), arguments.file)
-
-
-def _plan_of(arguments: argparse.Namespace) -> Plan:
-    plan = read_plan(arguments.plan)
-    if arguments.digest not in (None, plan_digest(plan)):
+    plan = _plan(arguments)
+    if arguments.digest not in (None, part_digests(plan).get(arguments.part)):
         raise InputError("the study was edited while it ran: run snakemake again")
-    return plan
+    write_plan(plan, arguments.file)
 
 
 def _describe_models(arguments: argparse.Namespace) -> None:
-    plan = _plan_of(arguments)
+    plan = read_plan(arguments.plan)
     _import_tensorflow()
     from ablation.models.table import describe_models
 
-    describe_models(models_request(plan), _results(plan) / "models.json")
+    describe_models(models_request(plan), plan.tables / "models.json")
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
-    plan = _plan_of(arguments)
+    plan = read_plan(arguments.plan)
     _import_tensorflow()
     from ablation.augmentation.gallery import draw_gallery
 
-    draw_gallery(gallery_request(plan), _results(plan) / "gallery.npz")
+    draw_gallery(gallery_request(plan), plan.tables / "gallery.npz")
 
 
 def _analyse(arguments: argparse.Namespace) -> None:
     from ablation.analysis.analyse import analyse
     from ablation.progress.sweep import sweep
 
-    plan = _plan_of(arguments)
-    analyse(plan, _results(plan))
+    plan = read_plan(arguments.plan)
+    analyse(plan, plan.tables)
     sweep(plan.runs.values())
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from ablation.report.render import render
 
-    plan = _plan_of(arguments)
-    render(plan.name, _results(plan), Path("reports"))
-
-
-def _results(plan: Plan) -> Path:
-    return Path("results") / plan.name
+    plan = read_plan(arguments.plan)
+    render(plan.name, plan.tables, plan.reports)
 
 
 def _partial(arguments: argparse.Namespace) -> None:
@@ -316,7 +317,7 @@ def _partial(arguments: argparse.Namespace) -> None:
     from ablation.progress.partial import report_partial
 
     report_partial(plan)
-    print(f"reports/{plan.name}-partial.html")
+    print(plan.reports / f"{plan.name}-partial.html")
 
 
 def _show_plan(arguments: argparse.Namespace) -> None:
@@ -340,10 +341,9 @@ def _show_status(arguments: argparse.Namespace) -> None:
 
 
 def _recheck(arguments: argparse.Namespace) -> None:
-    config = load_config(arguments.config)
     from ablation.progress.recheck import recheck
 
-    if not recheck(load_plan(config), config.recheck):
+    if not recheck(_plan(arguments), _config(arguments).recheck):
         sys.exit(1)
 
 
@@ -381,7 +381,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 def _prune(arguments: argparse.Namespace) -> None:
     from ablation.study.prune import prune
 
-    prune(load_config(arguments.config))
+    prune(_config(arguments), Path(arguments.results))
 
 
 def _schema(arguments: argparse.Namespace) -> None:

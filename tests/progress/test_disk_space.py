@@ -72,7 +72,7 @@ def test_prepared_ones_need_nothing():
     Path(one.folder).mkdir(parents=True)
     (Path(one.folder) / "description.json").touch()
     assert needs([one]) == []
-    assert disk_space_parts([]) == []
+    assert disk_space_parts([], Path("results")) == []
 
 
 @pytest.mark.parametrize(("free", "fits"), [(2 * 10**9, True), (10**9, False)])
@@ -83,7 +83,7 @@ def test_the_text_warns_when_it_will_not_fit(monkeypatch, free, fits):
         Dataset(name="large", source="cifar10", image_size=64),
         Dataset(name="food101", image_size=64),
     ]
-    text = plain(disk_space_parts(needs(map(prepared_data, sets))))
+    text = plain(disk_space_parts(needs(map(prepared_data, sets)), Path("results")))
     shown = " ".join(text.split())  # where lines break depends on the folder's name
     # One download of 0.17 GB counted three times, 0.18 GB and 0.74 GB of images.
     assert "1.43 GB are needed" in shown

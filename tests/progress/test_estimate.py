@@ -1,5 +1,7 @@
 """Times of runs to come, from those of runs that are finished."""
 
+from pathlib import Path
+
 import pytest
 
 from ablation.augmentation.parsing import parse_pipeline
@@ -22,6 +24,7 @@ from ablation.progress.states import RunState
 from ablation.training.settings import RunSettings, Training
 
 IMAGES = Images(3600, (28, 28, 1))
+RESULTS = Path("results")
 HERE = Machine("This CPU", ("Some GPU",))
 
 
@@ -113,7 +116,7 @@ def test_a_single_epoch_tells_of_single_epochs_only():
 
 def test_the_first_epoch_counts_as_overhead(place):
     place.finish(place.run(), seconds=(9.0, 2.0, 3.0, 2.0), total=20.0)
-    (found,) = read_past(this_machine()).timed
+    (found,) = read_past(this_machine(), RESULTS).timed
     assert (found.epochs, found.epoch_seconds, found.overhead) == (4, 2.0, 12.0)
     assert estimate(place.run().settings, found.images, [found]).seconds == 20.0
 
@@ -123,7 +126,7 @@ def test_only_runs_of_this_machine_count(place):
     place.finish(place.run("none", 1), machine=Machine("This CPU", ()))
     place.finish(place.run("none", 2), machine=Machine("Other CPU", ("Some GPU",)))
     place.finish(place.run("flip", 0), machine=Machine("This CPU", ("Other GPU",)))
-    past = read_past(HERE)
+    past = read_past(HERE, RESULTS)
     assert len(past.timed) == 1
     assert past.elsewhere == [
         "Other CPU with Some GPU", "This CPU", "This CPU with Other GPU",
@@ -133,14 +136,14 @@ def test_only_runs_of_this_machine_count(place):
 def test_runs_that_are_not_finished_do_not_count(place):
     place.finish(place.run())
     (place.folder / place.run().folder / "predictions.npz").unlink()
-    assert read_past(this_machine()) == Past([], [], [])
+    assert read_past(this_machine(), RESULTS) == Past([], [], [])
 
 
 def test_resumed_runs_count_where_every_attempt_was_made_here(place):
     here, there = ({"environment": {"processor": p, "gpus": []}} for p in ("This CPU", "Other"))
     place.finish(place.run("none", 0), attempts=[here, here], total=50.0)
     place.finish(place.run("none", 1), attempts=[there, here])
-    past = read_past(Machine("This CPU", ()))
+    past = read_past(Machine("This CPU", ()), RESULTS)
     (timed_here,) = past.timed
     assert (timed_here.epoch_seconds, timed_here.overhead) == (2.0, 42.0)
     assert past.elsewhere == ["Other"]
@@ -153,7 +156,7 @@ def test_runs_of_another_format_are_passed_over_and_edited_ones_reported(place):
         file = place.folder / place.run("none", seed).folder / "run.json"
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
-    assert read_past(this_machine()) == Past([], [], [place.run("none", 1).folder])
+    assert read_past(this_machine(), RESULTS) == Past([], [], [place.run("none", 1).folder])
 
 
 def test_a_damaged_description_is_reported(place):
@@ -170,7 +173,7 @@ def test_a_damaged_run_is_reported_and_the_others_count(place):
     place.finish(place.run("none"))
     place.finish(place.run("flip"))
     (place.folder / place.run("flip").folder / "timing.csv").write_text("epoch,seconds\n1,soon\n")
-    past = read_past(this_machine())
+    past = read_past(this_machine(), RESULTS)
     assert len(past.timed) == 1
     assert past.unreadable == [place.run("flip").folder]
 
@@ -187,7 +190,7 @@ def test_the_images_are_those_of_the_prepared_data(place):
 
 def test_the_images_are_known_from_a_run_that_had_the_same(place):
     place.finish(place.run(), images=1234)
-    past = read_past(this_machine())
+    past = read_past(this_machine(), RESULTS)
     assert images_of(place.run("flip", 2), past) == Images(1234, (28, 28, 1))
     place.edit("{name: digits, source: mnist5k}", "{name: digits, source: mnist5k, limit: 500}")
     assert images_of(place.run("flip", 2), past) is None

@@ -66,7 +66,7 @@ def counted():
     """What each study costs: runs, hours, gigabytes to fetch, gigabytes prepared."""
     costs = {}
     for name in STUDIES:
-        plan = load_plan(Config(study=name), ROOT / "config/studies")
+        plan = load_plan(Config(study=name))
         sources = {data.settings.source for data in plan.data.values()}
         costs[name] = {
             "runs": len(plan.runs),

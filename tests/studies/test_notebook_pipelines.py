@@ -8,8 +8,6 @@ from ablation.augmentation.pipeline import Augmentation
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
-from ..conftest import ROOT
-
 BATCH, SIZE, CLASSES = 16, 40, 6
 
 
@@ -131,7 +129,7 @@ NOTEBOOKS = {  # study: arm: what its notebook did, and the draws that it takes
 @pytest.mark.parametrize("study", NOTEBOOKS)
 def test_arms_do_what_their_notebook_did(study):
     arms = NOTEBOOKS[study]
-    plan = load_plan(Config(study=study), ROOT / "config/studies")
+    plan = load_plan(Config(study=study))
     assert set(arms) == set().union(*(experiment.pipelines for experiment in plan.experiments))
     images, targets = batch()
     for experiment in plan.experiments:

@@ -9,7 +9,6 @@ from ablation.analysis.published import published_table
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
-from ..conftest import ROOT
 from .test_costs import head
 
 EXPECTED = {  # study: model or augmentation and figure in percent, and how the head writes it
@@ -40,7 +39,7 @@ EXPECTED = {  # study: model or augmentation and figure in percent, and how the 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_published_figures_stand_beside_the_study(name):
-    plan = load_plan(Config(study=name), ROOT / "config/studies")
+    plan = load_plan(Config(study=name))
     cells = pd.DataFrame(
         {
             "experiment": experiment.name,
@@ -63,7 +62,7 @@ def test_published_figures_stand_beside_the_study(name):
 
 
 def test_the_settings_of_notebook_2_differ_in_nothing_that_the_workflow_expresses():
-    plan = load_plan(Config(study="cutmix"), ROOT / "config/studies")
+    plan = load_plan(Config(study="cutmix"))
     cells = pd.DataFrame(
         {
             "experiment": "cutmix",

@@ -8,7 +8,7 @@ import pytest
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 
-from ..conftest import ROOT, copy_tracked, tracked
+from ..conftest import copy_tracked, tracked
 from .shrunken import NARROW_WEIGHTS, read_study, write_shrunken
 
 NOTEBOOKS = ("residual", "cutmix", "mixup", "notebooks")
@@ -56,7 +56,7 @@ def test_the_full_grid_plans(shipped, study):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_shrunken_form_asks_the_same(study, tmp_path, monkeypatch):
-    full = load_plan(Config(study=study), ROOT / "config/studies")
+    full = load_plan(Config(study=study))
     monkeypatch.chdir(tmp_path)
     copy_tracked(tmp_path, "config/rubrics")
     studies = tmp_path / "config/studies"
@@ -65,7 +65,7 @@ def test_the_shrunken_form_asks_the_same(study, tmp_path, monkeypatch):
     weights = tmp_path / NARROW_WEIGHTS
     weights.parent.mkdir(parents=True)
     weights.touch()
-    small = load_plan(Config(study=study), studies)
+    small = load_plan(Config(study=study))
     asked = [[(c.kinds, c.claims) for c in e.comparisons] for e in small.experiments]
     if study != "grid":
         assert asked == [[(c.kinds, c.claims) for c in e.comparisons] for e in full.experiments]

@@ -36,7 +36,7 @@ def results(project):
 
 
 def found():
-    return {str(folder) for folder in unused(load_config())}
+    return {str(folder) for folder in unused(load_config(), Path("results"))}
 
 
 def test_what_no_study_uses_is_listed_then_removed(results, project, capsys):
@@ -44,10 +44,10 @@ def test_what_no_study_uses_is_listed_then_removed(results, project, capsys):
     assert found() == set()
     project(WITHOUT_CROP)
     assert found() == {crop.folder, crop.checkpoints}
-    prune(load_config())
+    prune(load_config(), Path("results"))
     assert Path(crop.folder).is_dir()
     assert "2 folder(s) that no study uses" in capsys.readouterr().out
-    prune(load_config({"prune": "remove"}))
+    prune(load_config({"prune": "remove"}), Path("results"))
     assert not Path(crop.folder).parent.exists()
     assert not Path(crop.checkpoints).parent.exists()
     assert all(Path(place).is_dir() for place in (kept.folder, kept.checkpoints, kept.data.folder))
@@ -65,14 +65,14 @@ def test_benchmarks_and_archives_stay(results, project):
         file.parent.mkdir()
         file.touch()
     project(WITHOUT_CROP)
-    prune(load_config({"prune": "remove"}))
+    prune(load_config({"prune": "remove"}), Path("results"))
     assert all(file.exists() for file in others)
 
 
 def test_an_unreadable_study_stops_prune(results, project):
     project("title: [", "other")
     with pytest.raises(InputError, match=r"other\.yaml"):
-        prune(load_config({"prune": "remove"}))
+        prune(load_config({"prune": "remove"}), Path("results"))
     assert Path(results["crop"].folder).is_dir()
 
 
@@ -81,7 +81,7 @@ def test_what_a_process_has_locked_stays(results, project, capsys):
     crop = results["crop"]
     with Path(crop.checkpoints, ".lock").open("a") as lock:
         assert try_lock(lock)
-        prune(load_config({"prune": "remove"}))
+        prune(load_config({"prune": "remove"}), Path("results"))
     assert Path(crop.folder).is_dir()
     assert capsys.readouterr().out.count("in use") == 2
 

@@ -33,6 +33,7 @@ class Project:
 
     def __init__(self, folder):
         self.folder = folder
+        self.config = folder / "config/config.yaml"
         self.study = folder / "config/studies/tiny.yaml"
 
     def snakemake(self, *words, check=True, before=(), **environment):
@@ -71,6 +72,12 @@ class Project:
         # Times are kept: what Snakemake decides must not come from the copying.
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
+
+
+def history(folder):
+    """The bytes of the history of each run below a folder, by the run's name."""
+    runs = folder / "results/runs"
+    return {str(f.relative_to(runs)): f.read_bytes() for f in runs.glob("*/*/*/*/history.csv")}
 
 
 def make_project(folder):

@@ -190,7 +190,7 @@ def test_a_partial_report_leaves_the_study_as_it_is(looked_on, tmp_path):
         assert (project.folder / "reports" / name).stat().st_size > 0
     assert "batch_size 1000" in (project.folder / "reports/tiny-partial.html").read_text()
     left = {file.name for file in (project.folder / "results/tiny").iterdir()}
-    assert left == {"partial", "looks.csv", "plan.json"}
+    assert left == {"partial", "looks.csv"}
     partial = {file.name for file in (project.folder / "results/tiny/partial").iterdir()}
     assert {"analysis.json", "mistakes.npz", "findings.csv", "rubric.csv"} <= partial
     header, look = (project.folder / "results/tiny/looks.csv").read_text().splitlines()

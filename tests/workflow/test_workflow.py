@@ -14,6 +14,7 @@ from .conftest import STUDY, make_project
 
 pytestmark = pytest.mark.workflow
 AFTERWARDS = {"analyse": 1, "report": 1}
+EDITED = {"resolve": 1, **AFTERWARDS}
 REPORTED = ("results/tiny/findings.csv", "results/tiny/rubric.csv")
 
 
@@ -94,27 +95,31 @@ def test_an_edit_runs_what_changed_and_undoing_it_nothing_but_the_report(project
     assert "Train digits/small/none/" not in done.output
     assert len(list(project.folder.glob("results/runs/digits/small/cutmix/seed-*"))) == 2
     project.study.write_text(STUDY)
-    assert project.plan() == AFTERWARDS
+    assert project.plan() == EDITED
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("seeds: [0]", "seeds: [0, 1]", {"train": 2, **AFTERWARDS}),
-        ("crop(2) | cutmix", "crop(1) | cutmix", {"gallery": 1, "train": 1, **AFTERWARDS}),
-        ("Does CutMix help?", "Does it?", AFTERWARDS),
-        ("learning_rate: 0.05", "learning_rate: 0.06", {"train": 2, **AFTERWARDS}),
+        ("seeds: [0]", "seeds: [0, 1]", {"train": 2, **EDITED}),
+        (
+            "crop(2) | cutmix",
+            "crop(1) | cutmix",
+            {"gallery": 1, "train": 1, **EDITED, "resolve": 2},
+        ),
+        ("Does CutMix help?", "Does it?", EDITED),
+        ("learning_rate: 0.05", "learning_rate: 0.06", {"train": 2, **EDITED}),
         ("tiny:\n", "tiny:\n    keep_weights: true\n", {"train_keeping_weights": 2, **AFTERWARDS}),
         (
             "width: 4}",
             "width: 4}, {name: plain, architecture: plain8, width: 4}",
-            {"describe_models": 1, "gallery": 0, "train": 2, **AFTERWARDS},
+            {"describe_models": 1, "train": 2, **EDITED, "resolve": 2},
         ),
     ],
 )
 def test_only_what_changed_runs_again(project, old, new, expected):
     project.edit(old, new)
-    assert project.plan() == {rule: count for rule, count in expected.items() if count}
+    assert project.plan() == expected
 
 
 def test_narratives_and_rubrics_run_only_what_reads_them(project):
@@ -129,7 +134,7 @@ def test_narratives_and_rubrics_run_only_what_reads_them(project):
         "    checks: [{check: network, model: resnet8}]\n"
     )
     project.edit("    seeds: [0]", f'    narrative: "{text.name}"\n    seeds: [0]')
-    assert project.plan() == AFTERWARDS
+    assert project.plan() == EDITED
     project.edit("experiments:", "rubric: mine\nexperiments:")
     project.snakemake()
     report, pictures = (project.folder / place for place in ("reports/tiny.md", "reports/tiny"))
@@ -145,7 +150,7 @@ def test_narratives_and_rubrics_run_only_what_reads_them(project):
     project.edit("It reaches", "CutMix reaches", text)
     assert project.plan() == {"report": 1}
     project.edit("a small one", "a network of 20 layers", rubric)
-    assert project.plan() == AFTERWARDS
+    assert project.plan() == EDITED
 
     text.write_text("First.\n\n{{ value('cells', 'test_acc') | percent }}\n")
     failed = project.snakemake(check=False)
@@ -172,7 +177,7 @@ def test_equivalent_studies_and_other_files_run_nothing(project):
 
 def test_two_values_swapped(project):
     project.edit("learning_rate: 0.05, momentum: 0.9", "learning_rate: 0.9, momentum: 0.05")
-    assert project.plan() == {"train": 2, **AFTERWARDS}
+    assert project.plan() == {"train": 2, **EDITED}
 
 
 def test_switching_branches_and_back_runs_nothing(project):
@@ -298,7 +303,8 @@ def test_another_study_by_config(project):
         "describe_models": 1,
         "gallery": 1,
         "train": 2,  # the other two are shared
-        **AFTERWARDS,
+        **EDITED,
+        "resolve": 3,
     }
 
 

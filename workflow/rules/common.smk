@@ -1,26 +1,58 @@
 # Loads the configuration, resolves the study, and defines the input functions of the rules.
 import gc
+import io
 import os
 import re
 import sys
+import tarfile
 import time
 from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from snakemake.exceptions import WorkflowError
+from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import RerunTrigger
 
 # With Python's usual thresholds, looking for garbage takes a quarter of the time of a dry run.
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)
 
-# The checkout, whether Snakemake uses Snakefile or workflow/Snakefile.
-SOURCES = [Path(workflow.basedir) / "src", Path(workflow.basedir).parent / "src"]
-for SOURCE in [folder for folder in SOURCES if (folder / "ablation").is_dir()][:1]:
-    # So that jobs in conda environments also use the code of this checkout.
-    sys.path.insert(0, str(SOURCE))
-    paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
-    os.environ.update(PYTHONPATH=os.pathsep.join(paths))
+
+def checkout():
+    """Return the folder of the checkout that this file belongs to.
+
+    Of a module from GitHub or GitLab, Snakemake has no working tree, so one is made.
+    """
+    here = workflow.current_basedir
+    if here.is_local:
+        return Path(here.get_path_or_uri(secret_free=False)).parents[1]
+    repository = here.hosted_repo.repo
+    commit = repository.commit(here.ref).hexsha
+    folder = Path.cwd() / ".snakemake/ablation" / commit
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        archive = io.BytesIO()
+        repository.archive(archive, commit, path=["config", "src"])
+        archive.seek(0)
+        with TemporaryDirectory(dir=folder.parent) as part, tarfile.open(fileobj=archive) as files:
+            files.extractall(part, filter="data")
+            Path(part).rename(folder)
+    return folder
+
+
+# The package of this checkout, also for jobs in other environments.
+SOURCE = checkout() / "src"
+sys.path.insert(0, str(SOURCE))
+paths = filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
+os.environ.update(PYTHONPATH=os.pathsep.join(paths))
+
+import ablation
+
+# Another module of the same workflow may have imported the package of another checkout.
+IMPORTED = Path(ablation.__file__).parents[1]
+if not IMPORTED.samefile(SOURCE):
+    sys.exit(f"error: {SOURCE}: the package of {IMPORTED} is already imported")
 
 from ablation import warm_start
 from ablation.data.files_digest import files_digest
@@ -39,18 +71,29 @@ from ablation.progress.resources import (
 from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
-from ablation.study.plan import load_config, load_plan
-from ablation.study.plan_file import plan_digest, write_plan
-from ablation.study.requests import digest, gallery_request, models_request
+from ablation.study.plan import CONFIG_FILE, load_config, load_plan
 from ablation.study.schema import NAME_PATTERN
 from ablation.training.code import code_of, data_code, run_code
 from ablation.training.records import OUTPUTS, WEIGHTS
 
+# Snakemake adds the prefix of a module to the paths of rules, but not to other paths.
+RESULTS = Path(workflow.modifier.modify_path("results/"))
+
 try:
-    CONFIG = load_config(config)
-    PLAN = load_plan(CONFIG)
+    # config/config.yaml is that of the workflow which uses this one as a module.
+    CONFIG = load_config(config, CONFIG_FILE if workflow.modifier.is_main_snakefile() else None)
+    PLAN = load_plan(CONFIG, results=str(RESULTS))
     # Digests that change with the local images.
-    LOCAL_IMAGES = {folder: files_digest(data.settings) for folder, data in PLAN.data.items()}
+    LOCAL_IMAGES = {
+        folder: files_digest(data.settings, RESULTS / "data/.local-images.json")
+        for folder, data in PLAN.data.items()
+    }
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
+        for folder in (RESULTS, PLAN.reports):
+            require_writable(folder)
+            date_back(folder)
+        for weights in {run.weights_file for run in PLAN.runs.values()} - {None}:
+            date_back(Path(weights))
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -58,17 +101,22 @@ except InputError as error:
 if CONFIG.data_dir is not None:
     os.environ.update(TFDS_DATA_DIR=CONFIG.data_dir)
 os.environ.update(ABLATION_RUNS_PER_DEVICE=str(CONFIG.runs_per_device))
+# Empty in the processes of Snakemake that run jobs on other machines.
+warm = CONFIG.warm_start and workflow.is_main_process
+os.environ.update({warm_start.VARIABLE: str(os.getpid()) if warm else ""})
 
 STUDY = PLAN.name
-# The resolved plan, which the jobs of the study read instead of the study (see `onstart`).
-PLAN_FILE = f"results/{STUDY}/plan.json"
-PLAN_DIGEST = plan_digest(PLAN)
-CONFIG_JSON = canonical_json(CONFIG.model_dump(include={"study", "threads"}))
-RUNS, DATA, KEPT_WEIGHTS = PLAN.runs, PLAN.data, PLAN.kept_weights
+RUNS = {run.name: run for run in PLAN.runs.values()}
+DATA = {data.name: data for data in PLAN.data.values()}
+KEPT_WEIGHTS = PLAN.kept_weights
 NAME = NAME_PATTERN.strip("^$")
 # One wildcard for a run, because each takes time for every file.
 RUN_FOLDER = "results/runs/{run}"
 RUN_LOG = "results/logs/train/{run}.log"
+# The names of the rules that train, which a module may change.
+TRAINING_RULES = {
+    workflow.modifier.modify_rulename(rule) for rule in ("train", "train_keeping_weights")
+}
 # What a run's name has before its id: data set, model, augmentation and seed.
 BEFORE_ID = rf"{NAME}/{NAME}/{NAME}/seed-\d+-"
 
@@ -86,18 +134,31 @@ def signed(function):
 
 def run_of(wildcards):
     """Return the run of a job."""
-    folder = f"results/runs/{wildcards.run}"
-    if folder not in RUNS:
-        raise WorkflowError(f"study '{STUDY}' has no run {folder}")
-    return RUNS[folder]
+    if wildcards.run not in RUNS:
+        raise WorkflowError(f"study '{STUDY}' has no run {RESULTS}/runs/{wildcards.run}")
+    return RUNS[wildcards.run]
 
 
 def data_of(wildcards):
     """Return the prepared data set of a job."""
-    folder = f"results/data/{wildcards.dataset}/{wildcards.form}"
-    if folder not in DATA:
-        raise WorkflowError(f"study '{STUDY}' has no data {folder}")
-    return DATA[folder]
+    name = f"{wildcards.dataset}/{wildcards.form}"
+    if name not in DATA:
+        raise WorkflowError(f"study '{STUDY}' has no data {RESULTS}/data/{name}")
+    return DATA[name]
+
+
+def description_of(data):
+    """Return the description of a data set, as an input of a rule."""
+    return f"results/data/{data.name}/description.json"
+
+
+DESCRIPTIONS = [description_of(data) for data in DATA.values()]
+
+
+def config_options(*keys):
+    """Return the options of commands that resolve the study, with further keys of the config."""
+    given = canonical_json(CONFIG.model_dump(include={"study", "threads", *keys}))
+    return ["--no-config-file", f"--config={given}", f"--results={RESULTS}"]
 
 
 def mark(name, outputs):
@@ -107,19 +168,19 @@ def mark(name, outputs):
     restores the output of the job before.
     """
     date_back(Path(outputs))  # otherwise the new file could be older than the outputs
-    file = Path("results/.outdated") / name
+    file = RESULTS / ".outdated" / name
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(time.time_ns()))  # new content, because Snakemake compares it
-    return str(file)
+    return f"results/.outdated/{name}"
 
 
 def mark_of_outdated_data(wildcards):
     """Return a mark if prepared data is outdated."""
     data = data_of(wildcards)
-    description = f"{data.folder}/description.json"
+    description = Path(data.folder, "description.json")
     current = is_prepared(data, LOCAL_IMAGES[data.folder])
-    return [] if current or not Path(description).exists() else mark(data.id, description)
+    return [] if current or not description.exists() else mark(data.id, description)
 
 
 def description_for(run):
@@ -131,20 +192,17 @@ def description_for(run):
     is to be repeated.
     """
     digest, weights = LOCAL_IMAGES[run.data.folder], run.folder in KEPT_WEIGHTS
-    description = f"{run.data.folder}/description.json"
+    description = description_of(run.data)
     state = result_state(run, digest, weights=weights)
     if state == "outdated":
         return [description, mark(run.id, run.folder)]
     if state == "none":
         return description
-    if Path(description).exists():
+    if Path(run.data.folder, "description.json").exists():
         return ancient(description)
     dag = workflow.dag_settings
     named = {*dag.forcerun, *(dag.targets if dag.forcetargets else ())}
-    forced = any(
-        name in ("train", "train_keeping_weights") or str(name).startswith(run.folder)
-        for name in named
-    )
+    forced = any(name in TRAINING_RULES or str(name).startswith(run.folder) for name in named)
     repeated = forced or dag.forceall or RerunTrigger.INPUT in workflow.rerun_triggers
     return description if repeated else []
 
@@ -156,7 +214,14 @@ def inputs_of_run(wildcards):
     data = description_for(run)
     if run.weights_file is None:
         return data
-    return [*([data] if isinstance(data, str) else data), run.weights_file]
+    return [*([data] if isinstance(data, str) else data), weights_of(run)]
+
+
+def weights_of(run):
+    """Return the file of pretrained weights of a run, as an input of a rule."""
+    if run.settings.model.weights == "imagenet":
+        return f"results/{IMAGENET_WEIGHTS}"
+    return local(run.weights_file)  # a file of the user gets no prefix
 
 
 @signed
@@ -208,7 +273,7 @@ def ids_of(folders):
 
 def files_of_runs():
     """Return the files that every run of the study writes."""
-    return [f"{folder}/{name}" for folder in RUNS for name in OUTPUTS]
+    return [f"results/runs/{run}/{name}" for run in RUNS for name in OUTPUTS]
 
 
 def missing_files(wildcards):
@@ -217,12 +282,14 @@ def missing_files(wildcards):
     Without them, Snakemake would not train a run again whose files have been deleted, because the
     analysis that reads them is up to date.
     """
+    if workflow.dag_settings.batch is not None:  # the runs of the batch only
+        return []
     missing = []
-    for folder in RUNS:
-        names = [*OUTPUTS, WEIGHTS] if folder in KEPT_WEIGHTS else OUTPUTS
-        missing += [f"{folder}/{name}" for name in names if not os.path.exists(f"{folder}/{name}")][
-            :1
-        ]
+    for name, run in RUNS.items():
+        folder = run.folder
+        files = [*OUTPUTS, WEIGHTS] if folder in KEPT_WEIGHTS else OUTPUTS
+        lacking = (file for file in files if not os.path.exists(f"{folder}/{file}"))
+        missing += [f"results/runs/{name}/{file}" for file in lacking][:1]
     return missing
 
 
@@ -234,13 +301,11 @@ def runs_at_once():
     return by_cores if gpus is None else max(1, min(gpus, by_cores))
 
 
-def keep_locks_of_others(persistence):
-    """Make Snakemake remove only its own locks when it ends."""
-    own = getattr(persistence, "_lockfile", None)  # None if locks are not files
+def remove_own_locks(persistence):
+    """Remove the locks of this process only, unlike Snakemake, which removes all."""
+    for file in persistence._lockfile.values():
+        Path(file).unlink(missing_ok=True)
 
-    def unlock():
-        for file in own.values():
-            Path(file).unlink(missing_ok=True)
 
-    if own is not None:
-        persistence.unlock = unlock
+FilePersistence.unlock = remove_own_locks
+FilePersistence.cleanup_locks = FilePersistence._delete_locks  # `snakemake --unlock`

@@ -21,18 +21,19 @@ rule prepare:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
         code=lambda wildcards: data_code(data_of(wildcards).settings),
         files=lambda wildcards: LOCAL_IMAGES[data_of(wildcards).folder],
+        folder=subpath(output[0], parent=True),
     message:
         "Prepare {wildcards.dataset} ({wildcards.form})"
     # Messages of short jobs also go to the console, because the disk may be too full for a log.
     shell:
         "python -m ablation prepare --settings {params.settings:q}"
-        " --folder results/data/{wildcards.dataset:q}/{wildcards.form:q} --code {params.code}"
+        " --folder {params.folder:q} --code {params.code}"
         " --files-digest={params.files} 2>&1 | tee {log:q}"
 
 
 rule fetch_weights:
     output:
-        IMAGENET_WEIGHTS,
+        f"results/{IMAGENET_WEIGHTS}",
     log:
         "results/logs/weights.log",
     conda:
@@ -49,12 +50,8 @@ rule fetch_weights:
 # `snakemake data` downloads and prepares the data of a study.
 rule data:
     input:
-        descriptions=[f"{folder}/description.json" for folder in DATA],
-        weights=(
-            [IMAGENET_WEIGHTS]
-            if IMAGENET_WEIGHTS in {run.weights_file for run in list(RUNS.values())}
-            else []
-        ),
+        descriptions=DESCRIPTIONS,
+        weights=sorted({weights_of(run) for run in RUNS.values() if run.weights_file}),
     log:
         f"results/logs/{STUDY}/data.log",
     conda:

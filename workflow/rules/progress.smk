@@ -6,39 +6,18 @@ localrules:
     partial,
 
 
-onstart:
-    keep_locks_of_others(workflow.persistence)
-    # Empty where jobs run on other machines.
-    warm = CONFIG.warm_start and workflow.local_exec
-    os.environ[warm_start.VARIABLE] = str(os.getpid()) if warm else ""
-    try:
-        for folder in ("results", "reports"):
-            require_writable(Path(folder))
-            date_back(Path(folder))
-        for weights in {run.weights_file for run in RUNS.values()} - {None}:
-            date_back(Path(weights))
-        # Not for targets that resolve the study themselves, as one may be edited while it runs.
-        targets = set(workflow.dag_settings.targets)
-        if not targets or targets - {"data", "plan", "status", "partial", "recheck", "prune"}:
-            write_plan(PLAN, Path(PLAN_FILE))
-    except InputError as error:
-        workflow.persistence.unlock()
-        sys.exit(f"error: {error}")
-
-
 rule plan:
     log:
         f"results/logs/{STUDY}/plan.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
+        options=lambda wildcards: config_options(),
         at_once=lambda wildcards: runs_at_once(),
     message:
         f"Show the plan of {STUDY}"
     shell:
-        "python -m ablation plan --config {params.config:q}"
-        " --at-once {params.at_once} --log {log:q}"
+        "python -m ablation plan {params.options:q}" " --at-once {params.at_once} --log {log:q}"
 
 
 rule status:
@@ -47,13 +26,12 @@ rule status:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
+        options=lambda wildcards: config_options(),
         at_once=lambda wildcards: runs_at_once(),
     message:
         f"Show the progress of {STUDY}"
     shell:
-        "python -m ablation status --config {params.config:q}"
-        " --at-once {params.at_once} --log {log:q}"
+        "python -m ablation status {params.options:q}" " --at-once {params.at_once} --log {log:q}"
 
 
 rule recheck:
@@ -67,12 +45,11 @@ rule recheck:
         mem_mb=growing(lambda wildcards: recheck_memory(RUNS.values(), CONFIG.environment)),
         runtime=CONFIG.runtime or growing(DAY),
     params:
-        config=canonical_json(CONFIG.model_dump(include={"study", "threads", "recheck"})),
+        options=lambda wildcards: config_options("recheck"),
     message:
         f"Repeat a finished run of {STUDY}"
     shell:
-        ": > {log:q}; python -m ablation recheck --config {params.config:q}"
-        " 2>> {log:q} | tee -a {log:q}"
+        ": > {log:q}; python -m ablation recheck {params.options:q}" " 2>> {log:q} | tee -a {log:q}"
 
 
 rule partial:
@@ -81,8 +58,8 @@ rule partial:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=CONFIG_JSON,
+        options=lambda wildcards: config_options(),
     message:
         f"Report on the finished runs of {STUDY}"
     shell:
-        "python -m ablation partial --config {params.config:q} 2>&1 | tee {log:q}"
+        "python -m ablation partial {params.options:q} 2>&1 | tee {log:q}"

@@ -9,9 +9,8 @@ rule prune:
     conda:
         "../../envs/cpu.yaml"
     params:
-        # A function, because Snakemake treats braces in text as wildcards.
-        config=lambda wildcards: canonical_json(CONFIG.model_dump()),
+        options=lambda wildcards: config_options("prune"),
     message:
         "List results that no study uses"
     shell:
-        "python -m ablation prune --config {params.config:q} 2>&1 | tee {log:q}"
+        "python -m ablation prune {params.options:q} 2>&1 | tee {log:q}"

@@ -1,16 +1,44 @@
 # From the files of the runs to the report.
 from ablation.analysis.tables import TABLES
 from ablation.study.code import analysis_code, gallery_code, models_code, report_code
+from ablation.study.plan_file import part_digests
 
 # What the analysis tabulates, besides what Snakemake's own report shows.
 OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
 # The authors' own texts, which only the report reads.
-NARRATIVES = [one.narrative for one in PLAN.experiments if one.narrative is not None]
+NARRATIVES = [local(one.narrative) for one in PLAN.experiments if one.narrative is not None]
+PARTS = part_digests(PLAN)
+
+
+localrules:
+    resolve,
+
+
+# The resolved plan, which jobs read instead of the study. It is in several files, each of which is
+# written again only if the part that its readers use has changed.
+rule resolve:
+    output:
+        f"results/{STUDY}/{{part}}.json",
+    log:
+        f"results/logs/{STUDY}/resolve-{{part}}.log",
+    wildcard_constraints:
+        part="|".join(PARTS),
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        options=lambda wildcards: config_options(),
+        digest=lambda wildcards: PARTS[wildcards.part],
+    message:
+        f"Resolve {STUDY}: {{wildcards.part}}"
+    shell:
+        "python -m ablation resolve {params.options:q} --part {wildcards.part}"
+        " --digest {params.digest} {output:q} 2>&1 | tee {log:q}"
 
 
 rule describe_models:
     input:
-        [f"{folder}/description.json" for folder in DATA],
+        DESCRIPTIONS,
+        plan=f"results/{STUDY}/plan-models.json",
     output:
         f"results/{STUDY}/models.json",
     log:
@@ -21,18 +49,17 @@ rule describe_models:
         mem_mb=growing(lambda wildcards: models_memory(RUNS.values())),
         runtime=growing(60),
     params:
-        plan=PLAN_FILE,
-        request=digest(models_request(PLAN)),
         code=lambda wildcards: models_code(PLAN),
     message:
         f"Describe the networks of {STUDY}"
     shell:
-        "python -m ablation describe-models {params.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation describe-models {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule gallery:
     input:
-        [f"{folder}/description.json" for folder in DATA],
+        DESCRIPTIONS,
+        plan=f"results/{STUDY}/plan-gallery.json",
     output:
         f"results/{STUDY}/gallery.npz",
     log:
@@ -43,19 +70,18 @@ rule gallery:
         mem_mb=growing(lambda wildcards: gallery_memory(DATA.values())),
         runtime=growing(60),
     params:
-        plan=PLAN_FILE,
-        request=digest(gallery_request(PLAN)),
         code=lambda wildcards: gallery_code(PLAN),
     message:
         f"Show the augmentations of {STUDY} on its images"
     shell:
-        "python -m ablation gallery {params.plan:q} 2>&1 | tee {log:q}"
+        "python -m ablation gallery {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule analyse:
     input:
         files_of_runs(),
-        [f"{folder}/description.json" for folder in DATA],
+        DESCRIPTIONS,
+        plan=f"results/{STUDY}/plan.json",
     output:
         [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
         runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
@@ -74,13 +100,11 @@ rule analyse:
         mem_mb=growing(lambda wildcards: analysis_memory(RUNS.values())),
         runtime=growing(60),
     params:
-        plan=PLAN_FILE,
-        digest=PLAN_DIGEST,
         code=lambda wildcards: analysis_code(),
     message:
         f"Analyse the runs of {STUDY}"
     shell:
-        "python -m ablation analyse {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation analyse {input.plan:q} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -88,8 +112,9 @@ rule report:
         rules.analyse.output,
         rules.describe_models.output,
         rules.gallery.output,
-        [f"{folder}/description.json" for folder in DATA],
+        DESCRIPTIONS,
         NARRATIVES,
+        plan=f"results/{STUDY}/plan.json",
     output:
         html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
         markdown=f"reports/{STUDY}.md",
@@ -104,11 +129,9 @@ rule report:
         mem_mb=growing(700),
         runtime=growing(60),
     params:
-        plan=PLAN_FILE,
-        digest=PLAN_DIGEST,
         narratives=lambda wildcards: [file_sha256(Path(file)) for file in NARRATIVES],
         code=lambda wildcards: report_code(),
     message:
         f"Write the report of {STUDY}"
     shell:
-        "python -m ablation report {params.plan:q} --digest {params.digest} 2>&1 | tee {log:q}"
+        "python -m ablation report {input.plan:q} 2>&1 | tee {log:q}"

@@ -84,8 +84,13 @@ def images_prepared(settings: DataSettings, images: int, test: int) -> int:
     return round(images - trained * (1 - settings.train_share))
 
 
-def disk_space_parts(wanted: list[Need]) -> list[Part]:
-    """Show needed and free disk space; nothing if nothing is needed."""
+def disk_space_parts(wanted: list[Need], results: Path) -> list[Part]:
+    """Show needed and free disk space; nothing if nothing is needed.
+
+    Args:
+        wanted: what is needed.
+        results: the folder of results.
+    """
     if not wanted:
         return []
     rows = [[one.dataset, _shown(one.download), _shown(one.prepared)] for one in wanted]
@@ -94,7 +99,7 @@ def disk_space_parts(wanted: list[Need]) -> list[Part]:
     downloading = DOWNLOAD_FACTOR * sum(downloads.values())
     storing = sum(one.prepared or 0 for one in wanted)
     places: dict[int, tuple[Path, int]] = {}
-    for folder, size in ((data_dir(), downloading), (Path("results"), storing)):
+    for folder, size in ((data_dir(), downloading), (results, storing)):
         if size:
             disk = existing_folder(folder).stat().st_dev
             first, before = places.get(disk, (folder, 0))

@@ -98,7 +98,7 @@ class Estimate:
         return f"{self.basis}: {self.detail}" if self.detail else self.basis
 
 
-def read_past(machine: Machine | None, results: Path = Path("results")) -> Past:
+def read_past(machine: Machine | None, results: Path) -> Past:
     """Read the times of all finished runs.
 
     Args:

@@ -83,7 +83,7 @@ def overview_of(plan: Plan) -> Overview:
         plan: the study.
     """
     machine = this_machine()
-    past = read_past(machine)
+    past = read_past(machine, Path(plan.results))
     states = run_states(plan.runs.values(), weights=plan.kept_weights)
     now = time.time()
     asking: dict[str, list[str]] = {}
@@ -133,7 +133,8 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
             parts.append(f"With {at_once} runs at a time: {duration(seconds)}, {PARALLEL}")
     else:
         parts.append("Training time still needed: unknown")
-    return [*parts, *disk_space_parts(needs(_data_of(waiting))), *_notes(overview)]
+    space = disk_space_parts(needs(_data_of(waiting)), Path(overview.plan.results))
+    return [*parts, *space, *_notes(overview)]
 
 
 def _reasons(missing: Sequence[Standing]) -> list[Part]:
@@ -328,7 +329,7 @@ def _preparation(wanted: Iterable[PreparedData]) -> list[str]:
         if (Path(data.folder) / "description.json").is_file():
             continue
         note = f"{data.dataset} is not prepared yet; the time for this is not estimated."
-        log = Path("results/logs/prepare", *Path(data.folder).parts[2:]).with_suffix(".log")
+        log = Path(data.log)
         lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
         errors = [line for line in lines if line.startswith("error: ")]
         if errors:

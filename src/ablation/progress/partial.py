@@ -21,12 +21,11 @@ def report_partial(plan: Plan) -> None:
     Raises:
         InputError: no data is prepared, or a finished run has damaged files.
     """
-    folder = Path("results") / plan.name
-    partial = folder / "partial"
+    partial = plan.tables / "partial"
     describe_models(_prepared(models_request(plan)), partial / "models.json")
     draw_gallery(_prepared(gallery_request(plan)), partial / "gallery.npz")
-    analyse(plan, partial, partial=True, looks=folder / "looks.csv")
-    render(f"{plan.name}-partial", partial, Path("reports"))
+    analyse(plan, partial, partial=True, looks=plan.tables / "looks.csv")
+    render(f"{plan.name}-partial", partial, plan.reports)
 
 
 def _prepared(request: list[dict[str, Any]]) -> list[dict[str, Any]]:

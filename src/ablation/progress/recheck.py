@@ -36,7 +36,7 @@ def recheck(plan: Plan, wanted: str | None) -> bool:
     """
     run, record = _choose(plan, wanted)
     check_files(Path(run.folder), record)
-    aside = Path("results/recheck") / run.id
+    aside = Path(plan.results, "recheck", run.id)
     print(
         f"repeating {run.model} on {run.dataset}, {run.augmentation}, seed {run.seed} ({run.id}), "
         f"which took {duration(record['seconds'])}",

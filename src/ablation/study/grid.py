@@ -12,7 +12,8 @@ from ablation.models.families.base import NetworkSettings
 from ablation.study.schema import Dataset, Experiment
 from ablation.training.settings import RunSettings, Training
 
-IMAGENET_WEIGHTS = "results/weights/resnet50-imagenet-notop.h5"
+IMAGENET_WEIGHTS = "weights/resnet50-imagenet-notop.h5"
+"""Keras' weights of ResNet-50, relative to the folder of results."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class PreparedData:
         dataset: its label.
         settings: its settings; ``stored_size`` is None if it equals ``image_size``, ``held_out``
             is 0 if validation uses the test split.
+        results: the folder of results, relative to the working directory.
     """
 
     dataset: str
     settings: DataSettings
+    results: str = "results"
 
     @cached_property
     def id(self) -> str:
@@ -34,11 +37,21 @@ class PreparedData:
         return identity(self.settings)[:8]
 
     @property
-    def folder(self) -> str:
-        """Its folder, relative to the working directory."""
+    def name(self) -> str:
+        """Its label, form and id: ``DATASET/FORM-ID``."""
         size = self.settings.stored_size or self.settings.image_size
         shape = "x".join(map(str, size)) if size else "native"
-        return f"results/data/{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
+        return f"{self.dataset}/{shape}-{self.settings.resize}-{self.id}"
+
+    @property
+    def folder(self) -> str:
+        """Its folder, relative to the working directory."""
+        return f"{self.results}/data/{self.name}"
+
+    @property
+    def log(self) -> str:
+        """The log of its preparation, relative to the working directory."""
+        return f"{self.results}/logs/prepare/{self.name}.log"
 
 
 @dataclass(frozen=True)
@@ -68,28 +81,30 @@ class Run:
         return self.settings.id
 
     @property
+    def name(self) -> str:
+        """Cell, seed and id: ``DATASET/MODEL/AUGMENTATION/seed-SEED-ID``."""
+        return f"{self.dataset}/{self.model}/{self.augmentation}/seed-{self.seed}-{self.id}"
+
+    @property
     def folder(self) -> str:
         """Folder of its files, relative to the working directory."""
-        return (
-            f"results/runs/{self.dataset}/{self.model}/{self.augmentation}/"
-            f"seed-{self.seed}-{self.id}"
-        )
+        return f"{self.data.results}/runs/{self.name}"
 
     @property
     def checkpoints(self) -> str:
         """Folder of its checkpoints, relative to the working directory."""
-        return self.folder.replace("results/runs/", "results/checkpoints/", 1)
+        return f"{self.data.results}/checkpoints/{self.name}"
 
     @property
     def log(self) -> str:
         """The log of its training, relative to the working directory."""
-        return self.folder.replace("results/runs/", "results/logs/train/", 1) + ".log"
+        return f"{self.data.results}/logs/train/{self.name}.log"
 
     @property
     def weights_file(self) -> str | None:
-        """The file of pretrained weights; None without one."""
+        """The file of pretrained weights, relative to the working directory; None without one."""
         weights = self.settings.model.weights
-        return IMAGENET_WEIGHTS if weights == "imagenet" else weights
+        return f"{self.data.results}/{IMAGENET_WEIGHTS}" if weights == "imagenet" else weights
 
     @property
     def cell(self) -> tuple[str, str, str]:
@@ -97,19 +112,22 @@ class Run:
         return (self.dataset, self.model, self.augmentation)
 
 
-def prepared_data(dataset: Dataset, validation: str = "held-out") -> PreparedData:
+def prepared_data(
+    dataset: Dataset, validation: str = "held-out", results: str = "results"
+) -> PreparedData:
     """Resolve a data set's block.
 
     Args:
         dataset: the block.
         validation: as in the experiment.
+        results: the folder of results.
     """
     values = dataset.model_dump(exclude={"name"})
     if values["stored_size"] == values["image_size"]:
         values["stored_size"] = None
     if validation == "test":
         values["held_out"] = 0.0
-    return PreparedData(dataset.name, DataSettings.model_validate(values))
+    return PreparedData(dataset.name, DataSettings.model_validate(values), results)
 
 
 def expand(
@@ -117,6 +135,7 @@ def expand(
     networks: dict[str, NetworkSettings],
     pipelines: dict[str, Pipeline],
     threads: int,
+    results: str,
 ) -> list[Run]:
     """Return the runs of an experiment: the product of all lists without excluded cells.
 
@@ -125,13 +144,14 @@ def expand(
         networks: settings of the networks, by name of the model.
         pipelines: resolved pipelines, by label of the augmentation.
         threads: CPU threads of a training job.
+        results: the folder of results.
 
     Raises:
         pydantic.ValidationError: training settings do not fit together after an override.
     """
     runs = []
     datasets = {
-        dataset.name: prepared_data(dataset, experiment.validation)
+        dataset.name: prepared_data(dataset, experiment.validation, results)
         for dataset in experiment.datasets
     }
     for dataset, model, label, seed in product(datasets, networks, pipelines, experiment.seeds):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import prod
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipelines import check_channels, check_size
 from ablation.augmentation.registry import Pipeline
+from ablation.code import PACKAGE
 from ablation.data.sources import check_source, source_of
 from ablation.errors import InputError, nearest, shown_value
 from ablation.models.families import Network, resolve_network
@@ -26,8 +28,8 @@ from ablation.study.schema import Config, Dataset, Experiment, Study
 from ablation.study.validation import validate
 
 CONFIG_FILE = Path("config/config.yaml")
-STUDIES = Path("config/studies")
-RUBRICS = "rubrics"  # beside the folder of the studies
+CONFIG_FOLDERS = (Path("config"), PACKAGE.parents[1] / "config")
+"""Where studies and rubrics are looked up: in the working directory, then in the checkout."""
 # Names of studies that folders with other content have.
 RESERVED = {
     "example": "reports/example holds the example report",
@@ -88,12 +90,24 @@ class Plan:
         study: content of the file.
         experiments: its experiments.
         rubric: its rubric; None without one.
+        results: the folder of results, relative to the working directory.
     """
 
     name: str
     study: Study
     experiments: list[PlannedExperiment]
     rubric: Rubric | None = None
+    results: str = "results"
+
+    @property
+    def tables(self) -> Path:
+        """The folder of its tables."""
+        return Path(self.results, self.name)
+
+    @property
+    def reports(self) -> Path:
+        """The folder of reports."""
+        return Path(self.results).with_name("reports")
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -121,28 +135,35 @@ class Plan:
         }
 
 
-def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE) -> Config:
+def load_config(given: Mapping[str, Any] | None = None, file: Path | None = CONFIG_FILE) -> Config:
     """Read ``config/config.yaml``; keys ``given`` on the command line take precedence.
+
+    Args:
+        given: the keys.
+        file: the file, which may be missing; None for the config of a module, which is ``given``.
 
     Raises:
         InputError: a key or value is wrong; the message names the file or the command line.
     """
-    document = read_yaml(file) if os.path.lexists(file) else Document(file, {}, {})
+    source = Path("--config" if file else "config")
+    document = Document(file or source, {}, {})
+    if file is not None and os.path.lexists(file):
+        document = read_yaml(file)
     data = document.data if document.data is not None else {}
     if not isinstance(data, dict):
         raise InputError(f"{document.where(())}: must hold keys and values, such as 'study: NAME'")
     validate(Config, document, data)
     for key in given or {}:
         if not isinstance(key, str):
-            raise InputError(f"--config: a key must be text, not {shown_value(key)}")
+            raise InputError(f"{source}: a key must be text, not {shown_value(key)}")
     merged = {**data, **(given or {})}
     study = merged.get("study")
     if isinstance(study, int | float) and not isinstance(study, bool):  # `--config study=2024`
         number = shown_value(study)
-        if not os.path.lexists(STUDIES / f"{number}.yaml"):
+        if _find("studies", number) is None:
             raise InputError(
-                f"study {number}: {STUDIES / number}.yaml not found; if the name only looks like a "
-                "number, such as 007, write --config 'study=\"007\"'"
+                f"study {number}: config/studies/{number}.yaml not found; if the name only looks "
+                "like a number, such as 007, write --config 'study=\"007\"'"
             )
         merged["study"] = number
     recheck = merged.get("recheck")
@@ -151,9 +172,9 @@ def load_config(given: Mapping[str, Any] | None = None, file: Path = CONFIG_FILE
             f"recheck {shown_value(recheck)}: an id that only looks like a number is written "
             "--config 'recheck=\"00000000\"'"
         )
-    config = validate(Config, Document(Path("--config"), merged, {}), merged)
+    config = validate(Config, Document(source, merged, {}), merged)
     if config.data_dir is not None:
-        place = Document(Path("--config"), merged, {}) if "data_dir" in (given or {}) else document
+        place = Document(source, merged, {}) if "data_dir" in (given or {}) else document
         _check_data_dir(config.data_dir, place)
     return config
 
@@ -172,13 +193,24 @@ def _check_data_dir(folder: str, document: Document) -> None:
         raise document.error(("data_dir",), f"{folder[:200]!r}: {problem}")
 
 
-def study_names(folder: Path = STUDIES) -> list[str]:
-    """Return the names of the studies or rubrics in a folder, sorted."""
-    return sorted(file.stem for file in folder.glob("*.yaml"))
+def names(kind: Literal["studies", "rubrics"]) -> list[str]:
+    """Return the names of all studies or rubrics, sorted."""
+    files = chain.from_iterable((folder / kind).glob("*.yaml") for folder in CONFIG_FOLDERS)
+    return sorted({file.stem for file in files})
 
 
-def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
+def _find(kind: Literal["studies", "rubrics"], name: str) -> Path | None:
+    """Return the file of a study or rubric; None without one."""
+    files = (folder / kind / f"{name}.yaml" for folder in CONFIG_FOLDERS)
+    return next(filter(os.path.lexists, files), None)
+
+
+def load_plan(config: Config, results: str = "results") -> Plan:
     """Read the study that the config names and resolve it.
+
+    Args:
+        config: the config.
+        results: the folder of results, relative to the working directory.
 
     Raises:
         InputError: the study is wrong; the message names file, line and place.
@@ -187,15 +219,17 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
         raise InputError(
             f"study '{config.study}': {RESERVED[config.study]}; give the study another name"
         )
-    file = folder / f"{config.study}.yaml"
-    if not os.path.lexists(file):
-        hint = nearest(config.study, study_names(folder))
-        raise InputError(f"study '{config.study}': {file} not found{hint}")
+    file = _find("studies", config.study)
+    if file is None:
+        raise InputError(
+            f"study '{config.study}': config/studies/{config.study}.yaml not found"
+            f"{nearest(config.study, names('studies'))}"
+        )
     document = read_yaml(file)
     study = validate(Study, document, document.data)
-    rubric = _rubric(study, document, folder.parent / RUBRICS)
+    rubric = _rubric(study, document)
     declared = [
-        *_included(study, document, config.study, folder),
+        *_included(study, document, config.study),
         *_experiments(study, document),
     ]
     documents: dict[str, Document] = {}
@@ -207,36 +241,37 @@ def load_plan(config: Config, folder: Path = STUDIES) -> Plan:
     experiments: list[PlannedExperiment] = []
     runs_left = MAX_RUNS
     for name, block, named, origin in declared:
-        experiments.append(_plan_experiment(name, block, named, origin, config, runs_left))
+        experiments.append(_plan_experiment(name, block, named, origin, config, results, runs_left))
         runs_left -= len(experiments[-1].runs)
     for experiment in experiments:
         _check_claims(experiment, experiments, documents[experiment.name])
         _check_sources(experiment, documents[experiment.name], config)
-    return Plan(config.study, study, _compare(experiments, documents), rubric)
+    return Plan(config.study, study, _compare(experiments, documents), rubric, results)
 
 
-def _rubric(study: Study, document: Document, folder: Path) -> Rubric | None:
+def _rubric(study: Study, document: Document) -> Rubric | None:
     """Return the rubric of a study."""
     if study.rubric is None:
         return None
-    file = folder / f"{study.rubric}.yaml"
-    if not file.exists():
-        hint = nearest(study.rubric, study_names(folder))
-        raise document.error(("rubric",), f"{file} not found{hint}")
+    file = _find("rubrics", study.rubric)
+    if file is None:
+        hint = nearest(study.rubric, names("rubrics"))
+        message = f"config/rubrics/{study.rubric}.yaml not found{hint}"
+        raise document.error(("rubric",), message)
     origin = read_yaml(file)
     return validate(Rubric, origin, origin.data)
 
 
-def _included(study: Study, document: Document, own: str, folder: Path) -> Iterator[Declared]:
+def _included(study: Study, document: Document, own: str) -> Iterator[Declared]:
     """Yield the experiments of included studies."""
     _refuse_duplicates(study.include, ("include",), document)
     for i, name in enumerate(study.include):
         place: Place = ("include", i)
-        file = folder / f"{name}.yaml"
         if name == own:
             raise document.error(place, f"study '{name}' includes itself; leave it out")
-        if not file.exists():
-            hint = nearest(name, [other for other in study_names(folder) if other != own])
+        file = _find("studies", name)
+        if file is None:
+            hint = nearest(name, [other for other in names("studies") if other != own])
             raise document.error(place, f"study '{name}' not found{hint}")
         origin = read_yaml(file)
         other = validate(Study, origin, origin.data)
@@ -265,6 +300,7 @@ def _plan_experiment(
     named: Mapping[str, str],
     document: Document,
     config: Config,
+    results: str,
     runs_left: int,
 ) -> PlannedExperiment:
     place: Place = ("experiments", name)
@@ -305,7 +341,7 @@ def _plan_experiment(
         _refuse_unknown(cells.given(), known, (*place, "exclude", i), document)
 
     try:
-        runs = expand(block, architectures, pipelines, config.threads)
+        runs = expand(block, architectures, pipelines, config.threads, results)
     except ValidationError as error:
         message = f"after the overrides, {error.errors()[0]['msg']}"
         raise document.error((*place, "overrides"), message) from None

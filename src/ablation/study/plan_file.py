@@ -9,6 +9,7 @@ from ablation.errors import InputError
 from ablation.identity import identity
 from ablation.storage import atomically
 from ablation.study.plan import Plan
+from ablation.study.requests import gallery_request, models_request
 
 _PLAN = TypeAdapter(Plan)
 # Keys whose effect is in other parts of the plan: resolved pipelines, runs, their files.
@@ -53,3 +54,12 @@ def plan_digest(plan: Plan) -> str:
     Different texts of the same study have the same digest.
     """
     return identity(_PLAN.dump_python(plan, mode="json", exclude=_RESOLVED_ELSEWHERE))[:16]
+
+
+def part_digests(plan: Plan) -> dict[str, str]:
+    """Return the hash of a plan and of its parts that jobs use: 16 hex digits each."""
+    return {
+        "plan": plan_digest(plan),
+        "plan-models": identity(models_request(plan))[:16],
+        "plan-gallery": identity(gallery_request(plan))[:16],
+    }

@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ablation.storage import remove_empty, try_lock, writing
-from ablation.study.plan import STUDIES, load_plan, study_names
+from ablation.study.plan import load_plan, names
 from ablation.study.schema import Config
 from ablation.training.checkpoint import LOCK
-
-RESULTS = Path("results")
 
 _RUN = re.compile(r"seed-\d+-[0-9a-f]{8}")
 _DATA = re.compile(r"[a-z0-9]+-[a-z]+-[0-9a-f]{8}")
@@ -19,18 +17,22 @@ _DATA = re.compile(r"[a-z0-9]+-[a-z]+-[0-9a-f]{8}")
 _KINDS = (("runs/*/*/*/*", _RUN), ("checkpoints/*/*/*/*", _RUN), ("data/*/*", _DATA))
 
 
-def unused(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -> list[Path]:
+def unused(config: Config, results: Path) -> list[Path]:
     """Return the folders of runs, checkpoints and prepared data that no study uses.
 
     Runs with another number of threads than in ``config`` count as unused, as do runs with another
     precision than ``auto`` selects on this machine.
 
+    Args:
+        config: the config.
+        results: the folder of results, relative to the working directory.
+
     Raises:
         InputError: a study cannot be read.
     """
     used: set[Path] = set()
-    for name in study_names(studies):
-        plan = load_plan(config.model_copy(update={"study": name}), studies)
+    for name in names("studies"):
+        plan = load_plan(config.model_copy(update={"study": name}), results=str(results))
         used |= {Path(folder) for folder in plan.data}
         for run in plan.runs.values():
             used |= {Path(run.folder), Path(run.checkpoints)}
@@ -45,27 +47,32 @@ def unused(config: Config, studies: Path = STUDIES, results: Path = RESULTS) -> 
     ]
 
 
-def prune(config: Config) -> None:
+def prune(config: Config, results: Path) -> None:
     """List or remove folders that no study uses, as configured.
 
     Folders that another process has locked are not removed.
 
+    Args:
+        config: the config.
+        results: the folder of results, relative to the working directory.
+
     Raises:
         InputError: a study cannot be read, or a folder cannot be removed.
     """
-    found = unused(config)
+    found = unused(config, results)
     total = 0
     for folder in found:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         total += size
-        with _locked(folder) as locked:
+        kind, *below = folder.relative_to(results).parts
+        with _locked(folder, results.joinpath("checkpoints", *below)) as locked:
             if not locked:
                 state = "in use"
             elif config.prune == "remove":
                 state = "removed"
                 with writing(folder):
                     shutil.rmtree(folder)
-                    remove_empty(folder.parent, Path(*folder.parts[:2]))
+                    remove_empty(folder.parent, results / kind)
             else:
                 state = "unused"
         print(f"{state:7}  {size / 1e6:9.1f} MB  {folder}")
@@ -75,12 +82,10 @@ def prune(config: Config) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _locked(folder: Path, checkpoints: Path) -> Iterator[bool]:
     """Hold the lock of a run or data set; yield False if another process holds it."""
-    if _RUN.fullmatch(folder.name):
-        file = Path(folder.parts[0], "checkpoints", *folder.parts[2:], LOCK)
-    else:
-        file = folder.parent / f".{folder.name}.lock"
+    of_run = _RUN.fullmatch(folder.name)
+    file = checkpoints / LOCK if of_run else folder.parent / f".{folder.name}.lock"
     if not file.is_file():
         yield True
         return

@@ -1,7 +1,4 @@
-"""The inputs of the model table and of the gallery, and their digests.
-
-Snakemake repeats a job if its params change, so a digest is a param of these jobs.
-"""
+"""The inputs of the model table and of the gallery."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,11 +31,6 @@ def gallery_request(plan: Plan) -> list[dict[str, Any]]:
         }
         for run in plan.runs.values()
     )
-
-
-def digest(content: Any) -> str:
-    """Return the hash of a request: 16 hex digits."""
-    return identity(content)[:16]
 
 
 def _once(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,142 @@
+"""The workflow in other folders than its checkout: as a module, and by ``-s``."""
+
+import json
+import subprocess
+
+import pytest
+
+from .conftest import STUDY, Project, history, make_project
+
+pytestmark = pytest.mark.workflow
+
+MODULE = """
+module {name}:
+    snakefile:
+        {snakefile}
+    config:
+        {config}
+    prefix:
+        "{name}-files"
+
+
+use rule * from {name} as {name}_*
+"""
+
+
+def workflow(folder, **modules):
+    """A workflow with a config of its own that uses this one as modules.
+
+    Args:
+        folder: its folder.
+        modules: by name, a folder of a checkout or an expression for its Snakefile.
+    """
+    (folder / "config/studies").mkdir(parents=True)
+    config = {"samples": 3} | {name: {"study": "tiny"} for name in modules}
+    (folder / "config/config.yaml").write_text(json.dumps(config))
+    text = 'configfile: "config/config.yaml"\n'
+    for name, place in modules.items():
+        snakefile = place if isinstance(place, str) else repr(f"{place}/workflow/Snakefile")
+        text += MODULE.format(name=name, snakefile=snakefile, config=f'config["{name}"]')
+    inputs = "".join(f"        rules.{name}_all.input,\n" for name in modules)
+    text += f"\n\nrule mine:\n    default_target: True\n    input:\n{inputs}"
+    (folder / "Snakefile").write_text(text)
+    return Project(folder)
+
+
+@pytest.fixture
+def other_package(tmp_path):
+    """A folder with another version of the package, for PYTHONPATH."""
+    package = tmp_path / "site-packages/ablation/__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("raise ImportError('the installed package')\n")
+    return str(package.parents[1])
+
+
+def test_a_module_with_a_prefix_trains_and_reports_the_same(finished, tmp_path, other_package):
+    outer = workflow(tmp_path / "outer", ablation=finished.folder)
+    outer.study.write_text(STUDY.replace("    seeds:", "    narrative: mine.md\n    seeds:"))
+    outer.study.with_name("mine.md").write_text("A text of my own.\n")
+    outer.snakemake(PYTHONPATH=other_package)
+    files = outer.folder / "ablation-files"
+    assert history(files) == history(finished.folder)
+    assert len(history(files)) == 2
+    assert "A text of my own." in (files / "reports/tiny.md").read_text()
+    left = {file.name for file in outer.folder.iterdir()}
+    assert left == {".snakemake", "Snakefile", "config", "ablation-files"}
+    assert "Nothing to be done" in outer.snakemake().output
+
+    assert "2 runs, 2 done" in outer.snakemake("ablation_status").output
+    assert "ablation-files/reports/tiny-partial.html" in outer.snakemake("ablation_partial").output
+    repeated = outer.snakemake("ablation_recheck").output
+    assert "ablation-files/results/runs/digits/small/" in repeated
+    assert "repeated, the same" in repeated
+    outer.study.write_text(STUDY.replace(", cutmix: crop(2) | cutmix", ""))
+    unused = outer.snakemake("ablation_prune").output
+    assert "ablation-files/results/runs/digits/small/cutmix/seed-0-" in unused
+    assert "small/none/" not in unused
+
+
+def test_a_snakefile_elsewhere_uses_its_own_package_and_studies(finished, tmp_path, other_package):
+    """With ``--directory``, in a folder without config."""
+    here, there = Project(tmp_path / "here"), Project(tmp_path / "there")
+    here.folder.mkdir()
+    words = ["-s", f"{finished.folder}/Snakefile", "-d", str(there.folder), "--config"]
+    until = ["--until", "train"]
+    here.snakemake(*until, *words, "study=tiny", PYTHONPATH=other_package)
+    assert history(there.folder) == history(finished.folder)
+    assert not list(here.folder.iterdir())
+    assert not {"prepare", "train"} & set(here.plan(*words, "study=tiny"))
+    done = here.snakemake(*words, "study=tinny", check=False)
+    message = "error: study 'tinny': config/studies/tinny.yaml not found; did you mean 'tiny'"
+    assert message in done.output
+
+
+def test_two_modules_have_their_own_study_and_prefix(finished, tmp_path):
+    outer = workflow(tmp_path / "outer", one=finished.folder, other=finished.folder)
+    outer.edit('"other": {"study": "tiny"}', '"other": {"study": "own"}', outer.config)
+    outer.study.with_name("own.yaml").write_text(STUDY.replace("seeds: [0]", "seeds: [1, 2, 3]"))
+    plan = outer.plan()
+    assert (plan["one_train"], plan["other_train"]) == (2, 6)
+    assert "Study own: 6 runs, 0 done" in outer.snakemake("other_status").output
+
+
+def test_modules_of_two_checkouts_are_refused(finished, tmp_path):
+    second = make_project(tmp_path / "second").folder
+    outer = workflow(tmp_path / "outer", one=finished.folder, other=second)
+    done = outer.snakemake("--dry-run", check=False)
+    assert done.returncode != 0
+    message = f"error: {second}/src: the package of {finished.folder}/src is already imported"
+    assert message in done.output
+
+
+def test_a_wrong_key_of_a_module_is_reported(finished, tmp_path):
+    outer = workflow(tmp_path / "outer", ablation=finished.folder)
+    outer.edit('"study": "tiny"', '"study": "tiny", "thread": 2', outer.config)
+    done = outer.snakemake("--dry-run", check=False)
+    assert "error: config: thread: unknown key 'thread'; did you mean 'threads'" in done.output
+
+
+@pytest.fixture
+def hosted(tmp_path):
+    """Variables with which ``github("lab/ablation", …)`` is a repository on this machine."""
+    project = make_project(tmp_path / "hosted/lab/ablation")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"], ["tag", "v1.0"]):
+        subprocess.run([*git, *words], cwd=project.folder, check=True)
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{tmp_path}/hosted/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+
+
+def test_a_module_from_github_runs_on_the_package_of_its_tag(hosted, tmp_path, other_package):
+    """As ``snakedeploy deploy-workflow https://github.com/lab/ablation . --tag v1.0`` makes it."""
+    snakefile = 'github("lab/ablation", path="workflow/Snakefile", tag="v1.0")'
+    outer = workflow(tmp_path / "outer", ablation=snakefile)
+    variables = {**hosted, "PYTHONPATH": other_package}
+    assert "2 runs, 0 done" in outer.snakemake("ablation_plan", **variables).output
+    outer.snakemake("ablation_data", **variables)
+    (description,) = outer.folder.glob("ablation-files/results/data/digits/*/description.json")
+    assert json.loads(description.read_text())["shape"] == [120, 28, 28, 1]
