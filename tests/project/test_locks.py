@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ablation.study.schema import Config
+
 from ..conftest import ROOT, tracked
 
 ENVS = ROOT / "envs"
@@ -115,6 +117,21 @@ def test_conda_environments_hold_every_pin(name):
     assert {str(Requirement(pin)) for pin in of_pip["pip"]} == {
         str(Requirement(pin)) for pin in pins(name)
     }
+
+
+def test_the_image_has_the_python_and_the_locks_of_the_conda_environments():
+    lines = (ENVS / "Dockerfile").read_text().splitlines()
+    commands = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    (base,) = [rest for command, rest in commands if command == "FROM"]
+    environment = yaml.safe_load((ENVS / "cpu.yaml").read_text())
+    assert base.startswith(f"python:{environment['dependencies'][0].removeprefix('python =')}-")
+    (default,) = [rest for command, rest in commands if command == "ARG"]
+    assert default == f"ENVIRONMENT={Config().environment}"
+    (run,) = [rest for command, rest in commands if command == "RUN"]
+    assert 'sh tools/venv.sh "$ENVIRONMENT"' in run  # as for .venv, from envs/*.lock
+    copied = [word for command, rest in commands if command == "COPY" for word in rest.split()[:-1]]
+    assert all(list(ROOT.glob(name)) for name in copied)
+    assert {"envs/*.lock", "tools/venv.sh", "pyproject.toml", "src"} <= set(copied)
 
 
 def test_every_rule_names_a_conda_environment_that_is_there():

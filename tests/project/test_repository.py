@@ -72,7 +72,7 @@ def test_catalog_file_offers_what_the_workflow_has():
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
-    rules = "".join(path.read_text() for path in tracked("workflow/rules/*.smk"))
+    rules = "".join(path.read_text() for path in tracked("workflow/Snakefile", "workflow/*.smk"))
     deployment = usage["software-stack-deployment"]
     assert deployment["conda"] == ("conda:" in rules)
     assert deployment["apptainer"] == ("container:" in rules)

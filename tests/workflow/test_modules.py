@@ -1,6 +1,8 @@
 """The workflow in other folders than its checkout: as a module, and by ``-s``."""
 
 import json
+import os
+import re
 import subprocess
 
 import pytest
@@ -140,3 +142,46 @@ def test_a_module_from_github_runs_on_the_package_of_its_tag(hosted, tmp_path, o
     outer.snakemake("ablation_data", **variables)
     (description,) = outer.folder.glob("ablation-files/results/data/digits/*/description.json")
     assert json.loads(description.read_text())["shape"] == [120, 28, 28, 1]
+
+
+def program(folder, name, text):
+    """Write a program and return PATH with its folder."""
+    file = folder / "bin" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}")
+    file.chmod(0o755)
+    return f"{file.parent}:{os.environ['PATH']}"
+
+
+CONDA = """\
+echo '{"conda_prefix": "/", "platform": "linux-64", "conda_version": "26.1.0",
+       "get": {"channel_priority": "strict"}}'
+"""
+# Runs the command in the folder of the image, without a container.
+APPTAINER = """\
+[ "$1" = --version ] && exec echo "apptainer version 1.4.0"
+echo "$@" >>calls
+while [ "$1" != envs/cpu.sif ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_conda_environments_of_a_module_are_those_of_its_checkout(finished, tmp_path):
+    outer = workflow(tmp_path / "outer", ablation=finished.folder)
+    done = outer.snakemake("--sdm", "conda", "-n", PATH=program(tmp_path, "conda", CONDA))
+    (file,) = re.findall(r"Conda environment (.*) will be created", done.output)
+    assert (finished.folder / "envs/cpu.yaml").samefile(file)
+
+
+def test_jobs_run_in_a_local_image(tmp_path):
+    project = make_project(tmp_path / "project")
+    path = program(tmp_path, "apptainer", APPTAINER)
+    words = ["data", "--sdm", "apptainer"]
+    missing = project.snakemake(*words, check=False, PATH=path)
+    assert "error: envs/cpu.sif not found; docs/modules.md shows how to build it" in missing.output
+    (project.folder / "envs/cpu.sif").touch()
+    project.snakemake(*words, PATH=path)
+    calls = (project.folder / "calls").read_text()
+    assert re.findall(r"^(\w+) .* (\S+\.sif) ", calls, re.M) == [("exec", "envs/cpu.sif")] * 2
+    assert list(project.folder.glob("results/data/digits/*/images.npy"))

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from snakemake.exceptions import WorkflowError
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import RerunTrigger
+from snakemake.settings.types import DeploymentMethod
 
 # With Python's usual thresholds, looking for garbage takes a quarter of the time of a dry run.
 gc.freeze()
@@ -96,6 +97,12 @@ try:
             date_back(Path(weights))
 except InputError as error:
     sys.exit(f"error: {error}")
+
+# The local image of `--sdm apptainer`. Relative, because Snakemake allows no spaces in its path.
+IMAGE = f"envs/{CONFIG.environment}.sif"
+apptainer = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+if apptainer and not Path(IMAGE).exists():
+    sys.exit(f"error: {IMAGE} not found; docs/modules.md shows how to build it")
 
 # Settings without effect on results are passed as variables, because params would cause reruns.
 if CONFIG.data_dir is not None:

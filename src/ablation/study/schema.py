@@ -550,7 +550,8 @@ class Config(Strict):
     )
     environment: Literal["cpu", "gpu"] = Field(
         default="cpu",
-        description="The file `envs/*.yaml` that training jobs use with `--sdm conda`.",
+        description="The environment of training jobs with `--sdm conda`, `envs/*.yaml`, and the "
+        "image of all jobs with `--sdm apptainer`, `envs/*.sif`.",
     )
     runs_per_device: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
