@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,23 @@ def test_readme_can_be_found_by_the_workflow_catalog():
 def test_snakemake_finds_nothing_to_complain_about():
     result = run(sys.executable, "-m", "snakemake", "--lint")
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.workflow
+def test_the_graph_of_the_rules_is_up_to_date():
+    command = ["snakemake", "--directory", ".test", "--forceall", "--rulegraph", "mermaid-js"]
+    drawn = run(sys.executable, "-m", *command).stdout
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
+    edges = re.findall(r"(id\d+) --> (id\d+)", drawn)
+    expected = {(names[one], names[other]) for one, other in edges if names[other] != "default"}
+    (block,) = re.findall(
+        r"^flowchart LR\n(.*?)^```", (ROOT / "docs/architecture.md").read_text(), re.M | re.S
+    )
+    shown = set()
+    for line in block.splitlines():
+        groups = [group.split(" & ") for group in line.strip().split(" --> ")]
+        shown |= {edge for pair in pairwise(groups) for edge in product(*pair)}
+    assert shown == expected
 
 
 def test_make_runs_the_declared_command():

@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from ..conftest import copy_tracked
+from ..conftest import ROOT, copy_tracked
 
 SOURCES = ("Snakefile", "workflow", "src", "profiles", "envs")
 
-STUDY = """\
-title: Does a tiny study run?
-experiments:
-  tiny:
-    question: Does CutMix help?
-    datasets: [{name: digits, source: mnist5k, limit: 60}]
-    models: [{name: small, architecture: resnet8, width: 4}]
-    augmentations: {none: "", cutmix: crop(2) | cutmix}
-    seeds: [0]
-    baseline: {augmentation: none}
-    training: {epochs: 1, batch_size: 10, learning_rate: 0.05, momentum: 0.9}
-"""
+CONFIG = ROOT / ".test/config"
+STUDY = (CONFIG / "studies/tiny.yaml").read_text()
 
 
 class Project:
@@ -82,11 +72,8 @@ def history(folder):
 
 def make_project(folder):
     copy_tracked(folder, *SOURCES)
-    (folder / "config/studies").mkdir(parents=True)
-    (folder / "config/config.yaml").write_text("study: tiny\n")
-    project = Project(folder)
-    project.study.write_text(STUDY)
-    return project
+    shutil.copytree(CONFIG, folder / "config")
+    return Project(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
-from .conftest import STUDY, Project, history, make_project
+from .conftest import CONFIG, STUDY, Project, history, make_project
 
 pytestmark = pytest.mark.workflow
 
@@ -133,15 +134,39 @@ def hosted(tmp_path):
     }
 
 
-def test_a_module_from_github_runs_on_the_package_of_its_tag(hosted, tmp_path, other_package):
-    """As ``snakedeploy deploy-workflow https://github.com/lab/ablation . --tag v1.0`` makes it."""
-    snakefile = 'github("lab/ablation", path="workflow/Snakefile", tag="v1.0")'
-    outer = workflow(tmp_path / "outer", ablation=snakefile)
+# What `snakedeploy deploy-workflow https://github.com/lab/ablation . --tag v1.0` writes.
+DEPLOYED = """\
+from snakemake.utils import min_version
+
+
+min_version("6.10.0")
+
+
+configfile: "config/config.yaml"
+
+
+# declare https://github.com/lab/ablation as a module
+module ablation:
+    snakefile:
+        github("lab/ablation", path="workflow/Snakefile", tag="v1.0")
+    config:
+        config
+
+
+# use all rules from https://github.com/lab/ablation
+use rule * from ablation
+"""
+
+
+def test_a_deployed_workflow_runs_on_the_package_of_its_tag(hosted, tmp_path, other_package):
+    deployed = Project(tmp_path / "deployed")
+    (deployed.folder / "workflow").mkdir(parents=True)
+    (deployed.folder / "workflow/Snakefile").write_text(DEPLOYED)
+    shutil.copytree(CONFIG, deployed.folder / "config")
     variables = {**hosted, "PYTHONPATH": other_package}
-    assert "2 runs, 0 done" in outer.snakemake("ablation_plan", **variables).output
-    outer.snakemake("ablation_data", **variables)
-    (description,) = outer.folder.glob("ablation-files/results/data/digits/*/description.json")
-    assert json.loads(description.read_text())["shape"] == [120, 28, 28, 1]
+    assert "2 runs, 0 done" in deployed.snakemake("plan", **variables).output
+    deployed.snakemake("data", **variables)
+    assert list(deployed.folder.glob("results/data/digits/*/images.npy"))
 
 
 def program(folder, name, text):
