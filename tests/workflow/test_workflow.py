@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -311,3 +312,17 @@ def test_another_study_by_config(project):
 def test_snakemakes_own_report(project):
     project.snakemake("--report", "own.html")
     assert (project.folder / "own.html").stat().st_size > 10_000
+
+
+def test_batches_train_all_runs_and_the_last_one_reports(project):
+    for name in ("results/runs", "results/tiny", "reports"):
+        shutil.rmtree(project.folder / name)
+    too_early = project.snakemake("--batch", "analyse=2/2", check=False)
+    assert "not all previous batches" in too_early.output
+    first = project.snakemake("--batch", "analyse=1/2")
+    assert first.output.count("Train digits/small/") == 1
+    assert not (project.folder / "reports").exists()
+    second = project.snakemake("--batch", "analyse=2/2")
+    assert second.output.count("Train digits/small/") == 1
+    assert (project.folder / "reports/tiny.html").exists()
+    assert project.plan() == {}
