@@ -1,5 +1,6 @@
 """Whole runs through Snakemake."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ import zipfile
 
 import pandas as pd
 import pytest
+
+from ablation.analysis.tables import TABLES
 
 from .conftest import STUDY, make_project
 
@@ -309,9 +312,30 @@ def test_another_study_by_config(project):
     }
 
 
-def test_snakemakes_own_report(project):
-    project.snakemake("--report", "own.html")
-    assert (project.folder / "own.html").stat().st_size > 10_000
+def test_snakemakes_own_report_has_the_report_its_figures_and_tables(project):
+    project.snakemake("--report", "results/own.zip")
+    with zipfile.ZipFile(project.folder / "results/own.zip") as file:
+        page = file.read("own/report.html").decode()
+        names = [name.rpartition("/")[2] for name in file.namelist()]
+    read = json.JSONDecoder().raw_decode
+    categories, results = (
+        read(page, re.search(rf"var {name} = (?={{)", page).end())[0]
+        for name in ("categories", "results")
+    )
+    shown = {
+        (category, *results[path]["labels"].values())
+        for category, subcategories in categories.items()
+        for paths in subcategories.values()
+        for path in paths
+    }
+    assert {(category, study) for category, study, _ in shown} == {
+        ("Report", "tiny"), ("Figures", "tiny"), ("Tables", "tiny"),
+    }  # fmt: skip
+    assert ("Report", "tiny", "page") in shown
+    assert ("Figures", "tiny", "headline-tiny-digits") in shown
+    assert {label for category, _, label in shown if category == "Tables"} == set(TABLES)
+    assert {"tiny.html", "headline-tiny-digits.svg", "comparisons.csv"} <= set(names)
+    assert "has the answers to the questions of the study" in page  # the landing page
 
 
 def test_batches_train_all_runs_and_the_last_one_reports(project):

@@ -3,11 +3,20 @@ from ablation.analysis.tables import TABLES
 from ablation.study.code import analysis_code, gallery_code, models_code, report_code
 from ablation.study.plan_file import part_digests
 
-# What the analysis tabulates, besides what Snakemake's own report shows.
-OTHER_TABLES = [name for name in TABLES if name not in ("runs", "comparisons")]
 # The authors' own texts, which only the report reads.
 NARRATIVES = [local(one.narrative) for one in PLAN.experiments if one.narrative is not None]
 PARTS = part_digests(PLAN)
+
+
+def in_report(file, category, patterns=(), **labels):
+    """Mark an output for Snakemake's own report (`snakemake --report`)."""
+    return report(
+        file,
+        category=category,
+        caption=f"../report/{category.lower()}.rst",
+        labels={"study": STUDY, **labels},
+        patterns=list(patterns),
+    )
 
 
 localrules:
@@ -83,13 +92,7 @@ rule analyse:
         DESCRIPTIONS,
         plan=f"results/{STUDY}/plan.json",
     output:
-        [f"results/{STUDY}/{name}.csv" for name in OTHER_TABLES],
-        runs=report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
-        comparisons=report(
-            f"results/{STUDY}/comparisons.csv",
-            caption="../report/comparisons.rst",
-            category="Tables",
-        ),
+        [in_report(f"results/{STUDY}/{name}.csv", "Tables", table=name) for name in TABLES],
         analysis=f"results/{STUDY}/analysis.json",
         mistakes=f"results/{STUDY}/mistakes.npz",
     log:
@@ -116,9 +119,11 @@ rule report:
         NARRATIVES,
         plan=f"results/{STUDY}/plan.json",
     output:
-        html=report(f"reports/{STUDY}.html", caption="../report/report.rst", category="Report"),
+        html=in_report(f"reports/{STUDY}.html", "Report", format="page"),
         markdown=f"reports/{STUDY}.md",
-        figures=directory(f"reports/{STUDY}"),
+        figures=in_report(
+            directory(f"reports/{STUDY}"), "Figures", patterns=["{figure}.svg"], figure="{figure}"
+        ),
         findings=f"results/{STUDY}/findings.csv",
         rubric=f"results/{STUDY}/rubric.csv",
     log:
