@@ -119,10 +119,10 @@ def test_other_jobs_need_memory_for_what_they_hold():
 def test_minutes_follow_from_runs_of_any_machine(place):
     place.prepare()
     one, other = place.run(), place.run(seed=1)
-    assert training_minutes(one) == 24 * 60
+    assert training_minutes(one, Path("results")) == 24 * 60
     place.finish(other, seconds=[600.0] * 4, total=2700.0, machine=Machine("A node", ("A GPU",)))
     resources._past.cache_clear()
-    assert training_minutes(one) == pytest.approx(2 * 45 + 10)
+    assert training_minutes(one, Path("results")) == pytest.approx(2 * 45 + 10)
 
 
 def test_needs_no_tensorflow():

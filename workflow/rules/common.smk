@@ -269,7 +269,7 @@ def memory_of_run(wildcards):
 def minutes_of_run(wildcards):
     """Return the minutes of a training job."""
     # Here, nothing limits the time, and reading the finished runs would take seconds.
-    return DAY if workflow.local_exec else training_minutes(run_of(wildcards))
+    return DAY if workflow.local_exec else training_minutes(run_of(wildcards), RESULTS)
 
 
 def ids_of(folders):

@@ -14,12 +14,12 @@ from typing import Any
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from ablation.archive.files import MAIN, METADATA, SUMS, names
+from ablation.archive.files import MAIN, METADATA, STUDIES, SUMS, names
 from ablation.identity import identity
 from ablation.report.page import TYPES
 from ablation.storage import file_sha256
 from ablation.study.grid import Run
-from ablation.study.plan import STUDIES, Plan
+from ablation.study.plan import Plan
 from ablation.training.records import OUTPUTS, read_record
 
 VERSION = "1.1"  # of RO-Crate; the profiles are based on it

@@ -24,6 +24,7 @@ METADATA = "ro-crate-metadata.json"
 SUMS = "SHA256SUMS"
 GRAPH = "rulegraph.dot"
 MAIN = "workflow/Snakefile"
+STUDIES = "config/studies"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip file
 _REGULAR_FILE = 0o100644 << 16

@@ -15,13 +15,13 @@ import numpy as np
 
 from ablation.analysis.tables import TABLES
 from ablation.archive.crate import write_metadata
-from ablation.archive.files import ABOUT, FORMAT, GRAPH, MAIN, SUMS, pack, sums
+from ablation.archive.files import ABOUT, FORMAT, GRAPH, MAIN, STUDIES, SUMS, pack, sums
 from ablation.archive.recompute import recompute
 from ablation.errors import InputError
 from ablation.report.render import render
 from ablation.storage import atomically
 from ablation.study.code import analysis_code, report_code
-from ablation.study.plan import CONFIG_FILE, RUBRICS, STUDIES, Plan
+from ablation.study.plan import CONFIG_FILE, Plan
 from ablation.study.plan_file import plan_digest, read_plan
 from ablation.training.records import OUTPUTS
 
@@ -134,7 +134,7 @@ def _required(plan: Plan) -> Iterator[str]:
     yield f"{STUDIES}/{study}.yaml"
     yield from (f"{STUDIES}/{name}.yaml" for name in plan.study.include)
     if plan.study.rubric is not None:
-        yield f"{STUDIES.parent}/{RUBRICS}/{plan.study.rubric}.yaml"
+        yield f"config/rubrics/{plan.study.rubric}.yaml"
     yield from {one.narrative: None for one in plan.experiments if one.narrative is not None}
     yield from (f"{folder}/description.json" for folder in plan.data)
     yield from (f"{folder}/{name}" for folder in plan.runs for name in OUTPUTS)

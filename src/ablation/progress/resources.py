@@ -167,17 +167,21 @@ def analysis_memory(runs: Iterable[Run]) -> float:
     return memory
 
 
-def training_minutes(run: Run) -> float:
+def training_minutes(run: Run, results: Path) -> float:
     """Return the minutes that the training of a run may take.
 
     They are twice the estimate from finished runs and the time of the start; a day if there is no
     run with the same network. The runs of all machines count, because a job may run on any.
+
+    Args:
+        run: the run.
+        results: the folder of results, with the finished runs.
     """
-    past = _past()
+    past = _past(results)
     expected = estimate(run.settings, images_of(run, past), past.timed).seconds
     return DAY if expected is None else 2 * expected / 60 + 10
 
 
 @cache
-def _past() -> Past:
-    return read_past(None)
+def _past(results: Path) -> Past:
+    return read_past(None, results)
