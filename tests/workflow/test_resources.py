@@ -6,15 +6,15 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-LOCAL = ("data", "plan", "status", "partial", "prune")  # they run where Snakemake runs
+LOCAL = ("data", "plan", "resolve", "status", "partial", "prune")  # they run where Snakemake runs
 TRAINING = {"train", "train_keeping_weights", "recheck"}
 PRINT = """\
 include: "Snakefile"
 
 import json
 
-dataset, form = next(iter(DATA)).split("/")[2:]
-names = {"dataset": dataset, "form": form, "run": next(iter(RUNS)).removeprefix("results/runs/")}
+dataset, form = next(iter(DATA)).split("/")
+names = {"dataset": dataset, "form": form, "run": next(iter(RUNS)), "part": "plan"}
 requested = {
     one.name: [dict(one.expand_resources(names, [], attempt).items()) for attempt in (1, 2)]
     for one in workflow.rules

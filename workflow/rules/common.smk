@@ -272,6 +272,17 @@ def minutes_of_run(wildcards):
     return DAY if workflow.local_exec else training_minutes(run_of(wildcards), RESULTS)
 
 
+def in_report(file, category, patterns=(), **labels):
+    """Mark an output for Snakemake's own report (`snakemake --report`)."""
+    return report(
+        file,
+        category=category,
+        caption=f"../report/{category.lower()}.rst",
+        labels={"study": STUDY, **labels},
+        patterns=list(patterns),
+    )
+
+
 def ids_of(folders):
     """Return a regular expression that matches the ids of the given run folders."""
     ids = sorted(folder.rpartition("-")[2] for folder in folders)

@@ -8,17 +8,6 @@ NARRATIVES = [local(one.narrative) for one in PLAN.experiments if one.narrative 
 PARTS = part_digests(PLAN)
 
 
-def in_report(file, category, patterns=(), **labels):
-    """Mark an output for Snakemake's own report (`snakemake --report`)."""
-    return report(
-        file,
-        category=category,
-        caption=f"../report/{category.lower()}.rst",
-        labels={"study": STUDY, **labels},
-        patterns=list(patterns),
-    )
-
-
 localrules:
     resolve,
 
