@@ -41,12 +41,15 @@ data: venv ## Download and prepare the data of the study (STUDY=name), train not
 archive: venv ## Write results/archive/STUDY.zip from the finished study (STUDY=name, ARGS=--without-images)
 	@$(IN_VENV) ablation archive $(if $(STUDY),'$(STUDY)') $(ARGS)
 
-.PHONY: venv venv-gpu venv-dev venv-bench
+.PHONY: venv venv-gpu venv-cluster venv-dev venv-bench
 venv: ## Make .venv from envs/cpu.lock
 	@$(VENV) cpu
 
 venv-gpu: ## Make .venv with TensorFlow's CUDA libraries (Linux, NVIDIA)
 	@$(VENV) gpu
+
+venv-cluster: ## Make .venv with the libraries of venv-gpu and Snakemake's executor for Slurm
+	@$(VENV) cluster
 
 venv-dev: ## Make .venv with the tools for the targets below
 	@$(VENV) dev
@@ -159,7 +162,8 @@ lock: venv-dev ## Update the locks from envs/*.in (ARGS=--upgrade: newest versio
 	@$(IN_VENV) $(COMPILE) envs/cpu.in -o envs/cpu.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/verify.in -o envs/verify.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/gpu.in -o envs/gpu.lock && \
-		$(COMPILE) -c envs/cpu.lock envs/dev.in -o envs/dev.lock && \
+		$(COMPILE) -c envs/gpu.lock envs/cluster.in -o envs/cluster.lock && \
+		$(COMPILE) -c envs/cluster.lock envs/dev.in -o envs/dev.lock && \
 		$(COMPILE) -c envs/cpu.lock envs/bench.in -o envs/bench.lock && \
 		python tools/conda_envs.py
 

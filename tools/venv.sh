@@ -1,7 +1,7 @@
 #!/bin/sh
-# Updates .venv to a lock in envs/: `sh tools/venv.sh cpu` (or gpu, dev), from the root of the checkout.
-# `bench` has a folder of its own, .venv-bench. Does nothing if the folder is up to date. The interpreter
-# is $PYTHON, otherwise the newest suitable one.
+# Updates .venv to a lock in envs/: `sh tools/venv.sh cpu` (or gpu, cluster, dev), from the root of the
+# checkout. `bench` has a folder of its own, .venv-bench. Does nothing if the folder is up to date. The
+# interpreter is $PYTHON, otherwise the newest suitable one.
 set -eu
 
 wanted=$1
@@ -59,11 +59,12 @@ usable() {
 
 installed() { cmp -s "envs/$1.lock" "$state/$1.lock"; }
 
-# dev.lock and gpu.lock hold every pin of cpu.lock.
+# dev.lock, gpu.lock and cluster.lock hold every pin of cpu.lock, and cluster.lock those of gpu.lock.
 case $wanted in
-cpu) in_step() { installed cpu || installed gpu || installed dev; } ;;
-gpu | dev | bench) in_step() { installed "$wanted"; } ;;
-*) say "usage: sh tools/venv.sh cpu|gpu|dev|bench" && exit 2 ;;
+cpu) in_step() { installed cpu || installed gpu || installed cluster || installed dev; } ;;
+gpu) in_step() { installed gpu || installed cluster; } ;;
+cluster | dev | bench) in_step() { installed "$wanted"; } ;;
+*) say "usage: sh tools/venv.sh cpu|gpu|cluster|dev|bench" && exit 2 ;;
 esac
 
 pip() {
@@ -88,7 +89,7 @@ pwd -P >"$state/place"
 if ! in_step; then
     say "Installing the packages of envs/$wanted.lock: some minutes the first time."
     # forget locks that have changed; unchanged ones agree with the new one
-    for set in cpu gpu dev bench; do
+    for set in cpu gpu cluster dev bench; do
         installed "$set" || rm -f "$state/$set.lock"
     done
     # install build tools first, so that source packages are built with the locked versions

@@ -15,7 +15,7 @@ from ablation.study.schema import Config
 from ..conftest import ROOT, tracked
 
 ENVS = ROOT / "envs"
-LOCKS = ("verify", "cpu", "gpu", "dev")
+LOCKS = ("verify", "cpu", "gpu", "cluster", "dev")
 
 
 def entries(name):
@@ -59,7 +59,9 @@ def test_locks_hold_no_address_and_no_option(name):
     assert not re.search(r"^--|@ file:", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("part", "name"), [("verify", "cpu"), ("cpu", "gpu"), ("cpu", "dev")])
+@pytest.mark.parametrize(
+    ("part", "name"), [("verify", "cpu"), ("cpu", "gpu"), ("cpu", "cluster"), ("cpu", "dev")]
+)
 def test_every_pin_of_a_lock_is_in_the_larger_locks(part, name):
     """On every machine that needs it; the other lock may need it on more."""
     locked = {(Requirement(pin).name, str(Requirement(pin).specifier)) for pin in pins(name)}
