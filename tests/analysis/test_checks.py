@@ -66,12 +66,13 @@ def is_plain_crop(cell, seed):
     return cell[1:] == ("plain8", "crop")
 
 
-def attempt(device="CPU", **environment):
+def attempt(device="CPU", reserved=None, **environment):
     packages = {**factory.ENVIRONMENT["packages"], **environment.pop("packages", {})}
     return {
         "first_epoch": 1,
         "started": "2026-01-01T00:00:00Z",
         "device": device,
+        "reserved": reserved,
         "environment": {**factory.ENVIRONMENT, **environment, "packages": packages},
     }
 
@@ -99,6 +100,10 @@ OF_A_CELL = {
     "diverged": ({"status": "diverged"}, {"count": 3, "of": 3}),
     "stopped_early": ({"status": "stopped_early"}, {"count": 3, "of": 3}),
     "resumed": ({"attempts": [attempt(), attempt()]}, {"count": 3, "of": 3}),
+    "unused_gpu": (
+        {"attempts": [attempt("/device:GPU:0", "0"), attempt(reserved="0")]},
+        {"count": 3, "of": 3},
+    ),
     "loss_jump": (history(loss=[2.0, 1.0, 1.5, 1.0]), {"count": 3, "value": 0.5}),
     "still_improving": (history(val_loss=[2.0, 1.5, 1.0, 0.8]), {"count": 3, "value": 0.2}),
     "overfitting": ({"train_accuracy": 1.0, "accuracy": 0.9}, {"value": 0.1}),

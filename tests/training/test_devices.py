@@ -23,7 +23,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(devices, "POLL_SECONDS", 0.01)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is restored
-    for name in ("CUDA_VISIBLE_DEVICES", "ABLATION_SIMULATED_DEVICES", "ABLATION_RUNS_PER_DEVICE"):
+    variables = (devices.VISIBLE, devices.SIMULATED, devices.RUNS_PER_DEVICE, *devices.CLUSTER_JOBS)
+    for name in variables:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "programs").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "programs"))
@@ -109,6 +110,22 @@ def test_every_device_has_a_job_before_any_is_shared(monkeypatch):
         taken = [stack.enter_context(reserved_device()) for _ in range(4)]
         assert taken == ["simulated-0", "simulated-1"] * 2
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_jobs_of_a_cluster_do_not_wait_for_each_other(monkeypatch, capsys):
+    """The first device of two jobs may be two devices."""
+
+    def stop():
+        raise InterruptedError
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with reserved_device() as one:
+        monkeypatch.setenv("SLURM_JOB_ID", "2")
+        with reserved_device() as other, pytest.raises(InterruptedError), reserved_device(stop):
+            pass
+    assert one == other == "0"
+    assert capsys.readouterr().out == "waiting for a free device (1 in use)\n"
 
 
 def test_a_device_in_use_is_waited_for_until_the_job_is_stopped(monkeypatch, capsys):

@@ -192,6 +192,17 @@ def test_on_a_gpu_a_training_step_makes_the_same_batches(train_here, stored, tmp
 
 
 @pytest.mark.slow
+def test_a_reserved_gpu_that_tensorflow_does_not_find_is_reported(
+    train_here, stored, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    train_here(settings("crop(1)", batch_size=5, epochs=1), stored, tmp_path)
+    (attempt,) = json.loads((tmp_path / "run.json").read_text())["attempts"]
+    assert (attempt["device"], attempt["reserved"]) == ("CPU", "7")
+    assert "warning: GPU 7 is reserved for this job, but" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_runs_side_by_side_give_the_same_bytes_and_another_seed_others(trained, digits, tmp_path):
     wanted = {"same": WANTED, "other": settings(PIPELINE, seed=1)}
     started = [

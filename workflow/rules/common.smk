@@ -313,6 +313,8 @@ def missing_files(wildcards):
 
 def runs_at_once():
     """Return the number of runs that this call of Snakemake trains at once."""
+    if not workflow.local_exec:
+        return min(workflow.resource_settings.nodes, max(1, len(RUNS)))  # one in each job
     given = workflow.global_resources.get("gpu")
     gpus = getattr(given, "value", given)
     by_cores = max(1, workflow.cores // CONFIG.threads)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.analysis.description import chosen_by, read_description
-from ablation.analysis.environments import ASPECTS, confounded, values_of
+from ablation.analysis.environments import ASPECTS, confounded, unused_gpu, values_of
 from ablation.analysis.results import Row, StudyResults
 from ablation.analysis.runs import RunResult
 from ablation.analysis.tables import CELL, TABLES
@@ -446,6 +446,12 @@ CHECKS: tuple[Check, ...] = (
     Check("diverged", "run", None, _status("diverged")),
     Check("stopped_early", "run", None, _status("stopped_early")),
     Check("resumed", "run", None, lambda _, run: bool(run and len(run.record["attempts"]) > 1)),
+    Check(
+        "unused_gpu",
+        "run",
+        None,
+        lambda _, run: bool(run and any(map(unused_gpu, run.record["attempts"]))),
+    ),
     Check(
         "loss_jump",
         "run",

@@ -15,6 +15,11 @@ def _device(attempt: Record) -> str:
     return "GPU" if "GPU" in attempt["device"].upper() else "CPU"
 
 
+def unused_gpu(attempt: Record) -> bool:
+    """Return whether a GPU was reserved for an attempt that trained on the CPU."""
+    return attempt["reserved"] is not None and _device(attempt) == "CPU"
+
+
 def _gpus(attempt: Record) -> str | None:
     """Return the available graphics processors if the attempt used one."""
     names = sorted(set(attempt["environment"]["gpus"]))

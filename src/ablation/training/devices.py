@@ -21,6 +21,8 @@ from ablation.storage import writing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 RUNS_PER_DEVICE = "ABLATION_RUNS_PER_DEVICE"
+# Ids of jobs of Slurm, LSF and PBS. Each may number the devices that it can see from 0.
+CLUSTER_JOBS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID")
 SIMULATED = "ABLATION_SIMULATED_DEVICES"  # number of simulated devices, for tests
 NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is written by Slurm
 POLL_SECONDS = 1.0
@@ -33,7 +35,9 @@ def reserved_device(check: Callable[[], None] = lambda: None) -> Iterator[str | 
 
     Within the block ``CUDA_VISIBLE_DEVICES`` names only that device. The kernel releases the
     device when the process ends. ``ABLATION_RUNS_PER_DEVICE`` is the number of jobs that may share
-    a device, by default 1. Each device gets a first job before any gets a second.
+    a device, by default 1. Each device gets a first job before any gets a second. Within a job of a
+    cluster, only processes of the same job exclude each other, because the cluster has given the
+    devices to that job.
 
     Args:
         check: called about once a second while waiting; an error that it raises ends the wait.
@@ -124,6 +128,7 @@ def _wait(devices: list[str], held: ExitStack, check: Callable[[], None]) -> str
     """Wait for a free device, add its lock to ``held`` and return it."""
     folder = Path(tempfile.gettempdir()) / "ablation-devices"
     slots = range(int(os.environ.get(RUNS_PER_DEVICE, "1")))
+    cluster_job = "".join(f"{os.environ[name]}-" for name in CLUSTER_JOBS if name in os.environ)
     waiting = False
     while True:
         with writing(folder):
@@ -131,7 +136,7 @@ def _wait(devices: list[str], held: ExitStack, check: Callable[[], None]) -> str
             with suppress(PermissionError):  # made by another user
                 folder.chmod(0o777)
             for slot, device in product(slots, devices):
-                file = folder / quote(f"{device}.{slot}", safe="")
+                file = folder / quote(f"{cluster_job}{device}.{slot}", safe="")
                 lock = FileLock(file, mode=0o666, fallback_to_soft=False)
                 with suppress(Timeout):
                     held.enter_context(lock.acquire(blocking=False))

@@ -111,6 +111,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
         "first_epoch": 1,
         "started": record["started"],
         "device": "CPU",
+        "reserved": None,
         "environment": record["environment"],
     }
     files = {

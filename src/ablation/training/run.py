@@ -61,7 +61,7 @@ def train(
         checkpoints: folder of the run's checkpoints, locked by this process.
         signals: signals that end training.
         weights_file: pretrained weights; None if the architecture needs none.
-        device: name of the reserved device, for the log; None without one.
+        device: name of the reserved device; None without one.
         reporter: writes the status of this attempt.
 
     Returns:
@@ -210,6 +210,7 @@ class _Run:
                 "first_epoch": len(self._log.history) + 1,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
                 "device": _device(),
+                "reserved": device,
                 "environment": self._environment,
             }
         )
@@ -225,6 +226,12 @@ class _Run:
             f"{self._model.count_params():,} parameters",
             flush=True,
         )
+        if device is not None and _device() == "CPU":
+            print(
+                f"warning: GPU {device} is reserved for this job, but TensorFlow trains on the CPU; "
+                "install TensorFlow with CUDA (make venv-gpu), and check the driver of the GPU",
+                flush=True,
+            )
 
     def _resume(self, found: Checkpoint) -> None:
         try:
