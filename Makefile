@@ -61,10 +61,10 @@ venv-bench: ## Make .venv-bench with PyTorch and timm, for `make bench`
 ## Test and check
 
 .PHONY: test
-test: venv-dev ## Run all tests except test-browser and test-studies (ARGS for pytest)
-	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long" $(ARGS)
+test: venv-dev ## Run all tests except test-browser, test-slurm and test-studies (ARGS for pytest)
+	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not slurm" $(ARGS)
 
-.PHONY: test-unit test-workflow test-browser test-long test-studies test-kill
+.PHONY: test-unit test-workflow test-browser test-long test-studies test-kill test-slurm
 test-unit: venv-dev ## Run the fast tests, without Snakemake
 	@$(IN_VENV) $(PYTEST) -m "not browser and not studies and not long and not workflow and not slow" \
 		$(ARGS)
@@ -77,6 +77,9 @@ test-long: venv-dev ## Run the tests that take a minute each, and those of the b
 
 test-kill: venv-dev ## Kill a study at random times and compare its bytes (KILLS=24)
 	@$(IN_VENV) KILLS=$(or $(KILLS),24) python -m pytest tests/kill $(ARGS)
+
+test-slurm: venv-dev ## Run studies on a cluster of Slurm (Debian, root: installs and starts it)
+	@$(IN_VENV) python -m pytest tests/slurm $(ARGS)
 
 test-studies: venv-dev ## Run each study in a reduced form on simulated data
 	@$(IN_VENV) python -m pytest tests/studies $(ARGS)

@@ -161,6 +161,10 @@ def test_afterwards_the_plan_estimates_what_is_to_come(looked_on, tmp_path):
     (record,) = project.folder.glob("results/runs/digits/small/none/seed-0-*/run.json")
     assert lines[1][6] == duration(json.loads(record.read_text())["seconds"])
     assert "With 2 runs at a time" in text
+    # On a cluster, jobs count. Slurm is not needed, because the target runs here.
+    slurm = ("--workflow-profile", "profiles/slurm", "--jobs", "3")
+    quickly = ("--slurm-init-seconds-before-status-checks", "1")
+    assert "With 3 runs at a time" in told(project, "plan", *slurm, *quickly)
 
 
 def test_edited_training_code_makes_every_run_one_to_do(looked_on, tmp_path):

@@ -1,6 +1,7 @@
 # Data sets, each prepared once for all runs that use it.
 localrules:
     data,
+    fetch_weights,
 
 
 rule prepare:

@@ -138,7 +138,7 @@ def plan_parts(overview: Overview, at_once: int | None) -> list[Part]:
 
 
 def _reasons(missing: Sequence[Standing]) -> list[Part]:
-    """Return the reasons for training runs again, with the number of runs."""
+    """Return why runs are still to do, as far as known, with the number of runs."""
     reasons = Counter(one.state.reason for one in missing if one.state.reason)
     return [f"{count(number, 'run')}: {reason}" for reason, number in reasons.items()]
 
@@ -155,6 +155,7 @@ def status_parts(overview: Overview, at_once: int | None) -> list[Part]:
     return [
         _headline(overview),
         *(_running_table(names, alike, overview.now) for names, alike in running.items()),
+        *_reasons(overview.of("missing")),
         *_failures(overview.of("failed")),
         _prospect(overview, at_once),
         *_notes(overview),

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from ablation.errors import InputError
+from ablation.progress.slurm import Job, slurm_jobs
 from ablation.study.grid import Run
 from ablation.training.checkpoint import CHECKPOINT, FINISHED
 from ablation.training.code import changes, code_of, run_code
 from ablation.training.records import OUTPUTS, WEIGHTS, OtherFormatError, read_record, remedy
-from ablation.training.status import Status, read_status
+from ablation.training.status import KILLED, Status, read_status
 
 WAITING = "waiting for a device"
 
@@ -25,7 +26,8 @@ class RunState:
         status: ``done`` (including diverged runs), ``running``, ``failed`` (the last attempt ended
             with an error, or the files cannot be used) or ``missing`` (not started, interrupted, or
             outdated).
-        reason: why it failed, why it is outdated, or what it waits for; otherwise None.
+        reason: why it failed, why it is outdated, what it waits for, or that its job is in
+            Slurm's queue; otherwise None.
         log: its log; None if there is none.
         epoch: last finished epoch of a running or failed run; otherwise 0.
         epochs: number of epochs to train.
@@ -63,11 +65,22 @@ def run_states(runs: Iterable[Run], *, weights: Iterable[str] = ()) -> dict[str,
         runs: the runs.
         weights: folders of runs whose weights are kept; they are ``missing`` without the weights.
     """
-    kept = set(weights)
-    return {run.folder: run_state(run, weights=run.folder in kept) for run in runs}
+    runs, kept = list(runs), set(weights)
+    jobs = slurm_jobs(runs)
+    return {
+        run.folder: run_state(
+            run,
+            weights=run.folder in kept,
+            job=jobs.of_runs.get(run.folder),
+            groups=jobs.groups,
+        )
+        for run in runs
+    }
 
 
-def run_state(run: Run, *, weights: bool = False) -> RunState:
+def run_state(
+    run: Run, *, weights: bool = False, job: Job | None = None, groups: bool = False
+) -> RunState:
     """Return the state of one run.
 
     With all four files and an unchanged, current ``run.json`` the run is done; the analysis checks
@@ -76,6 +89,8 @@ def run_state(run: Run, *, weights: bool = False) -> RunState:
     Args:
         run: the run.
         weights: whether the weights of the run are kept.
+        job: its last job in Slurm, if any.
+        groups: whether Slurm has jobs of several runs, of which this run may be one.
     """
     result, attempt = _result(run, weights), read_status(Path(run.checkpoints))
     if result is not None and result[0] == "done":
@@ -88,6 +103,8 @@ def run_state(run: Run, *, weights: bool = False) -> RunState:
             status, reason = "failed", attempt.reason
         elif result is None and attempt.state == "interrupted":
             reason = "interrupted"
+    if result is None or status == "missing":
+        status, reason = _in_slurm(status, reason, job, groups, again=attempt is not None)
     shown = attempt if status in ("running", "failed") else None
     log = Path(run.log)
     return RunState(
@@ -123,6 +140,30 @@ def _result(run: Run, weights: bool) -> tuple[State, str | None] | None:
     if weights and not (folder / WEIGHTS).is_file():
         return "missing", "its weights are missing"
     return "done", None
+
+
+def _in_slurm(
+    status: State, reason: str | None, job: Job | None, groups: bool, again: bool
+) -> tuple[State, str | None]:
+    """Return status and reason of a run that is not done, given what Slurm knows of it."""
+    killed = reason == KILLED
+    if job is None:
+        return ("missing", _queued(again)) if killed and groups else (status, reason)
+    if job.queued:
+        why = [job.reason] if job.reason != "None" else []
+        why += [f"the last attempt failed: {reason}"] if status == "failed" and not killed else []
+        return "missing", ": ".join([_queued(again), ", ".join(why)]) if why else _queued(again)
+    if not job.ended:  # whether or not this computer sees the lock of its process
+        return "running", reason if status == "running" else None
+    if status == "missing" and not again and job.state in ("FAILED", "OUT_OF_MEMORY"):
+        return "failed", f"its job in Slurm ended: {job.state}"
+    if job.state != "FAILED" and (killed or reason == "interrupted"):
+        return status, f"{'killed' if killed else reason} (Slurm: {job.state})"
+    return status, reason
+
+
+def _queued(again: bool) -> str:
+    return "queued in Slurm again" if again else "queued in Slurm"
 
 
 def _kept(run: Run, attempt: Status | None) -> int:

@@ -228,7 +228,7 @@ class _Run:
         )
         if device is not None and _device() == "CPU":
             print(
-                f"warning: GPU {device} is reserved for this job, but TensorFlow trains on the CPU; "
+                f"warning: GPU {device} is reserved for this job, but TensorFlow does not use it; "
                 "install TensorFlow with CUDA (make venv-gpu), and check the driver of the GPU",
                 flush=True,
             )

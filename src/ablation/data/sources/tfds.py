@@ -284,7 +284,8 @@ def download(builder: Any, source: str) -> None:
                 with_retries(once, name, damaged)
         except Exception as error:  # builders raise errors of any type
             advice = (
-                "run snakemake again when the network is back"
+                "run snakemake again when the network is back; if the nodes of a cluster have "
+                "none, run 'snakemake data' on its login node first"
                 if is_network_error(error)
                 else f"if a download is damaged, delete {downloads / name} and run snakemake "
                 "again; if its address has changed, upgrade TensorFlow Datasets"
