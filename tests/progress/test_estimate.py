@@ -13,9 +13,11 @@ from ablation.progress.estimate import (
     Images,
     Past,
     Timed,
+    _all_past,
     estimate,
     images_of,
     makespan,
+    minutes_to_request,
     read_past,
     seconds_left,
 )
@@ -244,3 +246,14 @@ def test_what_is_not_known_stays_unknown():
 )
 def test_runs_start_as_places_come_free(begun, waiting, at_once, seconds):
     assert makespan(begun, waiting, at_once) == seconds
+
+
+def test_minutes_to_request_follow_from_the_runs_of_all_machines(place):
+    place.prepare()
+    _all_past.cache_clear()
+    assert minutes_to_request(place.run(), Path("results")) is None
+    node = Machine("A node", ("A GPU",))
+    place.finish(place.run(seed=1), seconds=[600.0] * 4, total=2700.0, machine=node)
+    _all_past.cache_clear()
+    assert minutes_to_request(place.run(), Path("results")) == pytest.approx(2 * 45 + 10)
+    _all_past.cache_clear()

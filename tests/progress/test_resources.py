@@ -9,14 +9,12 @@ import pytest
 
 from ablation.models.families import resolve_network
 from ablation.progress import resources
-from ablation.progress.machine import Machine
 from ablation.progress.resources import (
     analysis_memory,
     gallery_memory,
     models_memory,
     preparation_memory,
     training_memory,
-    training_minutes,
 )
 from ablation.study.grid import Run, prepared_data
 from ablation.study.schema import Dataset
@@ -27,7 +25,6 @@ from ablation.training.settings import RunSettings, Training
 def _nothing_is_remembered(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     resources._prepared.cache_clear()
-    resources._past.cache_clear()
 
 
 def run(network="resnet20", options=None, batch_size=32, precision="float32", **dataset):
@@ -114,15 +111,6 @@ def test_other_jobs_need_memory_for_what_they_hold():
     describe(small, 60_000)
     many = analysis_memory([small] * 1000)
     assert many == pytest.approx(480 + 1000 * (0.2 + 6 * 4e-6 * 6_000 * 10))
-
-
-def test_minutes_follow_from_runs_of_any_machine(place):
-    place.prepare()
-    one, other = place.run(), place.run(seed=1)
-    assert training_minutes(one, Path("results")) == 24 * 60
-    place.finish(other, seconds=[600.0] * 4, total=2700.0, machine=Machine("A node", ("A GPU",)))
-    resources._past.cache_clear()
-    assert training_minutes(one, Path("results")) == pytest.approx(2 * 45 + 10)
 
 
 def test_needs_no_tensorflow():

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from ablation.data.expected import images_prepared
 from ablation.data.sources.tfds import in_table as known
 from ablation.models.build import build
 from ablation.models.cost import multiply_adds
-from ablation.progress.disk_space import images_prepared
 from ablation.study.plan import load_plan
 from ablation.study.schema import Config
 

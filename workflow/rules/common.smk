@@ -60,14 +60,12 @@ from ablation.data.files_digest import files_digest
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.progress.resources import (
-    DAY,
     analysis_memory,
     gallery_memory,
     models_memory,
     preparation_memory,
     recheck_memory,
     training_memory,
-    training_minutes,
 )
 from ablation.storage import date_back, file_sha256, require_writable, writing
 from ablation.identity import canonical_json
@@ -116,6 +114,7 @@ STUDY = PLAN.name
 RUNS = {run.name: run for run in PLAN.runs.values()}
 DATA = {data.name: data for data in PLAN.data.values()}
 KEPT_WEIGHTS = PLAN.kept_weights
+DAY = 24 * 60
 NAME = NAME_PATTERN.strip("^$")
 # One wildcard for a run, because each takes time for every file.
 RUN_FOLDER = "results/runs/{run}"
@@ -268,8 +267,12 @@ def memory_of_run(wildcards):
 
 def minutes_of_run(wildcards):
     """Return the minutes of a training job."""
-    # Here, nothing limits the time, and reading the finished runs would take seconds.
-    return DAY if workflow.local_exec else training_minutes(run_of(wildcards), RESULTS)
+    # On this machine nothing limits the time, and reading finished runs would take seconds.
+    if workflow.local_exec:
+        return DAY
+    from ablation.progress.estimate import minutes_to_request
+
+    return minutes_to_request(run_of(wildcards), RESULTS) or DAY
 
 
 def in_report(file, category, patterns=(), **labels):

@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +209,26 @@ def estimate(settings: RunSettings, images: Images | None, timed: Iterable[Timed
         "scaled" if differs else "same",
         ", ".join(differs),
     )
+
+
+def minutes_to_request(run: Run, results: Path) -> float | None:
+    """Return the minutes that the training of a run may take: twice the estimate, and the start.
+
+    The runs of all machines count, because a scheduler may choose any. None if there is no run with
+    the same network.
+
+    Args:
+        run: the run.
+        results: the folder of results, with the finished runs.
+    """
+    past = _all_past(results)
+    seconds = estimate(run.settings, images_of(run, past), past.timed).seconds
+    return None if seconds is None else 2 * seconds / 60 + 10
+
+
+@cache
+def _all_past(results: Path) -> Past:
+    return read_past(None, results)
 
 
 def seconds_left(state: RunState, expected: Estimate, now: float) -> float | None:

@@ -16,10 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from ablation.data.expected import expected_shape
 from ablation.models.families import FAMILIES
 from ablation.models.families.base import NetworkSettings
-from ablation.progress.disk_space import expected_shape
-from ablation.progress.estimate import Past, estimate, images_of, read_past
 from ablation.study.grid import PreparedData, Run
 
 SNAKEMAKE = 180
@@ -28,7 +27,6 @@ FLOAT32 = 4e-6  # MB of a value
 DECODING = 1300  # of the largest image file in one thread, or of the buffer that TFDS sorts in
 ASSUMED = (10_000, 224, 224)  # number, height and width of images about which nothing is known
 ASSUMED_CLASSES = 100
-DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -165,23 +163,3 @@ def analysis_memory(runs: Iterable[Run]) -> float:
         size = size_of(data)
         memory += number * (0.2 + 6 * FLOAT32 * size.evaluated * size.classes)
     return memory
-
-
-def training_minutes(run: Run, results: Path) -> float:
-    """Return the minutes that the training of a run may take.
-
-    They are twice the estimate from finished runs and the time of the start; a day if there is no
-    run with the same network. The runs of all machines count, because a job may run on any.
-
-    Args:
-        run: the run.
-        results: the folder of results, with the finished runs.
-    """
-    past = _past(results)
-    expected = estimate(run.settings, images_of(run, past), past.timed).seconds
-    return DAY if expected is None else 2 * expected / 60 + 10
-
-
-@cache
-def _past(results: Path) -> Past:
-    return read_past(None, results)
