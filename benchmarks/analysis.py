@@ -1,7 +1,5 @@
 """Time and memory of analysis and report by the number of runs."""
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -10,7 +8,7 @@ from contextlib import chdir
 from pathlib import Path
 
 from ablation.study.plan_file import write_plan
-from benchmarks.measure import Case
+from benchmarks.measure import Case, peak_memory
 from tests.report.made import arms, made
 
 RUNS = (10, 100, 1000)
@@ -57,10 +55,6 @@ def _measure(runs: int) -> tuple[float, float]:
 
 def _command(name: str, plan: Path) -> tuple[float, float]:
     """Run a command of the package, and return its seconds and its gigabytes."""
-    words = [sys.executable, "-m", "ablation", name, str(plan)]
     began = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{name} failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1e6
+    memory = peak_memory([sys.executable, "-m", "ablation", name, str(plan)])
+    return time.perf_counter() - began, memory / 1000

@@ -63,6 +63,28 @@ def in_turn(sides: Sequence[Callable[[], float]], repetitions: int) -> list[list
     return [list(side) for side in zip(*rounds, strict=True)]
 
 
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_memory(words: Sequence[str], **options: Any) -> float:
+    """Return the peak of the resident memory of a command in MB.
+
+    A small process starts the command, because the peak of a process includes that of the process
+    that started it.
+
+    Args:
+        words: the command.
+        options: further arguments of `subprocess.run`.
+    """
+    command = [sys.executable, "-c", _PEAK, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, **options)
+    return int(done.stdout) * 1024 / 1e6
+
+
 class Worker:
     """A process that answers requests, one JSON value a line.
 

@@ -23,6 +23,7 @@ from ablation.progress.resources import SNAKEMAKE, training_memory
 from ablation.study.grid import Run, prepared_data
 from ablation.study.schema import Dataset
 from ablation.training.settings import RunSettings, Training
+from benchmarks.measure import peak_memory
 from benchmarks.same_bytes import command
 
 NETWORKS = ("resnet8", "resnet20", "resnet56", "resnet34", "resnet50")
@@ -44,10 +45,10 @@ class Job:
     @property
     def run(self) -> Run:
         """The run that the job trains."""
-        stored = self.side + self.side // 8 if "random_crop" in self.pipeline else None
+        stored = self.side + self.side // 8 if "random_crop" in self.pipeline else self.side
         dataset = Dataset(
-            name="digits", source="mnist5k", image_size=self.side, stored_size=stored, channels=3,
-            limit=STEPS * self.batch,
+            name="digits", source="mnist5k", image_size=(self.side, self.side),
+            stored_size=(stored, stored), channels=3, limit=STEPS * self.batch,
         )  # fmt: skip
         data = prepared_data(dataset, "test")
         settings = RunSettings(
@@ -79,21 +80,10 @@ def measure(job: Job) -> tuple[float, float]:
     folder.mkdir(parents=True)
     if not data.exists():
         words = ["--settings", run.data.settings.model_dump_json(), "--folder", str(data)]
-        _peak([sys.executable, "-m", "ablation", "prepare", *words])
-    return training_memory(run, "cpu") - SNAKEMAKE, _peak(command(run.settings, data, folder))
-
-
-def _peak(words: list[str]) -> float:
-    """Return the peak of the resident memory of a command in MB.
-
-    It is at least that of this process, which is small because it does not import TensorFlow.
-    """
+        subprocess.run([sys.executable, "-m", "ablation", "prepare", *words], check=True)
     environment = os.environ | {warm_start.VARIABLE: ""}
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{words} failed")
-    return usage.ru_maxrss * 1024 / 1e6
+    peak = peak_memory(command(run.settings, data, folder), env=environment)
+    return training_memory(run, "cpu") - SNAKEMAKE, peak
 
 
 def main() -> int:

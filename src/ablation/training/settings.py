@@ -1,13 +1,14 @@
 """The settings of a run: data, network, augmentation, training."""
 
 from functools import cached_property
+from hashlib import sha256
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablation.augmentation.registry import StepCall
 from ablation.data.settings import DataSettings
-from ablation.identity import canonical_json, identity
+from ablation.identity import canonical_json
 from ablation.models.families import Network
 from ablation.strict import Strict, refusal
 
@@ -142,4 +143,4 @@ class RunSettings(BaseModel):
     @cached_property
     def id(self) -> str:
         """First eight hex digits of the hash of the settings."""
-        return identity(self)[:8]
+        return sha256(self.json_text.encode()).hexdigest()[:8]
