@@ -80,6 +80,22 @@ def test_catalog_file_offers_what_the_workflow_has():
     assert usage["report"] == ("report(" in rules)
 
 
+@pytest.mark.workflow
+def test_the_catalog_names_what_snakemake_itself_needs():
+    jobs_only = (
+        "h5py", "keras", "matplotlib", "mlxtend", "pandas", "PIL", "scipy", "seaborn", "sklearn",
+        "tensorflow", "tensorflow_datasets",
+    )  # fmt: skip
+    code = (
+        "import sys\nfrom snakemake.cli import get_argument_parser, main\n"
+        "get_argument_parser()\n"  # loads plugins
+        f"sys.modules.update(dict.fromkeys({jobs_only}))\n"
+        "main(['--directory', '.test', '--dry-run', '--forceall'])\n"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["workflow/Snakefile", "config/README.md", "README.md", "LICENSE"])
 def test_what_the_workflow_catalog_looks_for_is_there(name):
     assert (ROOT / name).is_file()

@@ -27,7 +27,7 @@ use rule * from {name} as {name}_*
 
 
 def workflow(folder, **modules):
-    """A workflow with a config of its own that uses this one as modules.
+    """A workflow with another config that uses this one as modules.
 
     Args:
         folder: its folder.
