@@ -75,7 +75,8 @@ def test_a_whole_study_uses_both_gpus_and_no_gpu_twice(cluster, tmp_path, table)
 def test_a_group_of_runs_shares_one_gpu_one_after_another(study, local, table):
     text = study.project.study.read_text()
     study.project.study.write_text(text.replace("seeds: [0]", "seeds: [0, 1]"))
-    study.start("--groups", "train=train", "--group-components", "train=2")
+    groups = ("--groups", "train=train", "--group-components", "train=2")
+    study.start(*groups, "--set-resources", "train:runtime=30")
     study.until(study.processes, "a training")
     while study.snakemake.poll() is None:
         assert len(study.processes()) < 2

@@ -21,7 +21,7 @@ from ablation.storage import writing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 RUNS_PER_DEVICE = "ABLATION_RUNS_PER_DEVICE"
-# Ids of jobs of Slurm, LSF and PBS. Each may number the devices that it can see from 0.
+# Ids of jobs of Slurm, LSF and PBS. Each may number its devices from 0.
 CLUSTER_JOBS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID")
 SIMULATED = "ABLATION_SIMULATED_DEVICES"  # number of simulated devices, for tests
 NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is written by Slurm
@@ -35,9 +35,8 @@ def reserved_device(check: Callable[[], None] = lambda: None) -> Iterator[str | 
 
     Within the block ``CUDA_VISIBLE_DEVICES`` names only that device. The kernel releases the
     device when the process ends. ``ABLATION_RUNS_PER_DEVICE`` is the number of jobs that may share
-    a device, by default 1. Each device gets a first job before any gets a second. Within a job of a
-    cluster, only processes of the same job exclude each other, because the cluster has given the
-    devices to that job.
+    a device, by default 1. Each device gets a first job before any gets a second. The number of a
+    device is valid within a job of a cluster, its UUID everywhere.
 
     Args:
         check: called about once a second while waiting; an error that it raises ends the wait.
@@ -129,6 +128,7 @@ def _wait(devices: list[str], held: ExitStack, check: Callable[[], None]) -> str
     folder = Path(tempfile.gettempdir()) / "ablation-devices"
     slots = range(int(os.environ.get(RUNS_PER_DEVICE, "1")))
     cluster_job = "".join(f"{os.environ[name]}-" for name in CLUSTER_JOBS if name in os.environ)
+    names = {one: f"{cluster_job}{one}" if one.isdigit() else one for one in devices}
     waiting = False
     while True:
         with writing(folder):
@@ -136,7 +136,7 @@ def _wait(devices: list[str], held: ExitStack, check: Callable[[], None]) -> str
             with suppress(PermissionError):  # made by another user
                 folder.chmod(0o777)
             for slot, device in product(slots, devices):
-                file = folder / quote(f"{cluster_job}{device}.{slot}", safe="")
+                file = folder / quote(f"{names[device]}.{slot}", safe="")
                 lock = FileLock(file, mode=0o666, fallback_to_soft=False)
                 with suppress(Timeout):
                     held.enter_context(lock.acquire(blocking=False))
