@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]  # renders r
 
 ATTEMPTS = [
     {"first_epoch": first, "started": f"2026-01-01T00:0{first}:00Z", "device": device,
-     "environment": ENVIRONMENT | {"processor": device}}
+     "reserved": None, "environment": ENVIRONMENT | {"processor": device}}
     for first, device in ((1, "CPU"), (3, "GPU:0"))
 ]  # fmt: skip
 

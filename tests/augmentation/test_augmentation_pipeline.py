@@ -229,3 +229,25 @@ def test_wrong_inputs_are_refused():
         augmentation = Augmentation(parse_pipeline(text), size)
         with pytest.raises(InputError, match=message):
             augmentation(images[..., :1], targets, augmentation.draws(0, 0, 4))
+
+
+SOMETIMES = [
+    StepCall(step=call.step, parameters={**call.parameters, "probability": 0.5})
+    for call in EVERY_CALL
+    if call.definition.has_probability
+]
+
+
+@pytest.mark.parametrize("call", SOMETIMES, ids=str)
+def test_a_batch_without_a_chosen_image_stays_as_it_is(call):
+    augmentation = Augmentation([call], (9, 8))
+    images, targets = data(4)
+    draws = np.full((4, augmentation.columns), 0.999, np.float32)
+    source = tf.data.Dataset.from_tensors((images, targets, draws))
+    results = [
+        augmentation(images, targets, draws),
+        tf.function(augmentation)(images, targets, draws),
+        next(iter(source.map(augmentation))),
+    ]
+    for result, _ in results:
+        np.testing.assert_array_equal(result, images)

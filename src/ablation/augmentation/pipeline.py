@@ -1,6 +1,7 @@
 """A pipeline as a function of batches, and its draws."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,11 +169,13 @@ class Augmentation:
             if part.chance is None:
                 images, targets = part.apply(images, targets, draws)
                 continue
-            chosen = tf.cast(draws[:, part.chance] < part.probability, tf.int32)
-            groups = [tf.dynamic_partition(each, chosen, 2) for each in (images, targets, draws)]
-            changed, _ = part.apply(*(group[1] for group in groups))
-            places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), chosen, 2)
-            images = tf.dynamic_stitch(places, [groups[0][0], changed])
+            chosen = draws[:, part.chance] < part.probability
+            # Steps that loop over images fail without any.
+            images = tf.cond(
+                tf.reduce_any(chosen),
+                partial(_applied, part, images, targets, draws, chosen),
+                partial(tf.identity, images),
+            )
         images = scaled(images)
         return tf.ensure_shape(images, shapes[0]), tf.ensure_shape(targets, shapes[1])
 
@@ -201,3 +204,12 @@ class Augmentation:
         if self.size not in (None, (height, width)) and not self.crops:
             raise ValueError(f"images must be {self.size}, not {(height, width)}")
         check_size(self.steps, self.size or (height, width), (height, width))
+
+
+def _applied(part: Part, images: Images, targets: Targets, draws: Draws, chosen: Any) -> Images:
+    """Return the images after a step that is applied to the chosen ones only."""
+    group = tf.cast(chosen, tf.int32)
+    parts = [tf.dynamic_partition(each, group, 2) for each in (images, targets, draws)]
+    changed, _ = part.apply(*(of_group[1] for of_group in parts))
+    places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), group, 2)
+    return tf.dynamic_stitch(places, [parts[0][0], changed])
