@@ -44,6 +44,9 @@ def state(place):
         (["FAILED|None", "PENDING|Resources"], ("missing", "queued in Slurm: Resources")),
         (["RUNNING|None"], ("running", None)),
         (["COMPLETING|None"], ("running", None)),
+        (["RUNNING|None", "PENDING|Resources"], ("running", None)),
+        (["RUNNING|None|rule_ablation_train_wildcards_RUN|/here"], ("running", None)),
+        (["RUNNING|None|rule_train_keeping_weights_wildcards_RUN|/here"], ("running", None)),
         (["OUT_OF_MEMORY|None"], ("failed", "its job in Slurm ended: OUT_OF_MEMORY")),
         (["CANCELLED|None"], ("missing", None)),
         (["RUNNING|None|rule_train_wildcards_another|/here"], ("missing", None)),
@@ -51,7 +54,8 @@ def state(place):
     ],
 )
 def test_a_run_that_has_not_started(place, squeue, jobs, expected):
-    squeue(*(job.replace("/here", str(place.folder)) for job in jobs))
+    name = place.run().name.replace("/", "_")
+    squeue(*(job.replace("/here", str(place.folder)).replace("RUN|", f"{name}|") for job in jobs))
     assert state(place) == expected
 
 

@@ -131,6 +131,21 @@ def test_code_that_is_edited_while_the_study_runs_makes_no_result(tmp_path):
     assert not list(project.folder.rglob("run.json"))
 
 
+def test_a_job_on_another_machine_checks_the_code_that_it_was_planned_with(project):
+    """There, Snakemake loads the workflow again, possibly after an edit."""
+    run = runs_of(project)["cutmix"]
+    record = json.loads((run / "run.json").read_text())
+    planned = record["code"] | {"cutmix": "0" * 16}
+    file = (run / "history.csv").relative_to(project.folder)
+    done = project.snakemake(
+        "--mode", "remote", "--force", str(file), check=False,
+        ABLATION_PLANNED_CODE=json.dumps(planned),
+    )  # fmt: skip
+    assert done.returncode != 0
+    log = f"results/logs/train/{run.relative_to(project.folder / 'results/runs')}.log"
+    assert "the code was edited while the study ran" in (project.folder / log).read_text()
+
+
 def test_a_failed_job_ends_with_its_message_and_its_log_outlives_the_next_attempt(project):
     shutil.rmtree(runs_of(project)["cutmix"])
     (images,) = project.folder.glob("results/data/*/*/images.npy")

@@ -1,6 +1,7 @@
 # Loads the configuration, resolves the study, and defines the input functions of the rules.
 import gc
 import io
+import json
 import os
 import re
 import sys
@@ -57,6 +58,7 @@ if not IMPORTED.samefile(SOURCE):
 
 from ablation import warm_start
 from ablation.data.files_digest import files_digest
+from ablation.data.sources import source_of
 from ablation.errors import InputError
 from ablation.progress.current import is_prepared, result_state
 from ablation.progress.resources import (
@@ -72,7 +74,7 @@ from ablation.identity import canonical_json
 from ablation.study.grid import IMAGENET_WEIGHTS
 from ablation.study.plan import CONFIG_FILE, load_config, load_plan
 from ablation.study.schema import NAME_PATTERN
-from ablation.training.code import code_of, data_code, run_code
+from ablation.training.code import code_of, run_code
 from ablation.training.records import OUTPUTS, WEIGHTS
 
 # Snakemake adds the prefix of a module to the paths of rules, but not to other paths.
@@ -109,6 +111,13 @@ os.environ.update(ABLATION_RUNS_PER_DEVICE=str(CONFIG.runs_per_device))
 # Empty in the processes of Snakemake that run jobs on other machines.
 warm = CONFIG.warm_start and workflow.is_main_process
 os.environ.update({warm_start.VARIABLE: str(os.getpid()) if warm else ""})
+
+# Jobs on other machines load this file again. They check the code that they were planned with.
+PLANNED_CODE = json.loads(os.environ.get("ABLATION_PLANNED_CODE", "{}"))
+if workflow.is_main_process or not PLANNED_CODE:
+    for run in {run.cell: run for run in PLAN.runs.values()}.values():
+        PLANNED_CODE.update(run_code(run.settings))
+    os.environ.update(ABLATION_PLANNED_CODE=json.dumps(PLANNED_CODE))
 
 STUDY = PLAN.name
 RUNS = {run.name: run for run in PLAN.runs.values()}
@@ -238,11 +247,16 @@ def arguments_of_run(wildcards):
         f"--settings={run.settings.json_text}",
         # Not an input of a finished run whose data has been deleted.
         f"--data={run.data.folder}/description.json",
-        f"--code={code_of(run_code(run.settings))}",
+        f"--code={code_of({part: PLANNED_CODE[part] for part in run_code(run.settings)})}",
         # Not an output, because Snakemake removes outputs before a job and after a failure.
         f"--checkpoints={run.checkpoints}",
         *([f"--weights={run.weights_file}"] if run.weights_file else []),
     ]
+
+
+def code_of_data(wildcards):
+    """Return the digest of the code that prepares a data set."""
+    return PLANNED_CODE[source_of(data_of(wildcards).settings.source).name]
 
 
 def growing(needed):
@@ -261,14 +275,15 @@ def growing(needed):
 
 
 def memory_of_run(wildcards):
-    """Return the MB of a training job."""
-    return training_memory(run_of(wildcards), CONFIG.environment)
+    """Return the MB of a training job. On a cluster, it may use a CPU or a GPU."""
+    environments = [CONFIG.environment] if workflow.local_exec else ["cpu", "gpu"]
+    return max(training_memory(run_of(wildcards), one) for one in environments)
 
 
 def minutes_of_run(wildcards):
     """Return the minutes of a training job."""
-    # On this machine nothing limits the time, and reading finished runs would take seconds.
-    if workflow.local_exec:
+    # Here nothing limits the time, or the job has started. Reading finished runs takes seconds.
+    if workflow.local_exec or not workflow.is_main_process:
         return DAY
     from ablation.progress.estimate import minutes_to_request
 

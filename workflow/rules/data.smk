@@ -20,7 +20,7 @@ rule prepare:
         runtime=growing(180),
     params:
         settings=lambda wildcards: canonical_json(data_of(wildcards).settings),
-        code=lambda wildcards: data_code(data_of(wildcards).settings),
+        code=code_of_data,
         files=lambda wildcards: LOCAL_IMAGES[data_of(wildcards).folder],
         folder=subpath(output[0], parent=True),
     message:

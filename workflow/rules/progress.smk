@@ -37,6 +37,7 @@ rule status:
 rule recheck:
     log:
         f"results/logs/{STUDY}/recheck.log",
+    retries: 0  # the files of a run that differs stay
     conda:
         f"../../envs/{CONFIG.environment}.yaml"
     threads: CONFIG.threads

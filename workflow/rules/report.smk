@@ -21,6 +21,7 @@ rule resolve:
         f"results/logs/{STUDY}/resolve-{{part}}.log",
     wildcard_constraints:
         part="|".join(PARTS),
+    priority: 100  # first, because the study may be edited while its runs train
     conda:
         "../../envs/cpu.yaml"
     params:

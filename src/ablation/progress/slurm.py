@@ -1,5 +1,6 @@
 """Jobs of Slurm that train runs, as `squeue` lists them."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -14,9 +15,10 @@ ENDED = (
     "PREEMPTED", "TIMEOUT",
 )  # fmt: skip
 SQUEUE_SECONDS = 60
-# Comments that Snakemake's executor gives to the jobs of the training rules.
-_RULES = ("train", "train_keeping_weights")
-_COMMENTS = [f"rule_{rule}_wildcards_" for rule in _RULES]
+# Comments that Snakemake's executor gives to the jobs of the training rules and to groups of them. A
+# module may give the rules a longer name.
+_RUN = re.compile(r"rule_\w*train(?:_keeping_weights)?_wildcards_(.+)")
+_GROUP = re.compile(r"rule_\w*train")
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,18 @@ def slurm_jobs(runs: Iterable[Run]) -> Jobs:
     Args:
         runs: the runs. No jobs are found if ``squeue`` is missing or fails.
     """
-    folders = {
-        run.folder.removeprefix("results/runs/").replace("/", "_"): run.folder for run in runs
-    }
-    of_runs, groups = {}, False
+    folders = {run.name.replace("/", "_"): run.folder for run in runs}
+    of_runs: dict[str, Job] = {}
+    groups = False
     for comment, job in _listed():
-        names = [comment.removeprefix(text) for text in _COMMENTS if comment.startswith(text)]
-        if names and names[0] in folders:
-            of_runs[folders[names[0]]] = job
-        elif not names and not job.ended:
-            groups = groups or comment.startswith("rule_train")
+        name = _RUN.fullmatch(comment)
+        if name is None:
+            groups = groups or (not job.ended and _GROUP.match(comment) is not None)
+        elif folder := folders.get(name[1]):
+            before = of_runs.get(folder)
+            # A job may wait while one that an earlier Snakemake submitted still trains the run.
+            if before is None or before.queued or before.ended or not job.queued:
+                of_runs[folder] = job
     return Jobs(of_runs, groups)
 
 
