@@ -175,7 +175,7 @@ def _add_archive(commands: Any) -> None:
     archive.add_argument(
         "--without-images", action="store_true", help="leave out all images of the data"
     )
-    _add_config(archive)
+    archive.add_argument("--config", default={}, type=json.loads, help="config, as JSON")
     archive.set_defaults(command=_archive)
 
     verify = commands.add_parser("verify", help="verify the archive of a study")
@@ -366,9 +366,9 @@ def _judge(arguments: argparse.Namespace) -> None:
 def _archive(arguments: argparse.Namespace) -> None:
     from ablation.archive.write import write_archive
 
-    if arguments.study is not None:
-        arguments.config = {**arguments.config, "study": arguments.study}
-    print(write_archive(_plan(arguments), images=not arguments.without_images))
+    named = {} if arguments.study is None else {"study": arguments.study}
+    plan = load_plan(load_config({**arguments.config, **named}))
+    print(write_archive(plan, images=not arguments.without_images))
 
 
 def _verify(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from ..workflow.conftest import STUDY, make_project
-from .conftest import Study
+from .conftest import FILES, Study
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -35,7 +35,7 @@ def check(study, local, table, event, status, then, before=None):
     files = study.files()
     expected = {name: local[name] for name in files}
     table.append((event, status, then, twice, "equal" if files == expected else "DIFFER"))
-    assert files
+    assert files.keys() == {file.parent / name for file in files for name in FILES} != set()
     assert files == expected
     assert not list(study.project.folder.glob("results/checkpoints/*/*/*/*/checkpoint.npz"))
     assert twice in ("-", "0")

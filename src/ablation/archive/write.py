@@ -50,10 +50,12 @@ def write_archive(plan: Plan, *, images: bool = True) -> Path:
         The file.
 
     Raises:
-        InputError: runs are missing, the study was edited since, a file is missing, or the tables
-            and the report do not follow from the runs.
+        InputError: this is no checkout, runs are missing, the study was edited since, a file is
+            missing, or the tables and the report do not follow from the runs.
     """
     study, results = plan.name, Path("results", plan.name)
+    if not Path(MAIN).is_file():
+        raise InputError(f"{MAIN} not found: archives are written in the folder of a checkout")
     _require_finished(plan)
     with TemporaryDirectory(prefix="ablation-") as place:
         tree = Path(place, "archive")

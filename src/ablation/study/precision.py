@@ -18,7 +18,7 @@ def auto_precision() -> str:
     Raises:
         InputError: ``nvidia-smi`` fails.
     """
-    if VARIABLE not in os.environ:
+    if os.environ.get(VARIABLE) not in ("float32", "bfloat16"):
         capabilities = compute_capabilities()
         # A run may get any of the GPUs.
         fast = min(capabilities) >= 8 if capabilities else processor_has_bfloat16()
