@@ -80,7 +80,8 @@ def measure(job: Job) -> tuple[float, float]:
     folder.mkdir(parents=True)
     if not data.exists():
         words = ["--settings", run.data.settings.model_dump_json(), "--folder", str(data)]
-        subprocess.run([sys.executable, "-m", "ablation", "prepare", *words], check=True)
+        command_line = [sys.executable, "-m", "ablation", "prepare", *words]
+        subprocess.run(command_line, stdout=subprocess.DEVNULL, check=True)
     environment = os.environ | {warm_start.VARIABLE: ""}
     peak = peak_memory(command(run.settings, data, folder), env=environment)
     return training_memory(run, "cpu") - SNAKEMAKE, peak

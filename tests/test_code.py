@@ -31,14 +31,24 @@ def package(tmp_path, monkeypatch):
         file = tmp_path / "ablation" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    kept = tmp_path / "ablation/__pycache__/code.json"
+    kept.parent.mkdir()
     monkeypatch.setattr(code, "PACKAGE", tmp_path / "ablation")
-    code._module.cache_clear()
+    monkeypatch.setattr(code, "KEPT", kept)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    forget()
     yield tmp_path / "ablation"
+    forget()
+
+
+def forget():
+    """As in a new process."""
     code._module.cache_clear()
+    code._kept.cache_clear()
 
 
 def digest(**parts):
-    code._module.cache_clear()
+    forget()
     return code.code_digest(["ablation.training.run"], **parts)
 
 
@@ -127,3 +137,16 @@ def test_the_digest_does_not_depend_on_the_version_of_python(package):
 def test_a_missing_module_is_an_error(package):
     with pytest.raises(FileNotFoundError, match=r"ablation\.training\.missing"):
         code.code_digest(["ablation.training.missing"])
+
+
+def test_modules_are_parsed_once_and_again_after_an_edit(package, monkeypatch):
+    before = digest()
+    code.KEPT.write_text("damaged")
+    assert digest() == before
+    parsed, real = [], code._parsed
+    monkeypatch.setattr(code, "_parsed", lambda *one: parsed.append(one) or real(*one))
+    assert digest() == before
+    assert not parsed
+    edit(package / "data/load.py", "return 1", "return 2")
+    assert digest() != before
+    assert len(parsed) == 1

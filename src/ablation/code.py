@@ -6,7 +6,10 @@ docstrings, formatting and the texts of ``description=`` arguments do not count.
 
 import ast
 import hashlib
-from collections.abc import Collection, Iterable
+import json
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
+KEPT = PACKAGE / "__pycache__/code.json"  # parsed modules, beside what Python keeps of them
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -39,6 +43,7 @@ def code_digest(
     digest = hashlib.sha256()
     for name in sorted(reached(modules, only=only, without=without)):
         digest.update(f"{name}:{_module(name)[0]}\n".encode())
+    _write_kept()
     return digest.hexdigest()[:16]
 
 
@@ -77,11 +82,51 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     file = _file(name)
     if file is None:
         raise FileNotFoundError(f"module {name} does not exist")
-    imports: list[ast.Import | ast.ImportFrom] = []
-    tree = _canonical(ast.parse(file.read_text(encoding="utf-8")), imports)
-    content = hashlib.sha256(repr(tree).encode()).hexdigest()
+    source = file.read_bytes()
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    return content, frozenset(_imported(imports, package))
+    # Without keeping it, parsing takes a tenth of a second of every call of Snakemake.
+    key = hashlib.sha256(b"\0".join((_own_source(), package.encode(), source))).hexdigest()
+    if key not in _kept():
+        _kept()[key] = list(_parsed(source, package))
+        _new.append(key)
+    content, *names = _kept()[key]
+    return content, frozenset(name for name in names if _file(name) is not None)
+
+
+def _parsed(source: bytes, package: str) -> Iterator[str]:
+    """Yield the hash of a module's code, and the names that may be modules that it imports."""
+    imports: list[ast.Import | ast.ImportFrom] = []
+    tree = _canonical(ast.parse(source), imports)
+    yield hashlib.sha256(repr(tree).encode()).hexdigest()
+    yield from sorted(_imported(imports, package))
+
+
+@cache
+def _own_source() -> bytes:
+    return Path(__file__).read_bytes()
+
+
+@cache
+def _kept() -> dict[str, list[str]]:
+    """Return what earlier processes have parsed, by the hash of the source."""
+    try:
+        kept: dict[str, list[str]] = json.loads(KEPT.read_bytes())
+    except (OSError, ValueError):  # missing, or damaged
+        return {}
+    return kept
+
+
+_new: list[str] = []  # keys that this process has added
+
+
+def _write_kept() -> None:
+    """Keep what was parsed, where Python may keep bytecode."""
+    if not _new or sys.dont_write_bytecode or not os.access(KEPT.parent, os.W_OK):
+        return
+    part = KEPT.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(_kept()), encoding="utf-8")
+    part.replace(KEPT)
+    _new.clear()
 
 
 def _file(name: str) -> Path | None:
@@ -123,7 +168,7 @@ def _canonical(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> Any:
 
 
 def _imported(statements: Iterable[ast.Import | ast.ImportFrom], package: str) -> set[str]:
-    """Return the modules of this package that import statements in a subpackage import."""
+    """Return the names of this package that import statements in a subpackage import."""
     names: set[str] = set()
     for node in statements:
         if isinstance(node, ast.Import):
@@ -135,5 +180,4 @@ def _imported(statements: Iterable[ast.Import | ast.ImportFrom], package: str) -
         names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     # Importing a.b.c runs a and a.b as well.
     places = [name.split(".") for name in names if _is_own(name)]
-    every = {".".join(parts[:end]) for parts in places for end in range(1, len(parts) + 1)}
-    return {name for name in every if _file(name) is not None}
+    return {".".join(parts[:end]) for parts in places for end in range(1, len(parts) + 1)}

@@ -6,12 +6,13 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from ablation.data.prepared import FORMAT, content_hash, load
 from ablation.models.build import build
 from ablation.storage import file_sha256, is_sealed, sealed
 from ablation.training.code import run_code
-from ablation.training.run import compiled_model
+from ablation.training.run import compiled_model, feed
 
 from ..conftest import needs_bfloat16
 from .conftest import DATA, command, settings, train
@@ -179,11 +180,22 @@ def test_a_network_is_scored_on_the_centre_of_stored_images(train_here, stored, 
 
 
 @pytest.mark.slow
-def test_on_a_gpu_a_training_step_makes_the_same_batches(train_here, stored, tmp_path, monkeypatch):
+def test_batches_finished_by_the_training_step_are_the_same(
+    train_here, stored, tmp_path, monkeypatch
+):
+    """As on a GPU, which gets them as uint8; here on the CPU."""
     wanted = settings("random_crop | flip | brightness(0.2, 0.5) | cutmix", batch_size=5)
+    fed = []
+
+    def watched(*arguments, **options):
+        fed.append(feed(*arguments, **options))
+        return fed[-1]
+
+    monkeypatch.setattr("ablation.training.run.feed", watched)
     for device in ("CPU", "GPU"):
         monkeypatch.setattr("ablation.training.run._device", lambda device=device: device)
         train_here(wanted, stored, tmp_path / device)
+    assert [data.element_spec[0].dtype for data in fed] == [tf.float32, tf.uint8]
     one, other = (pd.read_csv(tmp_path / device / "history.csv") for device in ("CPU", "GPU"))
     np.testing.assert_allclose(one, other, rtol=1e-6)
     one, other = (np.load(tmp_path / device / "predictions.npz") for device in ("CPU", "GPU"))

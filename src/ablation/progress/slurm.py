@@ -15,7 +15,7 @@ ENDED = (
     "PREEMPTED", "TIMEOUT",
 )  # fmt: skip
 SQUEUE_SECONDS = 60
-# Comments that Snakemake's executor gives to the jobs of the training rules and to groups of them. A
+# Comments that Snakemake's executor gives to jobs of the training rules and to groups of them. A
 # module may give the rules a longer name.
 _RUN = re.compile(r"rule_\w*train(?:_keeping_weights)?_wildcards_(.+)")
 _GROUP = re.compile(r"rule_\w*train")
