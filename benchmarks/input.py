@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -182,3 +182,30 @@ class Source:
             next(self._batches)
             count += 1
         return count * self._batch / (time.perf_counter() - began)
+
+
+class Inputs:
+    """Opens pipelines and measures the last one.
+
+    Args:
+        opened: called with a pipeline, the pixels of its images and those of the stored images.
+            Returns its batches, the shape of an image, and the number of examples.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[str, int, int], tuple[Iterator[tuple[Any, Any]], tuple[int, ...], int]],
+    ) -> None:
+        self._opened = opened
+        self._source: Source | None = None
+
+    def answer(self, request: tuple[str, int, int, bool] | None) -> float | None:
+        """Return the rate of the open pipeline, or open another."""
+        if request is None:
+            assert self._source is not None
+            return self._source.rate()
+        text, pixels, stored, random = request
+        self._source = None  # ends its threads and processes
+        batches, shape, examples = self._opened(text, pixels, stored)
+        self._source = Source(batches, BATCH[pixels], shape, examples, random=random)
+        return None

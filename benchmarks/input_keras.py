@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ablation.augmentation.parsing import parse_pipeline
 from ablation.augmentation.pipeline import Augmentation
 from ablation.training.batches import training_batches
 from ablation.training.environment import make_deterministic
-from benchmarks.input import BATCH, Source, read_images
+from benchmarks.input import BATCH, Inputs, read_images
 from benchmarks.measure import serve
 from benchmarks.steps import CLASSES, THREADS
 
@@ -20,27 +21,6 @@ DOG = (384, 448)  # height and width, about the mean of Stanford Dogs
 PARALLEL = tf.data.AUTOTUNE
 
 Batches = Iterator[tuple[Any, Any]]
-
-
-class Inputs:
-    """Opens pipelines and measures the last one."""
-
-    def __init__(self, batches: Callable[[str, int, Path, int], Batches], folder: Path) -> None:
-        self._open, self._folder = batches, folder
-        self._source: Source | None = None
-
-    def answer(self, request: tuple[str, int, int, bool] | None) -> float | None:
-        """Return the rate of the open pipeline, or open another."""
-        if request is None:
-            assert self._source is not None
-            return self._source.rate()
-        text, pixels, stored, random = request
-        self._source = None  # ends its threads
-        examples = len(read_images(self._folder, stored)[0])
-        batches = self._open(text, pixels, self._folder, stored)
-        shape = (pixels, pixels, 3)
-        self._source = Source(batches, BATCH[pixels], shape, examples, random=random)
-        return None
 
 
 def ours(text: str, pixels: int, folder: Path, stored: int) -> Batches:
@@ -167,8 +147,21 @@ def mixup(own: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return (1 - share) * own + share * other, share
 
 
+def opened(
+    batches: Callable[[str, int, Path, int], Batches],
+    folder: Path,
+    text: str,
+    pixels: int,
+    stored: int,
+) -> tuple[Batches, tuple[int, ...], int]:
+    """Return what `benchmarks.input.Inputs` needs of a pipeline."""
+    examples = len(read_images(folder, stored)[0])
+    return batches(text, pixels, folder, stored), (pixels, pixels, 3), examples
+
+
 if __name__ == "__main__":
     whose, place = sys.argv[1:]
     if whose == "ours":
         make_deterministic(0, THREADS)
-    serve(Inputs({"ours": ours, "notebook": notebook}[whose], Path(place)).answer)
+    side = {"ours": ours, "notebook": notebook}[whose]
+    serve(Inputs(partial(opened, side, Path(place))).answer)

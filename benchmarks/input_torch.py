@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from benchmarks.input import BATCH, Source, read_images
+from benchmarks.input import BATCH, Inputs, read_images
 from benchmarks.measure import serve
 from benchmarks.steps import CLASSES, THREADS
 
@@ -97,27 +98,14 @@ class Examples(Dataset[Any]):
         return self._transform(image), int(self._labels[index])
 
 
-class Inputs:
-    """Opens pipelines and measures the last one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._source: Source | None = None
-
-    def answer(self, request: tuple[str, int, int, bool] | None) -> float | None:
-        """Return the rate of the open pipeline, or open another."""
-        if request is None:
-            assert self._source is not None
-            return self._source.rate()
-        text, pixels, stored, random = request
-        self._source = None  # ends its processes
-        steps = text.split(" | ")
-        examples = Examples(self._folder, stored, steps, pixels)
-        mixing = {name: value for step in steps for name, value in MIXING.get(step, {}).items()}
-        batches = endless(examples, BATCH[pixels], mixing)
-        shape = (3, pixels, pixels)
-        self._source = Source(batches, BATCH[pixels], shape, len(examples), random=random)
-        return None
+def opened(
+    folder: Path, text: str, pixels: int, stored: int
+) -> tuple[Iterator[tuple[Any, Any]], tuple[int, ...], int]:
+    """Return what `benchmarks.input.Inputs` needs of a pipeline."""
+    steps = text.split(" | ")
+    examples = Examples(folder, stored, steps, pixels)
+    mixing = {name: value for step in steps for name, value in MIXING.get(step, {}).items()}
+    return endless(examples, BATCH[pixels], mixing), (3, pixels, pixels), len(examples)
 
 
 def endless(examples: Examples, batch: int, mixing: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -132,4 +120,4 @@ def endless(examples: Examples, batch: int, mixing: dict[str, Any]) -> Iterator[
 if __name__ == "__main__":
     torch.set_num_threads(THREADS)
     np.random.seed(0)
-    serve(Inputs(Path(sys.argv[1])).answer)
+    serve(Inputs(partial(opened, Path(sys.argv[1]))).answer)
