@@ -36,7 +36,7 @@ def ours(text: str, pixels: int, folder: Path, stored: int) -> Batches:
         seed=0,
         batch_size=BATCH[pixels],
     )
-    return iter(batches.map(finish, num_parallel_calls=THREADS, deterministic=True).prefetch(2))
+    return iter(batches.map(finish))
 
 
 def notebook(name: str, pixels: int, folder: Path, stored: int) -> Batches:

@@ -13,7 +13,7 @@ from ablation.augmentation.pipeline import Augmentation
 from ablation.data.settings import DataSettings
 from ablation.models.cost import multiply_adds
 from ablation.models.families import resolve_network
-from ablation.training.batches import training_batches, without_autotuning
+from ablation.training.batches import input_options, training_batches
 from ablation.training.environment import make_deterministic
 from ablation.training.run import compiled_model, feed
 from ablation.training.settings import RunSettings, Training
@@ -64,7 +64,7 @@ class Trainer(keras.callbacks.Callback):
         if pipeline is None:
             targets = np.eye(CLASSES, dtype=np.float32)[labels]
             data = tf.data.Dataset.from_tensors((images, targets)).repeat()
-            self._data = data.with_options(without_autotuning())
+            self._data = data.with_options(input_options())
         else:
             batches, finish = training_batches(
                 (255 * images).astype(np.uint8),
@@ -76,7 +76,7 @@ class Trainer(keras.callbacks.Callback):
                 seed=0,
                 batch_size=batch,
             )
-            self._data = feed(self._network, batches, finish, THREADS, in_step=place == "step")
+            self._data = feed(self._network, batches, finish, in_step=place == "step")
         self._losses: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002

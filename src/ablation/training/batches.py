@@ -5,6 +5,7 @@ change a batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ablation.augmentation.pipeline import Augmentation, centre, scaled
 
+ALIGNMENT = 64  # bytes, of the memory of a tensor
 ORDER_STREAM = 1  # separates these random numbers from those of the augmentation
 
 Shuffle = Literal["examples", "batches"]
@@ -89,7 +91,7 @@ def training_batches(
     """
     stored = images.shape[1:3]
     rows, columns = centre(stored, stored if augmentation.crops else size)
-    shape = [rows.stop - rows.start, columns.stop - columns.start, images.shape[3]]
+    stored_images = shared(images)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         epoch = first_epoch
@@ -97,8 +99,12 @@ def training_batches(
             draws = augmentation.draws(seed, epoch, len(indices))
             for chosen in epoch_batches(seed, epoch, len(indices), batch_size, shuffle):
                 examples = indices[chosen]
-                yield images[examples, rows, columns], labels[examples], draws[chosen]
+                yield examples, labels[examples], draws[chosen]
             epoch += 1
+
+    @tf.autograph.experimental.do_not_convert
+    def read(examples: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tf.gather(stored_images, examples)[:, rows, columns], *others
 
     @tf.autograph.experimental.do_not_convert  # has no Python control flow over tensors
     def finish(
@@ -107,12 +113,12 @@ def training_batches(
         return augmentation(pixels, tf.one_hot(classes_of, classes), draws)
 
     signature = (
-        tf.TensorSpec([batch_size, *shape], tf.uint8),
+        tf.TensorSpec([batch_size], tf.int64),
         tf.TensorSpec([batch_size], tf.int64),
         tf.TensorSpec([batch_size, augmentation.columns], tf.float32),
     )
-    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return data.with_options(without_autotuning()), finish
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature).map(read)
+    return data.with_options(input_options()), finish
 
 
 def evaluation_batches(
@@ -129,8 +135,27 @@ def evaluation_batches(
         yield scaled(tf.constant(images[indices[start : start + batch_size], rows, columns]))
 
 
-def without_autotuning() -> tf.data.Options:
-    """Return options without autotuning: the end of an iterator waits for its sleeping thread."""
+def shared(images: np.ndarray) -> tf.Tensor:
+    """Return images as a tensor that uses their memory, which must not be changed afterwards.
+
+    They are copied if their memory is not aligned as TensorFlow needs it.
+    """
+    if images.ctypes.data % ALIGNMENT:
+        return tf.constant(images)
+    # DLPack takes no read-only arrays; TensorFlow does not write to tensors.
+    writable = {**images.__array_interface__, "data": (images.ctypes.data, False)}
+    view = np.asarray(SimpleNamespace(__array_interface__=writable, owner=images))
+    return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
+
+
+def input_options() -> tf.data.Options:
+    """Return the options of the data sets that networks are trained on.
+
+    Without autotuning, because the end of an iterator waits for its sleeping thread. And with all
+    threads for one operation: with deterministic operations, tf.data neither maps in parallel nor
+    prefetches what comes from a Python generator.
+    """
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.threading.max_intra_op_parallelism = 0  # no limit but that of the process
     return options

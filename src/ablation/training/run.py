@@ -130,7 +130,7 @@ def compiled_model(
 
 
 def feed(
-    model: keras.Model, batches: tf.data.Dataset, finish: Finish, threads: int, *, in_step: bool
+    model: keras.Model, batches: tf.data.Dataset, finish: Finish, *, in_step: bool
 ) -> tf.data.Dataset:
     """Return the batches to fit a network with.
 
@@ -138,17 +138,15 @@ def feed(
         model: the compiled network; its training step is changed if ``in_step``.
         batches: of `training_batches`.
         finish: of `training_batches`.
-        threads: number of batches finished at once; does not change them.
         in_step: whether the training step finishes them, on the device of the network, instead of
             the CPU beside it. Then a few CPU cores are enough for a GPU.
     """
     if not in_step:
-        batches = batches.map(finish, num_parallel_calls=threads, deterministic=True)
-    else:
-        # Images are scaled first: tf.gather has no GPU kernel for uint8.
-        step = model.train_step
-        model.train_step = lambda batch: step(finish(scaled(batch[0]), *batch[1:]))
-    return batches.prefetch(2)
+        return batches.map(finish)
+    # Images are scaled first: tf.gather has no GPU kernel for uint8.
+    step = model.train_step
+    model.train_step = lambda batch: step(finish(scaled(batch[0]), *batch[1:]))
+    return batches
 
 
 class _Run:
@@ -283,9 +281,8 @@ class _Run:
             shuffle=self._training.shuffle,
             first_epoch=done + 1,
         )
-        threads, in_step = self._settings.threads, _device() != "CPU"
         self._model.fit(
-            feed(self._model, batches, finish, threads, in_step=in_step),
+            feed(self._model, batches, finish, in_step=_device() != "CPU"),
             initial_epoch=done,
             epochs=self._training.epochs,
             steps_per_epoch=self._steps,
