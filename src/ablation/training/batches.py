@@ -91,7 +91,9 @@ def training_batches(
     """
     stored = images.shape[1:3]
     rows, columns = centre(stored, stored if augmentation.crops else size)
-    stored_images = shared(images)
+    with tf.device("CPU"):
+        # In an Optional, because tf.data copies a tensor that its functions capture.
+        stored_images = tf.experimental.Optional.from_value(shared(images))
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         epoch = first_epoch
@@ -104,7 +106,7 @@ def training_batches(
 
     @tf.autograph.experimental.do_not_convert
     def read(examples: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tf.gather(stored_images, examples)[:, rows, columns], *others
+        return tf.gather(stored_images.get_value(), examples)[:, rows, columns], *others
 
     @tf.autograph.experimental.do_not_convert  # has no Python control flow over tensors
     def finish(
@@ -153,7 +155,7 @@ def input_options() -> tf.data.Options:
 
     Without autotuning, because the end of an iterator waits for its sleeping thread. And with all
     threads for one operation: with deterministic operations, tf.data neither maps in parallel nor
-    prefetches what comes from a Python generator.
+    prefetches what comes from Python.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
