@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks.measure import Case, in_turn
-from benchmarks.steps import PRECISIONS, REPETITIONS, SETUPS, Setup, Side
+from benchmarks.steps import PRECISIONS, REPETITIONS, SETUPS, THREADS, Setup, Side
 
 FED = (SETUPS[-1], SETUPS[1])
 PIPELINES = (
@@ -52,5 +52,7 @@ def _fed(setup: Setup, pipeline: str, repetitions: int) -> Case:
         Side("keras", setup, "bfloat16", pipeline, "tf.data", gpu=True) as beside,
     ):
         mine, theirs = in_turn([step.rate, beside.rate], repetitions)
+        step.check()
+        beside.check()
     title = f"{setup.title}, {pipeline.replace(' | ', ' + ')}"
-    return Case("gpu", f"{title}: augmented on the CPU", mine, theirs, "images/s")
+    return Case("gpu", f"{title}: augmented by {THREADS} threads", mine, theirs, "images/s")
