@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few and small cases: a smoke test")
     given = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the processes that are measured
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled code is kept, as usual
     machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     cases: list[Case] = []
     for part in given.part or PARTS:
