@@ -16,7 +16,7 @@ import time
 PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd")
 PROGRAMS = ("munged", "squeue", "slurmctld", "slurmd")
 NODES = ("node1", "node2")
-MEMORY = 6000  # MB of a node
+MEMORY = 16_000  # MB of a node, pretended
 CONFIGURATION = """\
 ClusterName=pretended
 SlurmctldHost={host}(127.0.0.1)

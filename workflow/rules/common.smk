@@ -259,17 +259,19 @@ def code_of_data(wildcards):
     return PLANNED_CODE[source_of(data_of(wildcards).settings.source).name]
 
 
-def growing(needed):
+def growing(needed, most=None):
     """Return a resource that grows by half with each attempt.
 
     Args:
         needed: what the first attempt gets: a number, or a function of the wildcards.
+        most: where it stops growing; None for no limit.
     """
 
     @signed
     def resource(wildcards, attempt):
         first = needed(wildcards) if callable(needed) else needed
-        return round(first * (1 + (attempt - 1) / 2))
+        grown = first * (1 + (attempt - 1) / 2)
+        return round(grown if most is None else max(first, min(grown, most)))
 
     return resource
 

@@ -44,7 +44,7 @@ rule recheck:
     resources:
         gpu=1,
         mem_mb=growing(lambda wildcards: recheck_memory(RUNS.values(), CONFIG.environment)),
-        runtime=CONFIG.runtime or growing(DAY),
+        runtime=CONFIG.runtime or DAY,
     params:
         options=lambda wildcards: config_options("recheck"),
     message:

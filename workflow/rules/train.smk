@@ -15,7 +15,8 @@ rule train:
     resources:
         gpu=1,
         mem_mb=growing(memory_of_run),
-        runtime=CONFIG.runtime or growing(minutes_of_run),
+        # Partitions often allow a day.
+        runtime=CONFIG.runtime or growing(minutes_of_run, most=DAY),
     params:
         # One function, because each takes time for every run.
         arguments=arguments_of_run,
