@@ -97,6 +97,8 @@ def test_the_same_files_give_the_same_bytes(archive, tree):
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path):
     file = tmp_path / "study.zip"
+    with pytest.raises(InputError, match=r"study\.zip: not found"):
+        unpack(file, tmp_path / "none")
     file.write_text("not a zip file")
     with pytest.raises(InputError, match=r"study\.zip: cannot be read as an archive"):
         unpack(file, tmp_path / "tree")

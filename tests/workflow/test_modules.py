@@ -102,6 +102,15 @@ def test_two_modules_have_their_own_study_and_prefix(finished, tmp_path):
     assert "Study own: 6 runs, 0 done" in outer.snakemake("other_status").output
 
 
+def test_rules_that_run_where_snakemake_runs_do_so_in_a_module(finished, tmp_path):
+    outer = workflow(tmp_path / "outer", ablation=finished.folder)
+    with outer.folder.joinpath("Snakefile").open("a") as file:
+        file.write('\nprint("local:", *sorted(workflow._localrules))\n')
+    names = ("data", "fetch_weights", "partial", "plan", "prune", "resolve", "status")
+    local = " ".join(["local:", *(f"ablation_{name}" for name in names)])
+    assert local in outer.snakemake("--list-rules").output.splitlines()
+
+
 def test_modules_of_two_checkouts_are_refused(finished, tmp_path):
     second = make_project(tmp_path / "second").folder
     outer = workflow(tmp_path / "outer", one=finished.folder, other=second)

@@ -1,9 +1,4 @@
 # Data sets, each prepared once for all runs that use it.
-localrules:
-    data,
-    fetch_weights,
-
-
 rule prepare:
     input:
         mark_of_outdated_data,
@@ -37,6 +32,7 @@ rule fetch_weights:
         f"results/{IMAGENET_WEIGHTS}",
     log:
         "results/logs/weights.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -55,6 +51,7 @@ rule data:
         weights=sorted({weights_of(run) for run in RUNS.values() if run.weights_file}),
     log:
         f"results/logs/{STUDY}/data.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     message:

@@ -1,14 +1,9 @@
 # Targets that are called by name, also while the study runs: they have no inputs and outputs, so
 # Snakemake does not lock them. Only `recheck` trains.
-localrules:
-    plan,
-    status,
-    partial,
-
-
 rule plan:
     log:
         f"results/logs/{STUDY}/plan.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -23,6 +18,7 @@ rule plan:
 rule status:
     log:
         f"results/logs/{STUDY}/status.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -56,6 +52,7 @@ rule recheck:
 rule partial:
     log:
         f"results/logs/{STUDY}/partial.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:

@@ -1,11 +1,8 @@
 # `snakemake prune`, called by name.
-localrules:
-    prune,
-
-
 rule prune:
     log:
         "results/logs/prune.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:

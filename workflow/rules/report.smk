@@ -8,10 +8,6 @@ NARRATIVES = [local(one.narrative) for one in PLAN.experiments if one.narrative 
 PARTS = part_digests(PLAN)
 
 
-localrules:
-    resolve,
-
-
 # The resolved plan, which jobs read instead of the study. It is in several files, each of which is
 # written again only if the part that its readers use has changed.
 rule resolve:
@@ -22,6 +18,7 @@ rule resolve:
     wildcard_constraints:
         part="|".join(PARTS),
     priority: 100  # first, because the study may be edited while its runs train
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:

@@ -73,6 +73,8 @@ def unpack(file: Path, tree: Path) -> list[str]:
                     packed.extract(entry, tree)
                 except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, zlib.error) as error:
                     found.append(f"{entry.filename}: cannot be unpacked ({error})")
+    except FileNotFoundError:
+        raise InputError(f"{file}: not found") from None
     except (OSError, NotImplementedError, UnicodeError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: cannot be read as an archive ({error})") from None
     if not found:

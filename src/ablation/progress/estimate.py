@@ -180,7 +180,7 @@ def estimate(settings: RunSettings, images: Images | None, timed: Iterable[Timed
     epochs, work = settings.training.epochs, _work(settings)
     alike = [other for other in timed if other.work == work and (other.epochs > 1 or epochs == 1)]
     if not alike:
-        return Estimate(None, None, "none", "new network")
+        return Estimate(None, None, "none", "no comparable run")
     if images is None:
         return Estimate(None, None, "none", "data not prepared")
 
