@@ -36,7 +36,8 @@ def test_before_anything_every_run_is_to_do_and_no_time_is_known(place):
     text = plan_text(overview_of(place.plan))
     assert "9 runs, 0 done, 0 running, 0 failed, 9 to do" in text
     assert rows(text) == {
-        (arm, "0 1 2"): ["to do", "4", "-", "none: no comparable run"] for arm in ("none", "flip", "crop")
+        (arm, "0 1 2"): ["to do", "4", "-", "none: no comparable run"]
+        for arm in ("none", "flip", "crop")
     }
     assert "Training time still needed: unknown" in text
     assert "No finished run was trained on this machine" in text
