@@ -112,9 +112,9 @@ def _training_memory(
 
     A step holds the activations of a batch, an evaluation two outputs of a layer at a time. They
     are added, because the allocator keeps part of what a step has freed. Weights exist up to eight
-    times: with momentum, gradients, and copies for kernels, checkpoints and early stopping. A batch of
-    images exists up to four times while it is augmented. The predictions of all images exist twice,
-    as batches and as one array.
+    times: with momentum, gradients, and copies for kernels, checkpoints and early stopping. A batch
+    of images exists up to four times while it is augmented. The predictions of all images exist
+    twice, as batches and as one array.
     """
     size = FAMILIES[network.family].size(network, data.seen, data.classes)
     steps = value * (1.25 * batch * size.activations + 2.5 * evaluation_batch * size.largest)
