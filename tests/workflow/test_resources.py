@@ -42,6 +42,7 @@ def test_every_rule_requests_memory_and_time_and_more_when_it_is_tried_again(pro
     assert rules.pop("limited 1200") == [1200, 1440]
     assert rules.pop("limited 2000") == [2000, 2000]
     assert {"prepare", "fetch_weights", "analyse", "report"} | TRAINING <= set(rules)
+    assert rules["recheck"][0]["mem_mb"] >= rules["train"][0]["mem_mb"]
     for name, (first, second) in rules.items():
         assert second["mem_mb"] == pytest.approx(1.5 * first["mem_mb"], abs=1), name
         # Without finished runs, training gets a day, and not more.

@@ -276,10 +276,19 @@ def growing(needed, most=None):
     return resource
 
 
+def training_environments():
+    """Return the environments that a training job may use: on a cluster, of a CPU or a GPU."""
+    return [CONFIG.environment] if workflow.local_exec else ["cpu", "gpu"]
+
+
 def memory_of_run(wildcards):
-    """Return the MB of a training job. On a cluster, it may use a CPU or a GPU."""
-    environments = [CONFIG.environment] if workflow.local_exec else ["cpu", "gpu"]
-    return max(training_memory(run_of(wildcards), one) for one in environments)
+    """Return the MB of a training job."""
+    return max(training_memory(run_of(wildcards), one) for one in training_environments())
+
+
+def memory_of_recheck(wildcards):
+    """Return the MB of a job that trains any of the runs again."""
+    return max(recheck_memory(RUNS.values(), one) for one in training_environments())
 
 
 def minutes_of_run(wildcards):

@@ -39,7 +39,7 @@ rule recheck:
     threads: CONFIG.threads
     resources:
         gpu=1,
-        mem_mb=growing(lambda wildcards: recheck_memory(RUNS.values(), CONFIG.environment)),
+        mem_mb=growing(memory_of_recheck),
         runtime=CONFIG.runtime or DAY,
     params:
         options=lambda wildcards: config_options("recheck"),

@@ -1,6 +1,6 @@
 """Batches of training and evaluation: their examples, order and draws.
 
-Order and draws are pure functions of (run seed, epoch, example), so threads and prefetching do not
+Order and draws are pure functions of (run seed, epoch, example), so the number of threads does not
 change a batch.
 """
 
