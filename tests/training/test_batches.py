@@ -23,12 +23,12 @@ LABELS = np.arange(50) % 5
 INDICES = np.arange(3, 50, 2)  # 24 of the 50
 
 
-def finished(*arguments, **options):
+def finished(*arguments, parallel=1, **options):
     data, finish = training_batches(*arguments, **options)
-    return data.map(finish)
+    return data.map(finish, num_parallel_calls=parallel, deterministic=True)
 
 
-def training_data(text="", *, seed=0, size=5, first=1, shuffle="examples"):
+def training_data(text="", *, seed=0, size=5, parallel=1, first=1, shuffle="examples"):
     return finished(
         IMAGES,
         LABELS,
@@ -38,6 +38,7 @@ def training_data(text="", *, seed=0, size=5, first=1, shuffle="examples"):
         size=(8, 8),
         seed=seed,
         batch_size=size,
+        parallel=parallel,
         shuffle=shuffle,
         first_epoch=first,
     )
@@ -81,6 +82,13 @@ def test_labels_stay_with_their_images():
         examples = np.rint(images[:, 0, 0, 0] * 255).astype(int)
         assert (targets.argmax(axis=1) == LABELS[examples]).all()
         assert (targets.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("text", ["", "flip | crop(2) | brightness(0.2) | cutmix", "mixup"])
+def test_batches_are_the_same_whatever_the_parallelism(text):
+    for one, four in zip(batches(text), batches(text, parallel=4), strict=True):
+        assert one[0].tobytes() == four[0].tobytes()
+        assert one[1].tobytes() == four[1].tobytes()
 
 
 @pytest.mark.parametrize("call", EVERY_CALL, ids=str)
@@ -189,6 +197,7 @@ def test_an_example_s_draws_do_not_depend_on_how_batches_are_shuffled():
             size=(1, 1),
             seed=5,
             batch_size=6,
+            parallel=2,
             shuffle=shuffle,
         )
         drawn = np.zeros((2, 24), np.float32)
@@ -204,7 +213,7 @@ STORED = np.arange(50 * 9 * 8).reshape(50, 9, 8, 1) % 251
 SEEN = STORED[:, 2:6, 1:6]  # the centre: 4×5 of 9×8
 
 
-def stored_batches(text, *, count=4):
+def stored_batches(text, *, count=4, parallel=1):
     data = finished(
         STORED.astype(np.uint8),
         LABELS,
@@ -214,6 +223,7 @@ def stored_batches(text, *, count=4):
         size=(4, 5),
         seed=0,
         batch_size=6,
+        parallel=parallel,
     )
     assert data.element_spec[0].shape.as_list() == [6, 4, 5, 1]
     return [np.rint(x.numpy() * 255).astype(int) for x, _ in itertools.islice(data, count)]
@@ -233,7 +243,7 @@ def test_evaluation_sees_the_centre():
 
 
 def test_pipelines_that_crop_see_the_whole_stored_image():
-    crops = np.concatenate(stored_batches("random_crop", count=24))
+    crops = np.concatenate(stored_batches("random_crop", count=24, parallel=3))
     order = np.concatenate([INDICES[epoch_order(0, epoch, 24)] for epoch in range(1, 7)])
     places = set()
     for crop, example in zip(crops, order, strict=True):
@@ -258,6 +268,7 @@ def test_one_choice_of_cutmix_or_mixup_a_batch_whatever_the_order_within():
         size=(9, 9),
         seed=2,
         batch_size=8,
+        parallel=2,
     )
     cut = 0
     for images, _ in itertools.islice(data, 300):

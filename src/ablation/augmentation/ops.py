@@ -42,6 +42,20 @@ def in_double(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     return tf.cast(function(tf.cast(values, tf.float64)), tf.float32)
 
 
+def to_chosen(function: Callable[..., Tensor], chosen: Tensor, *tensors: Tensor) -> Tensor:
+    """Replace the chosen rows of a tensor.
+
+    Args:
+        function: returns the new rows, from the chosen rows of all tensors.
+        chosen: bool ``[batch]``.
+        tensors: with ``batch`` rows each; rows of the first are replaced.
+    """
+    group = tf.cast(chosen, tf.int32)
+    parts = [tf.dynamic_partition(each, group, 2) for each in tensors]
+    places = tf.dynamic_partition(tf.range(tf.shape(group)[0]), group, 2)
+    return tf.dynamic_stitch(places, [parts[0][0], function(*(rows[1] for rows in parts))])
+
+
 def one_by_one(function: Callable[..., Tensor], images: Tensor, amounts: Tensor) -> Tensor:
     """Apply a function of one image and one amount to each image of a batch."""
     # tf.image takes one amount per call. At 224 pixels on a CPU, its fused kernels in a loop are

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.augmentation.draws import epoch_draws
-from ablation.augmentation.ops import quotient
+from ablation.augmentation.ops import quotient, to_chosen
 from ablation.augmentation.pipelines import check_channels, check_size, crops, format_pipeline
 from ablation.augmentation.registry import Augmented, Draws, Images, Step, StepCall, Targets
 from ablation.lazy import tf
@@ -57,6 +57,10 @@ class Part(NamedTuple):
         """Apply the step to a batch, with the draws of the pipeline."""
         own = draws[:, self.columns]
         return self.step.function(images, targets, own, *self.size, **self.parameters)
+
+    def images_after(self, images: Images, targets: Targets, draws: Draws) -> Images:
+        """Return only the images of `apply`."""
+        return self.apply(images, targets, draws)[0]
 
 
 def scaled(images: Images) -> Images:
@@ -173,7 +177,7 @@ class Augmentation:
             # Steps that loop over images fail without any.
             images = tf.cond(
                 tf.reduce_any(chosen),
-                partial(_applied, part, images, targets, draws, chosen),
+                partial(to_chosen, part.images_after, chosen, images, targets, draws),
                 partial(tf.identity, images),
             )
         images = scaled(images)
@@ -204,12 +208,3 @@ class Augmentation:
         if self.size not in (None, (height, width)) and not self.crops:
             raise ValueError(f"images must be {self.size}, not {(height, width)}")
         check_size(self.steps, self.size or (height, width), (height, width))
-
-
-def _applied(part: Part, images: Images, targets: Targets, draws: Draws, chosen: Any) -> Images:
-    """Return the images after a step that is applied to the chosen ones only."""
-    group = tf.cast(chosen, tf.int32)
-    parts = [tf.dynamic_partition(each, group, 2) for each in (images, targets, draws)]
-    changed, _ = part.apply(*(of_group[1] for of_group in parts))
-    places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), group, 2)
-    return tf.dynamic_stitch(places, [parts[0][0], changed])

@@ -1,3 +1,4 @@
+from ablation.augmentation.ops import to_chosen
 from ablation.augmentation.registry import Augmented, Draws, Images, Share, Targets, step
 from ablation.lazy import tf
 
@@ -11,10 +12,11 @@ def flip(images: Images, targets: Targets, draws: Draws, *, probability: Share =
 
     Source: He et al. 2015 (arXiv:1512.03385), sections 3.4 and 4.2.
     """
-    group = tf.cast(draws[:, 0] < probability, tf.int32)
+    return to_chosen(_mirrored, draws[:, 0] < probability, images), targets
+
+
+def _mirrored(images: Images) -> Images:
     size = tf.shape(images)
-    kept, chosen = tf.dynamic_partition(images, group, 2)
     # tf.reverse is several times faster on three dimensions.
-    flipped = tf.reverse(tf.reshape(chosen, [-1, size[2], size[3]]), axis=[1])
-    places = tf.dynamic_partition(tf.range(size[0]), group, 2)
-    return tf.dynamic_stitch(places, [kept, tf.reshape(flipped, tf.shape(chosen))]), targets
+    rows = tf.reshape(images, [-1, size[2], size[3]])
+    return tf.reshape(tf.reverse(rows, axis=[1]), size)
